@@ -1,1 +1,47 @@
-//! media-service.
+//! A thread-per-core, shared-nothing server: live device video to browsers over WebRTC, and its
+//! control.
+//!
+//! Each CPU core runs one [`shard::Shard`], a pure state machine that owns its connections,
+//! devices and sessions. [`driver::run`] is the only loop around it.
+//!
+//! ```text
+//!          TCP (SO_REUSEPORT: every shard listens on the same port)     UDP (one port per shard)
+//!                   │                                                        │
+//! executor:  listener ─ poller (epoll awaited through glommio) ─ gso udp ─ mailbox ─ 5 ms tick
+//!                   │  bytes                                                 │ datagrams
+//! driver     (the only loop that awaits: wait → one bounded batch → flush once)
+//!                   │                                                        │
+//! shard      Shard: pure state machine, `now` is a parameter                 │
+//!   connections: http → api → {sessions, devices}            demux: address / ufrag → session
+//!                   │                                                        │
+//! rtc        device source → packetise once → every viewer session (str0m) → outbox
+//!                   │                                                        │
+//! driver     flush: write per dirty connection, one UDP_SEGMENT send per viewer and frame
+//! ```
+//!
+//! A device belongs to the shard that its id hashes to ([`placement`]); a session's id is drawn so
+//! that it hashes there too. A request that names another shard's device or session moves there
+//! with its connection ([`message::Message::Adopt`]).
+
+pub mod alarm;
+pub mod api;
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod driver;
+pub mod error;
+pub mod http;
+pub mod ids;
+pub mod launch;
+pub mod limits;
+pub mod logging;
+pub mod media;
+pub mod message;
+pub mod metrics;
+pub mod openapi;
+pub mod placement;
+pub mod shard;
+pub mod side;
+pub mod totals;
+pub mod web;
+pub mod ws;

@@ -1,2 +1,38 @@
-//! Command line.
-fn main() {}
+//! Command line → configuration → shards → exit code.
+
+use std::process::ExitCode;
+
+use media_service::config::{self, Command};
+use media_service::{launch, logging};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The server could not start, or a shard died.
+const EXIT_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let config = match config::load(std::env::args_os(), config::environment()) {
+        Ok(Command::Serve(config)) => config,
+        Ok(Command::PrintConfig(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Exit { stdout, code }) => {
+            print!("{stdout}");
+            return ExitCode::from(code);
+        }
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::from(config::FAULT_EXIT_CODE);
+        }
+    };
+    let log = logging::init(&config.log);
+    match launch::serve(config, &log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}

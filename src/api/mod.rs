@@ -1,0 +1,66 @@
+//! The HTTP surface, one file per resource. Handlers know no bytes and no status codes.
+
+mod devices;
+mod operation;
+mod service;
+mod sessions;
+mod views;
+
+use std::time::Instant;
+
+pub use operation::{Operation, Publication, SessionFilter, Watch};
+pub use views::{
+    AudioView, ConnectionView, DeviceList, DeviceView, Published, PublisherView, SessionList,
+    SessionView, StatsView, TrackView, VideoView,
+};
+
+use crate::connection::{Connection, Exchange};
+use crate::error::ApiError;
+use crate::message::Query;
+use crate::shard::{Reply, Shard};
+
+impl Shard {
+    /// Does what this shard owns, or what any shard may do.
+    pub(crate) fn perform(
+        &mut self,
+        now: Instant,
+        connection: &Connection,
+        exchange: &Exchange,
+        operation: Operation,
+    ) -> Result<Reply, ApiError> {
+        Ok(match operation {
+            Operation::Health => Reply::Now(service::health()),
+            Operation::Live => Reply::Now(service::live()),
+            Operation::Ready => Reply::Now(service::ready(self.is_draining())?),
+            Operation::OpenApi => Reply::Now(service::openapi()),
+            Operation::File(file) => Reply::Now(service::file(&exchange.request, file)),
+            Operation::Options(route) => Reply::Now(self.options(&exchange.request, route)),
+            Operation::Metrics => Reply::Gather(Query::Metrics),
+            Operation::CreateSession { device, user } => {
+                Reply::Now(self.post_session(now, &device, &user)?)
+            }
+            Operation::ListSessions(filter) => self.list_sessions(filter),
+            Operation::GetSession(id) => Reply::Now(self.get_session(id)?),
+            Operation::DeleteSession(id) => Reply::Now(self.delete_session(now, id)?),
+            Operation::Answer { session, sdp } => {
+                Reply::Now(self.post_answer(now, session, &sdp)?)
+            }
+            Operation::Candidate { session, candidate } => {
+                Reply::Now(self.post_candidate(now, session, &candidate)?)
+            }
+            Operation::Offer { session, ice_restart } => {
+                Reply::Now(self.post_offer(now, session, ice_restart)?)
+            }
+            Operation::Stats(session) => Reply::Now(self.get_stats(now, session)?),
+            Operation::ListDevices => Reply::Gather(Query::Devices),
+            Operation::GetDevice(device) => Reply::Now(self.get_device(now, &device)?),
+            Operation::Publish(publication) => self.put_media(now, connection, publication)?,
+            Operation::ViewerSocket { watch, user, key } => {
+                self.open_viewer(now, watch, user, key)?
+            }
+            Operation::AgentSocket { device, key } => {
+                self.open_agent(now, connection.id, device, key)?
+            }
+        })
+    }
+}

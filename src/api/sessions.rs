@@ -1,0 +1,168 @@
+//! `/api/media/sessions` and the viewers' WebSocket.
+
+use std::ops::Bound;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{SessionFilter, SessionList, SessionView, StatsView, Watch};
+use crate::config::IceServer;
+use crate::error::ApiError;
+use crate::http::Response;
+use crate::ids::{DeviceId, SessionId, UserId};
+use crate::message::Query;
+use crate::metrics::SessionEnd;
+use crate::shard::{Reply, Session, Shard};
+
+#[derive(Serialize)]
+struct Description<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    sdp: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created<'a> {
+    session_id: SessionId,
+    offer: Description<'a>,
+    ice_servers: &'a [IceServer],
+}
+
+#[derive(Serialize)]
+struct Offered<'a> {
+    offer: Description<'a>,
+}
+
+impl Shard {
+    pub(super) fn post_session(
+        &mut self,
+        now: Instant,
+        device: &DeviceId,
+        user: &UserId,
+    ) -> Result<Response, ApiError> {
+        let (session_id, sdp) = self.create_session(now, device, user)?;
+        let offer = Description { kind: "offer", sdp: &sdp };
+        let ice_servers = &self.config.media.ice_servers;
+        let created = Created { session_id, offer, ice_servers };
+        Ok(Response::json(201, &created)
+            .header("Location", format!("/api/media/sessions/{session_id}")))
+    }
+
+    /// Sessions of one device are on its shard, which is this one; all others are gathered.
+    pub(super) fn list_sessions(&mut self, filter: SessionFilter) -> Reply {
+        if filter.device.is_none() {
+            return Reply::Gather(Query::Sessions(filter));
+        }
+        let views = self.session_views(&filter);
+        Reply::Now(Response::json(200, &SessionList::new(views, filter.limit)))
+    }
+
+    pub(super) fn get_session(&self, id: SessionId) -> Result<Response, ApiError> {
+        let session = self.sessions.get(&id).ok_or_else(|| unknown(id))?;
+        Ok(Response::json(200, &self.session_view(id, session)))
+    }
+
+    pub(super) fn delete_session(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+    ) -> Result<Response, ApiError> {
+        match self.end_session(now, id, SessionEnd::Deleted) {
+            true => Ok(Response::empty(204)),
+            false => Err(unknown(id)),
+        }
+    }
+
+    pub(super) fn post_answer(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        sdp: &str,
+    ) -> Result<Response, ApiError> {
+        self.answer(now, id, sdp)?;
+        Ok(Response::empty(204))
+    }
+
+    pub(super) fn post_candidate(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        candidate: &str,
+    ) -> Result<Response, ApiError> {
+        self.add_candidate(now, id, candidate)?;
+        Ok(Response::empty(204))
+    }
+
+    pub(super) fn post_offer(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        ice_restart: bool,
+    ) -> Result<Response, ApiError> {
+        let sdp = self.offer(now, id, ice_restart)?;
+        Ok(Response::json(200, &Offered { offer: Description { kind: "offer", sdp: &sdp } }))
+    }
+
+    pub(super) fn get_stats(&mut self, now: Instant, id: SessionId) -> Result<Response, ApiError> {
+        self.touch(now, id)?;
+        let stats = self.stats_view(id).ok_or_else(|| unknown(id))?;
+        Ok(Response::json(200, &stats))
+    }
+
+    pub(super) fn open_viewer(
+        &mut self,
+        now: Instant,
+        watch: Watch,
+        user: UserId,
+        key: String,
+    ) -> Result<Reply, ApiError> {
+        let (session, offer) = match watch {
+            Watch::Session(id) => {
+                self.touch(now, id)?;
+                (id, None)
+            }
+            Watch::Device(device) => {
+                let (id, offer) = self.create_session(now, &device, &user)?;
+                (id, Some(offer))
+            }
+        };
+        Ok(Reply::Viewer { key, user, session, offer })
+    }
+
+    /// One more than the limit, where there are more: the merged list then knows of a next page.
+    pub(crate) fn session_views(&self, filter: &SessionFilter) -> Vec<SessionView> {
+        let from = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.sessions
+            .range((from, Bound::Unbounded))
+            .filter(|(_, session)| filter.device.as_ref().is_none_or(|id| *id == session.device))
+            .take(filter.limit + 1)
+            .map(|(id, session)| self.session_view(*id, session))
+            .collect()
+    }
+
+    fn session_view(&self, id: SessionId, session: &Session) -> SessionView {
+        let media = self.plane.session(session.key);
+        let heard = media.map_or(session.touched, |media| media.last_activity());
+        SessionView {
+            session_id: id,
+            device_id: session.device.clone(),
+            user_id: session.user.clone(),
+            state: media.map_or("closed", |media| media.state().name()),
+            ice_state: self.ice_state(session.key).name(),
+            shard: self.id.get(),
+            created_at: self.clock.rfc3339(session.created),
+            last_activity_at: self.clock.rfc3339(heard.max(session.touched)),
+        }
+    }
+
+    /// Quality of a session.
+    pub(crate) fn stats_view(&self, id: SessionId) -> Option<StatsView> {
+        let session = self.sessions.get(&id)?;
+        Some(StatsView::from(self.plane.session(session.key)?.stats()))
+    }
+}
+
+fn unknown(id: SessionId) -> ApiError {
+    ApiError::UnknownSession { id: id.to_string() }
+}

@@ -1,0 +1,205 @@
+//! A TCP connection as the shard sees it: bytes in, bytes out, and what the peer is doing.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::alarm::Alarm;
+use crate::api::Operation;
+use crate::http::routes::Route;
+use crate::http::{Decoder, HttpLimits, Request};
+use crate::ids::RequestId;
+use crate::media::Publisher;
+use crate::message::GatherId;
+use crate::metrics::ConnectionEnd;
+use crate::ws::{AgentSocket, ViewerSocket};
+
+/// Names a connection of a shard; never reused for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: SocketAddr,
+    /// Bytes that came and could not be handled yet.
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Output,
+    pub(crate) alarm: Alarm,
+    pub(crate) role: Role,
+    pub(crate) fate: Fate,
+    /// Why it ends, for the metrics, once it does.
+    pub(crate) end: ConnectionEnd,
+    /// The peer has closed its half.
+    pub(crate) ended: bool,
+    /// Stands in the list of connections to flush.
+    pub(crate) dirty: bool,
+}
+
+/// What becomes of a connection once its output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    Stay,
+    /// Its sending half is shut down, what the peer still sends is dropped for a while, so that
+    /// the peer reads the answer instead of a reset (RFC 9112 §9.6).
+    Linger,
+    /// It is closed.
+    Close,
+}
+
+/// What the peer is doing.
+#[derive(Debug)]
+pub enum Role {
+    /// Sends requests.
+    Http(Http),
+    /// Watches a device.
+    Viewer(Box<ViewerSocket>),
+    /// Speaks for a device.
+    Agent(Box<AgentSocket>),
+}
+
+impl Role {
+    /// A peer that has sent nothing yet.
+    pub(crate) fn new() -> Self {
+        Role::Http(Http { decoder: Decoder::new(HttpLimits::default()), phase: Phase::Head })
+    }
+}
+
+/// The HTTP side of a connection.
+#[derive(Debug)]
+pub struct Http {
+    pub(crate) decoder: Decoder,
+    pub(crate) phase: Phase,
+}
+
+/// Where a request stands.
+#[derive(Debug)]
+pub enum Phase {
+    /// Between requests, or within a head.
+    Head,
+    /// A small body is being collected.
+    Body(Box<Exchange>, Vec<u8>),
+    /// A live body flows into a device.
+    Publish(Box<Exchange>, Box<Publisher>),
+    /// Other shards or the side thread are asked.
+    Wait(Box<Exchange>, Option<GatherId>),
+    /// The last answer is given; what still comes is dropped.
+    Done,
+}
+
+/// A request and what its answer needs to know of it.
+#[derive(Debug)]
+pub struct Exchange {
+    pub(crate) request: Request,
+    pub(crate) route: Route,
+    pub(crate) id: RequestId,
+    pub(crate) started: Instant,
+    /// The body has been read to its end: the connection can take another request.
+    pub(crate) complete: bool,
+}
+
+/// A connection on its way to another shard: between the reading of a request and its answer.
+#[derive(Debug)]
+pub struct Transfer {
+    pub(crate) peer: SocketAddr,
+    pub(crate) decoder: Decoder,
+    pub(crate) exchange: Box<Exchange>,
+    pub(crate) operation: Operation,
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+    pub(crate) ended: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, peer: SocketAddr) -> Self {
+        Self {
+            id,
+            peer,
+            input: Vec::new(),
+            output: Output::default(),
+            alarm: Alarm::default(),
+            role: Role::new(),
+            fate: Fate::Stay,
+            end: ConnectionEnd::Finished,
+            ended: false,
+            dirty: false,
+        }
+    }
+
+    /// Whether more bytes are wanted from the socket now.
+    pub(crate) fn reads(&self) -> bool {
+        if self.output.len() > OUTPUT_HIGH_WATER_BYTES {
+            return false;
+        }
+        match &self.role {
+            Role::Http(http) => match &http.phase {
+                Phase::Head | Phase::Body(..) | Phase::Done => true,
+                Phase::Publish(_, publisher) => publisher.reads(),
+                Phase::Wait(..) => false,
+            },
+            Role::Viewer(_) | Role::Agent(_) => true,
+        }
+    }
+}
+
+/// A peer that does not read its answers gets no further request handled past this: pipelined
+/// requests for large lists must not pile up.
+pub const OUTPUT_HIGH_WATER_BYTES: usize = 256 << 10;
+
+/// Bytes on their way to the peer.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub(crate) bytes: Vec<u8>,
+    /// How many of `bytes` the socket has taken.
+    written: usize,
+    /// Where the messages of a WebSocket end, counted like `written`.
+    ends: VecDeque<usize>,
+    /// Since when the socket has taken nothing although there was something.
+    pub(crate) stalled_since: Option<Instant>,
+}
+
+impl Output {
+    /// What the socket has still to take.
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// Bytes still to be taken.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Nothing is left to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Marks the end of a WebSocket message.
+    pub(crate) fn end_message(&mut self) {
+        self.ends.push_back(self.bytes.len());
+    }
+
+    /// WebSocket messages that the socket has not taken whole.
+    pub(crate) fn messages(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The socket took `count` bytes.
+    pub(crate) fn wrote(&mut self, now: Instant, count: usize) {
+        self.written += count;
+        while self.ends.front().is_some_and(|&end| end <= self.written) {
+            self.ends.pop_front();
+        }
+        if self.is_empty() {
+            // An idle connection holds no buffers.
+            *self = Self::default();
+        } else if count > 0 || self.stalled_since.is_none() {
+            self.stalled_since = Some(now);
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::time::{Instant, SystemTime};
+
+use executor::{
+    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, Token, Trigger,
+    UdpPort,
+};
+use rtc::SocketIndex;
+use tracing::{error, warn};
+
+use crate::connection::{ConnectionId, Transfer};
+use crate::limits::{
+    ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
+};
+use crate::message::Message;
+use crate::shard::{Flushed, Job, Shard, ShardSeed};
+use crate::side::SideQueue;
+
+/// What comes through a shard's mailbox.
+#[derive(Debug)]
+pub enum Mail {
+    /// A connection that moves here.
+    Adopt {
+        /// Its socket.
+        socket: TcpStream,
+        /// What is known of it.
+        transfer: Box<Transfer>,
+    },
+    /// For the state machine.
+    Message(Message),
+}
+
+/// What a shard's thread is given.
+pub struct DriverSeed {
+    /// What the state machine is made from.
+    pub shard: ShardSeed,
+    /// One per address.
+    pub listeners: Vec<Listener>,
+    /// One per media address, in the order of the plane's sockets.
+    pub ports: Vec<UdpPort>,
+    /// The shard's mailbox.
+    pub inbox: Inbox<Mail>,
+    /// Everybody's.
+    pub postbox: Postbox<Mail>,
+    /// The side thread's queue.
+    pub side: SideQueue,
+}
+
+/// Runs a shard until it is drained.
+pub async fn run(seat: Seat, seed: DriverSeed) {
+    let now = seat.reactor.now();
+    let shard = match Shard::new(now, SystemTime::now(), seed.shard) {
+        Ok(shard) => shard,
+        Err(fault) => {
+            // The process checked the addresses before: nothing is left to be explained here.
+            error!("the media plane cannot start: {fault}");
+            return;
+        }
+    };
+    let mut driver = Driver {
+        shard,
+        seat,
+        listeners: Vec::new(),
+        ports: seed.ports,
+        inbox: seed.inbox,
+        postbox: seed.postbox,
+        side: seed.side,
+        sockets: HashMap::new(),
+        ready: Vec::new(),
+        mail: Vec::new(),
+        buffer: vec![0; READ_BYTES].into(),
+    };
+    if let Err(fault) = driver.register(seed.listeners) {
+        error!("the shard's descriptors cannot be watched: {fault}");
+        return;
+    }
+    driver.turns().await;
+}
+
+struct Driver {
+    shard: Shard,
+    seat: Seat,
+    listeners: Vec<Door>,
+    ports: Vec<UdpPort>,
+    inbox: Inbox<Mail>,
+    postbox: Postbox<Mail>,
+    side: SideQueue,
+    sockets: HashMap<ConnectionId, Socket>,
+    /// Connections whose socket may hold more bytes than were read.
+    ready: Vec<ConnectionId>,
+    mail: Vec<Mail>,
+    buffer: Box<[u8]>,
+}
+
+struct Door {
+    listener: Listener,
+    /// Descriptors had run out: closed until then.
+    closed_until: Option<Instant>,
+}
+
+struct Socket {
+    stream: TcpStream,
+    /// The kernel may have bytes: edge-triggered, it will not say so again.
+    readable: bool,
+    /// Stands in `ready`.
+    queued: bool,
+}
+
+/// What a token names: the kind in its top byte.
+mod token {
+    use executor::Token;
+
+    use crate::connection::ConnectionId;
+
+    const KIND: u32 = 56;
+    const GENERATION_BITS: u32 = 24;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Named {
+        Listener(usize),
+        Port(usize),
+        Inbox,
+        /// The slot, and the low bits of the generation.
+        Connection(u32, u32),
+    }
+
+    pub(super) const fn listener(index: usize) -> Token {
+        Token(index as u64)
+    }
+
+    pub(super) const fn port(index: usize) -> Token {
+        Token((1 << KIND) | index as u64)
+    }
+
+    pub(super) const fn inbox() -> Token {
+        Token(2 << KIND)
+    }
+
+    pub(super) const fn connection(id: ConnectionId) -> Token {
+        let generation = (id.generation as u64) & ((1 << GENERATION_BITS) - 1);
+        Token((3 << KIND) | (generation << 32) | id.slot as u64)
+    }
+
+    pub(super) const fn named(token: Token) -> Named {
+        let index = (token.0 & 0xffff_ffff) as usize;
+        match token.0 >> KIND {
+            0 => Named::Listener(index),
+            1 => Named::Port(index),
+            2 => Named::Inbox,
+            _ => {
+                let generation = (token.0 >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
+                Named::Connection(index as u32, generation)
+            }
+        }
+    }
+
+    #[cfg(test)]
+    #[test]
+    fn a_token_names_what_it_was_made_for() {
+        assert_eq!(named(listener(3)), Named::Listener(3));
+        assert_eq!(named(port(1)), Named::Port(1));
+        assert_eq!(named(inbox()), Named::Inbox);
+        let id = ConnectionId { slot: 7, generation: 0x0123_4567 };
+        assert_eq!(named(connection(id)), Named::Connection(7, 0x23_4567));
+    }
+}
+
+impl Driver {
+    fn register(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+        let reactor = &self.seat.reactor;
+        for (i, listener) in listeners.into_iter().enumerate() {
+            reactor.register(listener.as_fd(), token::listener(i), Trigger::Level)?;
+            self.listeners.push(Door { listener, closed_until: None });
+        }
+        for (i, port) in self.ports.iter().enumerate() {
+            reactor.register(port.as_fd(), token::port(i), Trigger::Level)?;
+        }
+        reactor.register(self.inbox.as_fd(), token::inbox(), Trigger::Level)
+    }
+
+    async fn turns(&mut self) {
+        let mut events = Vec::new();
+        let mut more = false;
+        loop {
+            let deadline = if more { Some(self.seat.reactor.now()) } else { self.shard.deadline() };
+            let wake = self.seat.reactor.wait(deadline, &mut events).await;
+            let now = wake.now;
+            more = self.turn(now, &events);
+            if wake.tick {
+                self.shard.tick(now, SystemTime::now());
+                self.reopen(now);
+            }
+            more |= self.shard.end_turn(now);
+            more |= self.flush(now);
+            let took = self.seat.reactor.now().saturating_duration_since(now);
+            self.shard.metrics().turns.observe(took);
+            if self.shard.is_draining() {
+                self.stop_listening(now);
+                if self.shard.is_drained(now) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One batch. True: something was left for the next turn.
+    fn turn(&mut self, now: Instant, events: &[Readiness]) -> bool {
+        let mut more = false;
+        for event in events {
+            match token::named(event.token) {
+                token::Named::Listener(index) => self.accept(now, index),
+                token::Named::Port(index) => self.receive_datagrams(now, index),
+                token::Named::Inbox => more |= self.receive_mail(now),
+                token::Named::Connection(slot, generation) => {
+                    self.connection_ready(now, slot, generation, event);
+                }
+            }
+        }
+        let ready = std::mem::take(&mut self.ready);
+        for id in ready {
+            if let Some(socket) = self.sockets.get_mut(&id) {
+                socket.queued = false;
+                self.read(now, id);
+            }
+        }
+        more | !self.ready.is_empty()
+    }
+
+    fn connection_ready(&mut self, now: Instant, slot: u32, generation: u32, event: &Readiness) {
+        let Some(id) = self.shard.connection_id(slot, generation) else { return };
+        if event.readable || event.hangup {
+            if let Some(socket) = self.sockets.get_mut(&id) {
+                socket.readable = true;
+            }
+            self.queue(id);
+        }
+        if event.writable && !self.shard.output(id).is_empty() {
+            self.write(now, id);
+        }
+    }
+
+    /// Reads from the socket in this turn, if the shard wants bytes.
+    fn queue(&mut self, id: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        if socket.readable && !socket.queued && self.shard.reads(id) {
+            socket.queued = true;
+            self.ready.push(id);
+        }
+    }
+
+    fn read(&mut self, now: Instant, id: ConnectionId) {
+        for _ in 0..READS_PER_TURN {
+            if !self.shard.reads(id) {
+                return;
+            }
+            let Some(socket) = self.sockets.get_mut(&id) else { return };
+            match socket.stream.read(&mut self.buffer) {
+                Ok(0) => {
+                    socket.readable = false;
+                    return self.shard.ended(now, id, false);
+                }
+                Ok(count) => {
+                    self.shard.received(now, id, &self.buffer[..count]);
+                    if count < self.buffer.len() {
+                        // A short read has emptied the socket; what comes now raises an edge.
+                        if let Some(socket) = self.sockets.get_mut(&id) {
+                            socket.readable = false;
+                        }
+                        return;
+                    }
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {
+                    socket.readable = false;
+                    return;
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    socket.readable = false;
+                    return self.shard.ended(now, id, true);
+                }
+            }
+        }
+        self.queue(id);
+    }
+
+    fn accept(&mut self, now: Instant, index: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listeners[index].listener.accept(now) {
+                Accepted::Connection { socket, peer } => {
+                    if let Ok(id) = self.shard.accepted(now, peer) {
+                        self.watch(now, id, socket);
+                    }
+                }
+                Accepted::Empty => return,
+                Accepted::Exhausted { retry_at } => {
+                    warn!("out of descriptors: no connections are accepted for a moment");
+                    let door = &mut self.listeners[index];
+                    door.closed_until = Some(retry_at);
+                    // Level-triggered, it would be reported again and again.
+                    let _ = self.seat.reactor.deregister(door.listener.as_fd());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Watches listeners again whose pause is over.
+    fn reopen(&mut self, now: Instant) {
+        for (i, door) in self.listeners.iter_mut().enumerate() {
+            if door.closed_until.is_some_and(|until| now >= until) {
+                let fd = door.listener.as_fd();
+                if self.seat.reactor.register(fd, token::listener(i), Trigger::Level).is_ok() {
+                    door.closed_until = None;
+                }
+            }
+        }
+    }
+
+    /// Takes a connection into the epoll set; what it has sent already raises the first edge.
+    fn watch(&mut self, now: Instant, id: ConnectionId, stream: TcpStream) {
+        let watched =
+            self.seat.reactor.register(stream.as_fd(), token::connection(id), Trigger::Edge);
+        if let Err(fault) = watched {
+            warn!("a connection cannot be watched: {fault}");
+            return self.shard.ended(now, id, true);
+        }
+        self.sockets.insert(id, Socket { stream, readable: false, queued: false });
+    }
+
+    fn receive_datagrams(&mut self, now: Instant, index: usize) {
+        let socket = SocketIndex(index as u8);
+        for _ in 0..DATAGRAM_BATCHES_PER_TURN {
+            let shard = &mut self.shard;
+            let received = self.ports[index]
+                .recv(&mut |from, datagram| shard.datagram(now, socket, from, datagram));
+            match received {
+                Ok(Received::More) => {}
+                Ok(Received::Drained) => return,
+                Err(fault) => return warn!("receiving datagrams failed: {fault}"),
+            }
+        }
+    }
+
+    fn receive_mail(&mut self, now: Instant) -> bool {
+        let mut mail = std::mem::take(&mut self.mail);
+        let more = self.inbox.receive(MESSAGES_PER_TURN, &mut mail);
+        for letter in mail.drain(..) {
+            match letter {
+                Mail::Message(message) => self.shard.message(now, message),
+                Mail::Adopt { socket, transfer } => {
+                    let id = self.shard.adopt(now, transfer);
+                    self.watch(now, id, socket);
+                }
+            }
+        }
+        self.mail = mail;
+        more
+    }
+
+    /// Carries everything out that the shard has left, until it leaves nothing more.
+    fn flush(&mut self, now: Instant) -> bool {
+        self.send_datagrams();
+        loop {
+            let outbox = self.shard.outbox();
+            let dirty = std::mem::take(&mut outbox.dirty);
+            let resumed = std::mem::take(&mut outbox.resumed);
+            let moves = std::mem::take(&mut outbox.moves);
+            let messages = std::mem::take(&mut outbox.messages);
+            let jobs = std::mem::take(&mut outbox.jobs);
+            if dirty.is_empty() && moves.is_empty() && messages.is_empty() && jobs.is_empty() {
+                resumed.into_iter().for_each(|id| self.queue(id));
+                return !self.ready.is_empty();
+            }
+            resumed.into_iter().for_each(|id| self.queue(id));
+            dirty.into_iter().for_each(|id| self.write(now, id));
+            for (id, to, transfer) in moves {
+                self.hand_over(now, id, to.index(), transfer);
+            }
+            for (to, message) in messages {
+                if let Err(full) = self.postbox.send(to.index(), Mail::Message(message))
+                    && let Mail::Message(message) = full.0
+                {
+                    self.shard.undelivered(message);
+                }
+            }
+            jobs.into_iter().for_each(|job| self.give_job(now, job));
+        }
+    }
+
+    fn give_job(&mut self, now: Instant, job: Job) {
+        if let Err(job) = self.side.push(job) {
+            self.shard.job_refused(now, job);
+        }
+    }
+
+    fn write(&mut self, now: Instant, id: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(&id) else {
+            // Its socket failed before it was watched.
+            self.shard.wrote(now, id, usize::MAX);
+            return;
+        };
+        let mut written = 0;
+        let result = loop {
+            let bytes = &self.shard.output(id)[written..];
+            if bytes.is_empty() {
+                break Ok(());
+            }
+            match socket.stream.write(bytes) {
+                Ok(count) => written += count,
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(fault) => break Err(fault),
+            }
+        };
+        if result.is_err() {
+            self.shard.ended(now, id, true);
+            written = 0;
+        }
+        match self.shard.wrote(now, id, written) {
+            Flushed::Stay => {}
+            Flushed::Shutdown => {
+                let _ = socket.stream.shutdown(Shutdown::Write);
+                // The rest of what the peer sends is read and dropped.
+                self.queue(id);
+            }
+            Flushed::Close => {
+                // Closing takes the descriptor out of the epoll set.
+                self.sockets.remove(&id);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, now: Instant, id: ConnectionId, to: usize, transfer: Box<Transfer>) {
+        let Some(socket) = self.sockets.remove(&id) else { return self.shard.moved(id) };
+        let _ = self.seat.reactor.deregister(socket.stream.as_fd());
+        match self.postbox.send(to, Mail::Adopt { socket: socket.stream, transfer }) {
+            Ok(()) => self.shard.moved(id),
+            Err(full) => {
+                if let Mail::Adopt { socket, transfer } = full.0 {
+                    self.shard.move_refused(now, id, transfer);
+                    self.watch(now, id, socket);
+                }
+            }
+        }
+    }
+
+    /// One send per viewer and run; what the socket will not take is dropped and counted.
+    fn send_datagrams(&mut self) {
+        let mut blocked = Vec::new();
+        let (mut runs, mut segments, mut bytes, mut failed) = (0, 0, 0, 0);
+        for run in self.shard.datagrams().runs() {
+            let Some(port) = self.ports.get(usize::from(run.socket.0)) else { continue };
+            match port.send(run.to, run.contents, run.segment) {
+                SendOutcome::Sent => {
+                    runs += 1;
+                    segments += run.datagrams() as u64;
+                    bytes += run.contents.len() as u64;
+                }
+                SendOutcome::WouldBlock => blocked.push((run.session, run.datagrams())),
+                // Unreachable for the moment: ICE notices when it stays so.
+                SendOutcome::Failed(_) => failed += 1,
+            }
+        }
+        self.shard.datagrams().clear_runs();
+        for (session, datagrams) in blocked {
+            self.shard.send_blocked(session, datagrams);
+        }
+        let metrics = self.shard.metrics();
+        metrics.send_runs += runs;
+        metrics.send_segments += segments;
+        metrics.send_bytes += bytes;
+        metrics.send_failed += failed;
+    }
+
+    /// Empties the accept queues, then closes the listeners: no client is reset that had connected.
+    fn stop_listening(&mut self, now: Instant) {
+        for i in 0..self.listeners.len() {
+            self.accept(now, i);
+        }
+        self.listeners.clear();
+    }
+}

@@ -1,0 +1,265 @@
+//! What goes wrong for a client, and the only place that knows HTTP status codes of the API.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use rtc::{BitstreamError, SessionError};
+use serde::Serialize;
+
+use crate::http::routes::Route;
+use crate::http::{RequestError, Response};
+use crate::ids::{DeviceId, SessionId};
+
+/// Why a request was refused. The sentence (`Display`) is for the person who reads it, the code
+/// for the program.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The bytes are not a request.
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    /// No route has this path.
+    #[error("there is nothing at {path}; the routes are listed at /openapi.json")]
+    NotFound {
+        /// The path that was asked for.
+        path: String,
+    },
+    /// The route exists, the method does not.
+    #[error("{method} is not offered here; allowed are {}", .route.methods().join(", "))]
+    MethodNotAllowed {
+        /// The method that was asked for.
+        method: String,
+        /// The route that was hit.
+        route: Route,
+    },
+    /// The body is not the JSON that the route wants.
+    #[error("{0}")]
+    BadBody(String),
+    /// A query parameter or header is missing or wrong.
+    #[error("{name}: {fault}")]
+    BadParameter {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        fault: Cow<'static, str>,
+    },
+    /// The JSON body is larger than `http.json_body_bytes`.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The bound in bytes.
+        limit: usize,
+    },
+    /// No session has this id.
+    #[error("there is no session {id}; it was closed or expired")]
+    UnknownSession {
+        /// As it stood in the path.
+        id: String,
+    },
+    /// No device has this id.
+    #[error("there is no device {id}; nobody publishes or watches it")]
+    UnknownDevice {
+        /// As it stood in the path.
+        id: String,
+    },
+    /// An answer came although no offer waits for one.
+    #[error("session {id} has no open offer; ask for a new one with POST …/offer")]
+    NoOpenOffer {
+        /// The session.
+        id: SessionId,
+    },
+    /// The SDP cannot be used.
+    #[error("the SDP cannot be used: {0}")]
+    BadSdp(String),
+    /// The candidate cannot be read.
+    #[error("the candidate cannot be read: {0}")]
+    BadCandidate(String),
+    /// One candidate too many (`media.candidates`).
+    #[error("session {id} has its {limit} candidates already")]
+    TooManyCandidates {
+        /// The session.
+        id: SessionId,
+        /// The bound.
+        limit: usize,
+    },
+    /// Another publisher or agent holds the device.
+    #[error("{what} of device {device} is held by another publisher; add ?takeover=true to replace it")]
+    DeviceBusy {
+        /// The device.
+        device: DeviceId,
+        /// `the video`, `the audio`.
+        what: &'static str,
+    },
+    /// A second agent's socket.
+    #[error("device {device} already has an agent")]
+    AgentBusy {
+        /// The device.
+        device: DeviceId,
+    },
+    /// Another publisher has taken this one's place.
+    #[error("another publisher took over device {device}")]
+    TakenOver {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The body is not what its type says.
+    #[error("{0}")]
+    BadBitstream(#[from] BitstreamError),
+    /// Not a type that the route takes.
+    #[error("Content-Type {found:?} is not taken here; send {wanted}")]
+    UnsupportedMediaType {
+        /// What came.
+        found: String,
+        /// What would be taken.
+        wanted: &'static str,
+    },
+    /// A WebSocket route was asked for without an upgrade.
+    #[error("this is a WebSocket: {0}")]
+    UpgradeRequired(&'static str),
+    /// A page of another site, or a name that is not this server's (DNS rebinding).
+    #[error("{0}")]
+    ForeignOrigin(String),
+    /// A request stood still for too long.
+    #[error("the request did not come to its end within {seconds} s")]
+    RequestTimeout {
+        /// The bound.
+        seconds: u64,
+    },
+    /// A cap of the process is met.
+    #[error("the server has its {limit} {what} already; try again later")]
+    Full {
+        /// `sessions`, `devices`, …
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
+    /// A shard's mailbox is full, or it did not answer in time.
+    #[error("a part of the server is overloaded; try again")]
+    ShardBusy,
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    Draining,
+    /// Our own fault: a handler panicked or a library refused what it must take.
+    #[error("the server made a mistake with this request; its log has more under the request id")]
+    Internal,
+}
+
+impl ApiError {
+    /// The HTTP status. No catch-all arm: a new error must choose.
+    pub fn status(&self) -> u16 {
+        match self {
+            ApiError::Request(error) => error.status(),
+            ApiError::BadBody(_)
+            | ApiError::BadParameter { .. }
+            | ApiError::BadSdp(_)
+            | ApiError::BadCandidate(_)
+            | ApiError::BadBitstream(_) => 400,
+            ApiError::ForeignOrigin(_) => 403,
+            ApiError::NotFound { .. }
+            | ApiError::UnknownSession { .. }
+            | ApiError::UnknownDevice { .. } => 404,
+            ApiError::MethodNotAllowed { .. } => 405,
+            ApiError::RequestTimeout { .. } => 408,
+            ApiError::NoOpenOffer { .. }
+            | ApiError::DeviceBusy { .. }
+            | ApiError::AgentBusy { .. }
+            | ApiError::TakenOver { .. } => 409,
+            ApiError::BodyTooLarge { .. } => 413,
+            ApiError::UnsupportedMediaType { .. } => 415,
+            ApiError::UpgradeRequired(_) => 426,
+            ApiError::TooManyCandidates { .. } => 429,
+            ApiError::Internal => 500,
+            ApiError::Full { .. } | ApiError::ShardBusy | ApiError::Draining => 503,
+        }
+    }
+
+    /// The machine code of the answer's `code` field.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ApiError::Request(error) => error.code(),
+            ApiError::NotFound { .. } => "not_found",
+            ApiError::MethodNotAllowed { .. } => "method_not_allowed",
+            ApiError::BadBody(_) => "bad_body",
+            ApiError::BadParameter { .. } => "bad_parameter",
+            ApiError::BodyTooLarge { .. } => "body_too_large",
+            ApiError::UnknownSession { .. } => "unknown_session",
+            ApiError::UnknownDevice { .. } => "unknown_device",
+            ApiError::NoOpenOffer { .. } => "no_open_offer",
+            ApiError::BadSdp(_) => "bad_sdp",
+            ApiError::BadCandidate(_) => "bad_candidate",
+            ApiError::TooManyCandidates { .. } => "too_many_candidates",
+            ApiError::DeviceBusy { .. } => "device_busy",
+            ApiError::AgentBusy { .. } => "agent_busy",
+            ApiError::TakenOver { .. } => "taken_over",
+            ApiError::BadBitstream(_) => "bad_bitstream",
+            ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
+            ApiError::UpgradeRequired(_) => "upgrade_required",
+            ApiError::ForeignOrigin(_) => "foreign_origin",
+            ApiError::RequestTimeout { .. } => "request_timeout",
+            ApiError::Full { .. } => "full",
+            ApiError::ShardBusy => "shard_busy",
+            ApiError::Draining => "draining",
+            ApiError::Internal => "internal",
+        }
+    }
+
+    /// Maps a fault of a session onto the API.
+    pub fn from_session(error: SessionError, id: SessionId) -> Self {
+        match error {
+            SessionError::UnknownSession => ApiError::UnknownSession { id: id.to_string() },
+            SessionError::NoOpenOffer => ApiError::NoOpenOffer { id },
+            SessionError::BadSdp(fault) => ApiError::BadSdp(fault),
+            SessionError::BadCandidate(fault) => ApiError::BadCandidate(fault),
+            SessionError::TooManyCandidates { limit } => ApiError::TooManyCandidates { id, limit },
+            SessionError::Internal(fault) => {
+                tracing::error!(session = %id, fault, "a session failed");
+                ApiError::Internal
+            }
+        }
+    }
+
+    /// The answer: status, `{"error","code","requestId"}`, and the headers that belong to it.
+    pub fn response(&self, request_id: &str) -> Response {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            error: &'a dyn_display::Shown<'a>,
+            code: &'static str,
+            request_id: &'a str,
+        }
+        let shown = dyn_display::Shown(self);
+        let body = Body { error: &shown, code: self.code(), request_id };
+        let response = Response::json(self.status(), &body);
+        match self {
+            ApiError::MethodNotAllowed { route, .. } => {
+                response.header("Allow", route.methods().join(", "))
+            }
+            ApiError::Full { .. } | ApiError::ShardBusy | ApiError::Draining => {
+                response.header("Retry-After", RETRY_AFTER_SECONDS)
+            }
+            ApiError::UpgradeRequired(_) => response.header("Upgrade", "websocket"),
+            _ => response,
+        }
+    }
+}
+
+/// When a refused client should come back: a drained host is replaced, a full one has closed
+/// some sessions.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Serialises a `Display` as a string.
+mod dyn_display {
+    use super::{ApiError, fmt};
+
+    pub(super) struct Shown<'a>(pub(super) &'a ApiError);
+
+    impl fmt::Display for Shown<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl serde::Serialize for Shown<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! From a configuration to running shards, and to their end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use executor::{
+    BindError, CpuList, Listener, Pool, PoolError, PoolOptions, Postbox, Preflight, UdpPort,
+    bind_all, cpu, mailboxes,
+};
+use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::driver::{self, DriverSeed, Mail};
+use crate::limits::MAILBOX_MESSAGES;
+use crate::logging::LogGuard;
+use crate::message::Message;
+use crate::placement::{ShardId, Shards};
+use crate::shard::ShardSeed;
+use crate::side::{SideView, side};
+use crate::totals::{Total, Totals};
+
+/// Why the server cannot start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The machine refuses something that is needed; each line says what to do.
+    #[error("{}", .0.join("\n"))]
+    Preflight(Vec<String>),
+    /// A CPU that the process may not use.
+    #[error(
+        "server.cores: CPU {cpu} may not be used by this process, which has {available}; \
+         its affinity (taskset) or cgroup (cpuset) says so"
+    )]
+    Cpu {
+        /// The CPU.
+        cpu: usize,
+        /// Those that may be used.
+        available: CpuList,
+    },
+    /// More shards than can be named.
+    #[error("server.shards: {0} shards are too many")]
+    Shards(usize),
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The media plane refuses its addresses.
+    #[error(transparent)]
+    Media(#[from] rtc::PlaneError),
+    /// No certificate.
+    #[error(transparent)]
+    Identity(#[from] rtc::IdentityError),
+    /// The shards cannot start, or one has died.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The kernel refuses something small.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl LaunchError {
+    fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| LaunchError::Io { what, source }
+    }
+}
+
+/// Descriptors of a shard besides its connections: epoll, timer, mailbox, rings, sockets, reserve.
+const DESCRIPTORS_PER_SHARD: u64 = 32;
+
+/// Runs the server until SIGTERM or SIGINT.
+pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
+    let config = Arc::new(config);
+    let (shards, cpus) = placement(&config)?;
+    preflight(&config, shards)?;
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(LaunchError::io("signals"))?;
+    let totals = Arc::new(Totals::new(shards.count()));
+    let (postbox, inboxes) =
+        mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
+    let (jobs, side) = side();
+
+    let (listen, mut listeners) = bind_http(&config, shards)?;
+    let identity = Identity::generate()?;
+    let mut media = Vec::new();
+    let mut seeds = Vec::new();
+    for (id, inbox) in shards.all().zip(inboxes) {
+        let (ports, sockets) = bind_media(&config, id)?;
+        media.extend(sockets.iter().map(|socket| socket.advertised));
+        let limits = PlaneLimits {
+            candidates: config.media.candidates.get().unwrap_or(usize::MAX),
+            ..PlaneLimits::default()
+        };
+        let plane = PlaneConfig { identity: identity.clone(), sockets, limits, seed: random()? };
+        seeds.push(DriverSeed {
+            shard: ShardSeed {
+                id,
+                shards,
+                config: config.clone(),
+                listen: listen.clone().into(),
+                plane,
+                random: random()?,
+                totals: totals.clone(),
+            },
+            listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
+            ports,
+            inbox,
+            postbox: postbox.clone(),
+            side: jobs.clone(),
+        });
+    }
+    drop(jobs);
+    let pool = executor::spawn(
+        PoolOptions { cpus: cpus.clone(), stall: Default::default() },
+        seeds,
+        driver::run,
+    )?;
+    let view = SideView {
+        postbox: postbox.clone(),
+        health: pool.health(),
+        totals: totals.clone(),
+        log: log.dropped_lines(),
+    };
+    side.start(view).map_err(LaunchError::io("side thread"))?;
+    announce(&config, shards, &cpus, &listen, &media);
+    supervise(&config, pool, signals, &postbox, &totals)
+}
+
+/// How many shards, and on which CPUs.
+fn placement(config: &Config) -> Result<(Shards, Vec<usize>), LaunchError> {
+    let available = cpu::available().map_err(LaunchError::io("the CPUs cannot be read"))?;
+    let cpus: Vec<usize> = match &config.server.cores {
+        Some(cores) => {
+            if let Some(&cpu) = cores.iter().find(|&&cpu| !available.contains(cpu)) {
+                return Err(LaunchError::Cpu { cpu, available });
+            }
+            cores.clone()
+        }
+        None => available.iter().collect(),
+    };
+    let count = match (config.server.shards, &config.server.cores) {
+        (Some(count), _) => count.get(),
+        (None, Some(cores)) => cores.len(),
+        (None, None) => executor::cpu::default_shards(&available, cpu::quota()),
+    };
+    let shards = NonZeroUsize::new(count).and_then(Shards::new).ok_or(LaunchError::Shards(count))?;
+    Ok((shards, cpus))
+}
+
+/// Says what the machine refuses, before anything is started.
+fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
+    let connections = config.limits.connections.get().unwrap_or(65_536) as u64;
+    let descriptors = connections + DESCRIPTORS_PER_SHARD * shards.count() as u64;
+    let problems = Preflight { shards: shards.count(), descriptors }.check();
+    let (fatal, warnings): (Vec<_>, Vec<_>) =
+        problems.into_iter().partition(|problem| problem.fatal);
+    for problem in warnings {
+        warn!("{}", problem.message);
+    }
+    match fatal.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(LaunchError::Preflight(fatal.into_iter().map(|problem| problem.message).collect()))
+        }
+    }
+}
+
+/// The addresses as they were bound, and for each of them one listener a shard.
+fn bind_http(
+    config: &Config,
+    shards: Shards,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<Listener>>), LaunchError> {
+    let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
+    for &address in &config.server.listen {
+        let bound = bind_all(address, shards.count())?;
+        addresses.extend(bound.first().map(Listener::local_addr));
+        listeners.push(bound);
+    }
+    Ok((addresses, listeners))
+}
+
+/// The shard's UDP ports, one per media address.
+fn bind_media(
+    config: &Config,
+    shard: ShardId,
+) -> Result<(Vec<UdpPort>, Vec<MediaSocket>), LaunchError> {
+    let port = config.media.port_of(shard).ok_or(LaunchError::Shards(shard.index() + 1))?;
+    let (mut ports, mut sockets) = (Vec::new(), Vec::new());
+    for address in config.media_addresses() {
+        let udp = UdpPort::bind(SocketAddr::new(address.bind, port))?;
+        let bound = udp.local_addr();
+        let advertised = SocketAddr::new(address.advertise, bound.port());
+        sockets.push(MediaSocket { bound, advertised });
+        ports.push(udp);
+    }
+    Ok((ports, sockets))
+}
+
+fn random() -> Result<[u8; 32], LaunchError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|fault| LaunchError::Io {
+        what: "the system's random generator",
+        source: io::Error::other(fault.to_string()),
+    })?;
+    Ok(seed)
+}
+
+/// The `ready` line: every address and port, so that port 0 can be used.
+fn announce(
+    config: &Config,
+    shards: Shards,
+    cpus: &[usize],
+    listen: &[SocketAddr],
+    media: &[SocketAddr],
+) {
+    let list = |addresses: &[SocketAddr]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let cores = CpuList::new(cpus.iter().copied());
+    info!(
+        http = list(listen), media = list(media), shards = shards.count(), %cores,
+        demo = config.demo, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        "ready"
+    );
+}
+
+/// Waits for a signal, drains the shards, and waits for them.
+fn supervise(
+    config: &Config,
+    pool: Pool,
+    mut signals: Signals,
+    postbox: &Postbox<Mail>,
+    totals: &Totals,
+) -> Result<(), LaunchError> {
+    let handle = signals.handle();
+    let timeout = config.server.shutdown_timeout;
+    let postbox = postbox.clone();
+    let watcher = thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let mut received = signals.forever();
+            if let Some(signal) = received.next() {
+                info!(signal, timeout_seconds = timeout.as_secs(), "shutting down");
+                drain(&postbox, timeout);
+            }
+            if received.next().is_some() {
+                // Asked twice: whoever asks does not want to wait.
+                std::process::exit(EXIT_IMPATIENT);
+            }
+        })
+        .map_err(LaunchError::io("signal thread"))?;
+    pool.join()?;
+    handle.close();
+    let _ = watcher.join();
+    info!(sessions = totals.sum(Total::Drained), "shutdown complete");
+    Ok(())
+}
+
+/// A second signal ended the process before its sessions were closed (128 + SIGINT).
+pub const EXIT_IMPATIENT: i32 = 130;
+
+fn drain(postbox: &Postbox<Mail>, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    for shard in 0..postbox.shards() {
+        // A full mailbox empties within a turn; a shard that is dead is the watchdog's.
+        while postbox.send(shard, Mail::Message(Message::Drain { deadline })).is_err()
+            && Instant::now() < deadline
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

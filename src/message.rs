@@ -1,0 +1,76 @@
+//! What crosses shards. Nothing on the path of a packet or a room message.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::api::{DeviceView, SessionFilter, SessionView};
+use crate::connection::{ConnectionId, Transfer};
+use crate::metrics::Snapshot;
+use crate::placement::ShardId;
+
+/// A message from one shard to another, through the receiver's bounded mailbox.
+#[derive(Debug)]
+pub enum Message {
+    /// A connection whose next request names something of the receiver. Mailbox full: the
+    /// request is answered 503 `shard_busy` by the sender, which keeps the connection.
+    Adopt(Box<Transfer>),
+    /// Part of an aggregate. Mailbox full: counts as a shard that did not answer.
+    Query {
+        /// Who asks.
+        from: ShardId,
+        /// The asking shard's number for it.
+        gather: GatherId,
+        /// What is asked.
+        query: Query,
+    },
+    /// The answer to a [`Message::Query`]. Mailbox full: dropped, the asker's deadline passes.
+    Answer {
+        /// Who answers.
+        from: ShardId,
+        /// As in the query.
+        gather: GatherId,
+        /// What was asked for.
+        answer: Answer,
+    },
+    /// Text that the side thread encoded for a connection. Mailbox full: the side thread tries
+    /// again until the request's deadline has passed.
+    Encoded {
+        /// Whose request it answers.
+        connection: ConnectionId,
+        /// The text.
+        text: String,
+    },
+    /// Shut down: stop taking work, close what is there, be gone by the deadline. Mailbox full:
+    /// the sender tries again until it fits.
+    Drain {
+        /// When the shard is gone, whatever it still holds.
+        deadline: Instant,
+    },
+}
+
+/// Names a running aggregate on the shard that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct GatherId(pub u64);
+
+/// What every shard is asked for.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// Sessions in the order of their ids.
+    Sessions(SessionFilter),
+    /// All devices.
+    Devices,
+    /// Everything that is counted.
+    Metrics,
+}
+
+/// One shard's part.
+#[derive(Debug)]
+pub enum Answer {
+    /// At most as many as were asked for.
+    Sessions(Vec<SessionView>),
+    /// All of the shard's devices.
+    Devices(Vec<DeviceView>),
+    /// The shard's counters.
+    Metrics(Box<Snapshot>),
+}

@@ -1,0 +1,456 @@
+//! One core's server as a pure state machine: bytes and time come in, bytes go out.
+
+mod connections;
+mod devices;
+mod drain;
+mod gather;
+mod requests;
+mod sessions;
+mod sockets;
+mod timers;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use executor::Wheel;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
+
+pub(crate) use self::connections::Connections;
+pub(crate) use self::gather::Gather;
+pub use self::gather::Job;
+pub(crate) use self::requests::{Reply, Step};
+pub(crate) use self::sessions::Session;
+pub(crate) use self::timers::Timer;
+use crate::clock::WallClock;
+use crate::config::Config;
+use crate::connection::{Connection, ConnectionId, Fate, Http, Phase, Role, Transfer};
+use crate::http::{HttpDate, OriginPolicy};
+use crate::ids::{DeviceId, SessionId};
+use crate::limits::FAN_OUT_PACKETS;
+use crate::media::{Demo, Device};
+use crate::message::{GatherId, Message};
+use crate::metrics::{ConnectionEnd, MetricsConfig, ShardMetrics};
+use crate::placement::{ShardId, Shards};
+use crate::totals::{Total, Totals};
+
+/// What a shard is made from.
+#[derive(Debug)]
+pub struct ShardSeed {
+    /// Which one it is.
+    pub id: ShardId,
+    /// Of how many.
+    pub shards: Shards,
+    /// The process' configuration.
+    pub config: Arc<Config>,
+    /// Where the process listens for HTTP: the names it answers to.
+    pub listen: Arc<[SocketAddr]>,
+    /// The media plane's certificate and sockets.
+    pub plane: rtc::PlaneConfig,
+    /// For ids.
+    pub random: [u8; 32],
+    /// The gauges of all shards.
+    pub totals: Arc<Totals>,
+}
+
+/// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and
+/// carries away what [`Shard::outbox`] holds afterwards.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) shards: Shards,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: WallClock,
+    pub(crate) date: HttpDate,
+    pub(crate) origins: OriginPolicy,
+    pub(crate) totals: Arc<Totals>,
+    pub(crate) metrics: ShardMetrics,
+    pub(crate) plane: Plane,
+    pub(crate) rtc: rtc::Outbox,
+    pub(crate) connections: Connections,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    pub(crate) by_source: HashMap<SourceKey, DeviceId>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) by_key: HashMap<SessionKey, SessionId>,
+    pub(crate) gathers: HashMap<GatherId, Gather>,
+    pub(crate) last_gather: u64,
+    pub(crate) demo: Option<Demo>,
+    pub(crate) draining: Option<Instant>,
+    pub(crate) outbox: Outbox,
+    wheel: Wheel<Timer>,
+    due: Vec<Timer>,
+    random: ChaCha20Rng,
+}
+
+// A shard's state belongs to one core: nothing may carry it to another one.
+const _: () = {
+    trait NotSend<A> {
+        fn proof() {}
+    }
+    impl<T: ?Sized> NotSend<()> for T {}
+    struct IfSend;
+    impl<T: ?Sized + Send> NotSend<IfSend> for T {}
+    // Ambiguous, hence an error, should `Shard` ever be `Send`.
+    let _ = <Shard as NotSend<_>>::proof;
+};
+
+/// What the driver carries away after a call.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Connections with bytes to write, or to be closed.
+    pub dirty: Vec<ConnectionId>,
+    /// Connections that want bytes again after they had wanted none.
+    pub resumed: Vec<ConnectionId>,
+    /// Connections that move to another shard.
+    pub moves: Vec<(ConnectionId, ShardId, Box<Transfer>)>,
+    /// Messages to other shards.
+    pub messages: Vec<(ShardId, Message)>,
+    /// Work for the side thread.
+    pub jobs: Vec<Job>,
+}
+
+/// What is to be done with a connection after its output was written as far as it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// It goes on; unwritten bytes wait until the socket is writable.
+    Stay,
+    /// Shut the sending half down; the rest of what the peer sends is dropped.
+    Shutdown,
+    /// It is forgotten: close the socket.
+    Close,
+}
+
+/// Why a connection was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionRefused;
+
+impl Shard {
+    /// A shard that starts now.
+    pub fn new(now: Instant, wall: SystemTime, seed: ShardSeed) -> Result<Self, rtc::PlaneError> {
+        let config = seed.config;
+        let metrics = MetricsConfig {
+            shards: seed.shards.count(),
+            session_series: match config.metrics.per_session {
+                true => config.metrics.session_series.get().unwrap_or(usize::MAX),
+                false => 0,
+            },
+            device_series: config.metrics.device_series.get().unwrap_or(usize::MAX),
+        };
+        let origins =
+            OriginPolicy::new(&seed.listen, &config.http.allowed_hosts, &config.http.cors_origins);
+        let mut shard = Self {
+            id: seed.id,
+            shards: seed.shards,
+            clock: WallClock::new(now, wall),
+            date: HttpDate::default(),
+            origins,
+            totals: seed.totals,
+            metrics: ShardMetrics::new(metrics),
+            plane: Plane::new(now, seed.plane)?,
+            rtc: rtc::Outbox::default(),
+            connections: Connections::default(),
+            devices: BTreeMap::new(),
+            by_source: HashMap::new(),
+            sessions: BTreeMap::new(),
+            by_key: HashMap::new(),
+            gathers: HashMap::new(),
+            last_gather: 0,
+            demo: None,
+            draining: None,
+            outbox: Outbox::default(),
+            wheel: Wheel::new(now),
+            due: Vec::new(),
+            random: ChaCha20Rng::from_seed(seed.random),
+            config,
+        };
+        if shard.config.demo {
+            shard.start_demo(now);
+        }
+        Ok(shard)
+    }
+
+    /// A connection was accepted.
+    pub fn accepted(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+    ) -> Result<ConnectionId, ConnectionRefused> {
+        let open = self.totals.sum(Total::Connections);
+        if !self.config.limits.connections.allows(open + 1) {
+            self.metrics.connections_refused += 1;
+            return Err(ConnectionRefused);
+        }
+        self.metrics.connections_accepted += 1;
+        let id = self.connections.reserve();
+        let mut connection = Box::new(Connection::new(id, peer));
+        self.set_alarm(&mut connection, now + self.config.http.head_timeout);
+        self.connections.put(connection);
+        self.count_connections();
+        Ok(id)
+    }
+
+    /// Bytes came on a connection.
+    pub fn received(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
+        self.with(now, id, |shard, connection| shard.take_bytes(now, connection, bytes));
+    }
+
+    /// The peer closed its half of the connection, or (`reset`) the connection is broken.
+    pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
+        self.with(now, id, |shard, connection| shard.take_end(now, connection, reset));
+    }
+
+    /// Whether the driver should read from the connection's socket.
+    pub fn reads(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(Connection::reads)
+    }
+
+    /// What is to be written to the connection's socket.
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        self.connections.get(id).map_or(&[], |connection| connection.output.pending())
+    }
+
+    /// The socket took `count` bytes, all that it would take.
+    pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
+        let Some(connection) = self.connections.get_mut(id) else { return Flushed::Close };
+        connection.dirty = false;
+        let full = connection.output.len() > crate::connection::OUTPUT_HIGH_WATER_BYTES;
+        connection.output.wrote(now, count);
+        if !connection.output.is_empty() {
+            return Flushed::Stay;
+        }
+        match connection.fate {
+            Fate::Stay => {
+                if full {
+                    self.resume(now, id);
+                }
+                Flushed::Stay
+            }
+            Fate::Linger => Flushed::Shutdown,
+            Fate::Close => {
+                self.forget(id);
+                Flushed::Close
+            }
+        }
+    }
+
+    /// The connection has left for another shard.
+    pub fn moved(&mut self, id: ConnectionId) {
+        self.connections.remove(id);
+        self.metrics.connections_handed_over += 1;
+        self.count_connections();
+    }
+
+    /// The other shard's mailbox is full: the request is answered here.
+    pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Box<Transfer>) {
+        self.metrics.mailbox_full += 1;
+        let (connection, exchange, _) = Self::unpack(id, *transfer);
+        self.connections.put(connection);
+        self.with(now, id, |shard, connection| {
+            shard.refuse(now, connection, exchange, crate::error::ApiError::ShardBusy);
+            shard.take_bytes(now, connection, &[]);
+        });
+    }
+
+    /// A connection moved here with a request for something that this shard owns.
+    pub fn adopt(&mut self, now: Instant, transfer: Box<Transfer>) -> ConnectionId {
+        let id = self.connections.reserve();
+        let (connection, exchange, operation) = Self::unpack(id, *transfer);
+        self.connections.put(connection);
+        self.count_connections();
+        self.with(now, id, |shard, connection| {
+            match shard.dispatch(now, connection, exchange, operation) {
+                Step::Go(_) => shard.take_bytes(now, connection, &[]),
+                // Placement is one function of the id: nothing moves twice.
+                Step::Stop | Step::Move(..) => None,
+            }
+        });
+        id
+    }
+
+    /// A datagram came in.
+    pub fn datagram(&mut self, now: Instant, socket: SocketIndex, from: SocketAddr, bytes: &[u8]) {
+        self.metrics.datagrams_received += 1;
+        self.plane.datagram(now, socket, from, bytes, &mut self.rtc);
+    }
+
+    /// The tick: whatever is due, and the wall clock's anchor.
+    pub fn tick(&mut self, now: Instant, wall: SystemTime) {
+        self.clock = WallClock::new(now, wall);
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(now, &mut due);
+        for timer in due.drain(..) {
+            self.fire(now, timer);
+        }
+        self.due = due;
+    }
+
+    /// Ends a turn: a slice of fan-out, and what the media plane reports. True: there is more to
+    /// do, take another turn at once.
+    pub fn end_turn(&mut self, now: Instant) -> bool {
+        let more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
+        self.take_media_events(now);
+        more
+    }
+
+    /// When an earlier turn than the next tick is wanted.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.plane.next_pacing()
+    }
+
+    /// What the driver carries away.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// The datagrams to send.
+    pub fn datagrams(&mut self) -> &mut rtc::Outbox {
+        &mut self.rtc
+    }
+
+    /// The socket would not take a run of datagrams: it was dropped.
+    pub fn send_blocked(&mut self, session: SessionKey, datagrams: usize) {
+        self.metrics.send_blocked += datagrams as u64;
+        self.plane.send_blocked(session, datagrams as u64);
+    }
+
+    /// The cells that the driver counts in.
+    pub fn metrics(&mut self) -> &mut ShardMetrics {
+        &mut self.metrics
+    }
+
+    /// Takes the connection out, lets `work` have it and the whole shard, and puts it back. A
+    /// panic ends this connection alone.
+    pub(crate) fn with(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        work: impl FnOnce(&mut Self, &mut Connection) -> Option<Moving>,
+    ) {
+        let Some(mut connection) = self.connections.take(id) else { return };
+        let result = catch_unwind(AssertUnwindSafe(|| work(self, &mut connection)));
+        match result {
+            Ok(None) => {}
+            Ok(Some(moving)) => {
+                let transfer = Self::pack(&mut connection, moving.exchange, moving.operation);
+                self.outbox.moves.push((id, moving.to, transfer));
+                return;
+            }
+            Err(_) => {
+                // The panic hook has printed what and where.
+                self.metrics.panics += 1;
+                tracing::error!(peer = %connection.peer, "a connection failed and was closed");
+                connection.output = Default::default();
+                connection.fate = Fate::Close;
+                connection.end = ConnectionEnd::Fault;
+                self.release(now, &mut connection);
+            }
+        }
+        let wanted = connection.fate != Fate::Stay || !connection.output.is_empty();
+        if wanted && !connection.dirty {
+            connection.dirty = true;
+            self.outbox.dirty.push(id);
+        }
+        self.connections.put(connection);
+    }
+
+    /// Bytes that came, with those that wait from before.
+    fn take_bytes(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        bytes: &[u8],
+    ) -> Option<Moving> {
+        let mut waiting = std::mem::take(&mut connection.input);
+        let fresh = waiting.is_empty();
+        if !fresh {
+            waiting.extend_from_slice(bytes);
+        }
+        let input = if fresh { bytes } else { &waiting };
+        let (used, moving) = self.advance(now, connection, input);
+        connection.input = if fresh {
+            input[used..].to_vec()
+        } else {
+            waiting.drain(..used);
+            if waiting.is_empty() { Vec::new() } else { waiting }
+        };
+        moving
+    }
+
+    fn take_end(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        reset: bool,
+    ) -> Option<Moving> {
+        connection.ended = true;
+        if let (Role::Http(http), false) = (&connection.role, reset) {
+            // A client may close its half and still wait for the answer.
+            match &http.phase {
+                Phase::Wait(..) => return None,
+                Phase::Publish(exchange, _) if exchange.complete => return None,
+                Phase::Head | Phase::Body(..) | Phase::Publish(..) | Phase::Done => {}
+            }
+        }
+        self.release(now, connection);
+        connection.end = if reset { ConnectionEnd::Io } else { ConnectionEnd::Peer };
+        if reset || !matches!(connection.role, Role::Http(_)) {
+            connection.output = Default::default();
+        }
+        connection.fate = Fate::Close;
+        None
+    }
+
+    /// Goes on with a connection that had to wait.
+    pub(crate) fn resume(&mut self, now: Instant, id: ConnectionId) {
+        self.with(now, id, |shard, connection| {
+            let moving = shard.take_bytes(now, connection, &[]);
+            if connection.reads() {
+                shard.outbox.resumed.push(id);
+            }
+            moving
+        });
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.remove(id) {
+            self.metrics.connections_closed.bump(connection.end);
+            self.count_connections();
+        }
+    }
+
+    pub(crate) fn random_bytes(&mut self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.random.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn schedule(&mut self, at: Instant, timer: Timer) {
+        self.wheel.schedule(at, timer);
+    }
+
+    pub(crate) fn set_alarm(&mut self, connection: &mut Connection, at: Instant) {
+        if let Some(at) = connection.alarm.set(at) {
+            self.wheel.schedule(at, Timer::Connection(connection.id));
+        }
+    }
+
+    pub(crate) fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
+    fn count_connections(&self) {
+        self.totals.set(self.id, Total::Connections, self.connections.len());
+    }
+}
+
+/// A request that another shard must answer.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    pub(crate) to: ShardId,
+    pub(crate) exchange: Box<crate::connection::Exchange>,
+    pub(crate) operation: crate::api::Operation,
+}

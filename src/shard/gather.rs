@@ -1,0 +1,189 @@
+//! Aggregates: every shard is asked, the answers are merged, the client gets one.
+
+use std::time::{Duration, Instant};
+
+use super::{Shard, Timer};
+use crate::api::{DeviceList, SessionList, SessionView};
+use crate::connection::{Connection, ConnectionId, Phase, Role};
+use crate::error::ApiError;
+use crate::http::Response;
+use crate::message::{Answer, GatherId, Message, Query};
+use crate::metrics::Snapshot;
+use crate::placement::ShardId;
+
+/// A shard that has not answered by then is left out of `/metrics` (`media_shard_up` is 0); a list
+/// that misses a part is an error instead.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Work for the side thread: what would hold up media for milliseconds.
+#[derive(Debug)]
+pub enum Job {
+    /// Write the snapshots as Prometheus text and send it back as [`Message::Encoded`].
+    EncodeMetrics {
+        /// Who asks.
+        from: ShardId,
+        /// For which request.
+        connection: ConnectionId,
+        /// One a shard; `None`: it did not answer.
+        snapshots: Vec<Option<Snapshot>>,
+    },
+}
+
+/// An aggregate on its way.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    connection: ConnectionId,
+    query: Query,
+    answers: Vec<Option<Answer>>,
+    deadline: Instant,
+}
+
+impl Shard {
+    /// Asks every shard, this one included.
+    pub(super) fn gather(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        query: Query,
+    ) -> GatherId {
+        self.last_gather += 1;
+        let id = GatherId(self.last_gather);
+        let deadline = now + PATIENCE;
+        let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
+        answers[self.id.index()] = Some(self.part(now, &query));
+        for shard in self.shards.all().filter(|&shard| shard != self.id) {
+            let query = query.clone();
+            let message = Message::Query { from: self.id, gather: id, query };
+            self.outbox.messages.push((shard, message));
+        }
+        // Alone, it is complete at once: the next tick finds it.
+        let at = if self.shards.count() == 1 { now } else { deadline };
+        self.gathers.insert(id, Gather { connection, query, answers, deadline });
+        self.schedule(at, Timer::Gather(id));
+        id
+    }
+
+    /// A message came from another shard, or from the process.
+    pub fn message(&mut self, now: Instant, message: Message) {
+        match message {
+            Message::Adopt(transfer) => {
+                // The driver calls `adopt` itself, for it has the socket.
+                debug_assert!(false, "a connection came without its socket: {transfer:?}");
+            }
+            Message::Query { from, gather, query } => {
+                let answer = self.part(now, &query);
+                let answer = Message::Answer { from: self.id, gather, answer };
+                self.outbox.messages.push((from, answer));
+            }
+            Message::Answer { from, gather, answer } => {
+                let Some(waiting) = self.gathers.get_mut(&gather) else { return };
+                waiting.answers[from.index()] = Some(answer);
+                if waiting.answers.iter().all(Option::is_some) {
+                    self.finish_gather(now, gather);
+                }
+            }
+            Message::Encoded { connection, text } => {
+                const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+                let response = Response::text(200, TEXT, text.into_bytes());
+                self.give(now, connection, Ok(response));
+            }
+            Message::Drain { deadline } => self.drain(now, deadline),
+        }
+    }
+
+    /// The mailbox of a shard was full: a query counts as not answered.
+    pub fn undelivered(&mut self, message: Message) {
+        self.metrics.mailbox_full += 1;
+        tracing::warn!(shard = %self.id, "a mailbox is full, lost: {message:.60?}");
+    }
+
+    pub(super) fn gather_time(&mut self, now: Instant, id: GatherId) {
+        let Some(gather) = self.gathers.get(&id) else { return };
+        if now >= gather.deadline || gather.answers.iter().all(Option::is_some) {
+            self.finish_gather(now, id);
+        }
+    }
+
+    /// This shard's part of an aggregate.
+    fn part(&mut self, now: Instant, query: &Query) -> Answer {
+        match query {
+            Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
+            Query::Devices => Answer::Devices(self.device_views(now)),
+            Query::Metrics => Answer::Metrics(Box::new(self.snapshot(now))),
+        }
+    }
+
+    fn finish_gather(&mut self, now: Instant, id: GatherId) {
+        let Some(gather) = self.gathers.remove(&id) else { return };
+        let missing = gather.answers.iter().any(Option::is_none);
+        let result = match gather.query {
+            Query::Metrics => {
+                let snapshots = gather.answers.into_iter().map(|answer| match answer {
+                    Some(Answer::Metrics(snapshot)) => Some(*snapshot),
+                    Some(Answer::Sessions(_) | Answer::Devices(_)) | None => None,
+                });
+                let (from, connection) = (self.id, gather.connection);
+                let snapshots = snapshots.collect();
+                self.outbox.jobs.push(Job::EncodeMetrics { from, connection, snapshots });
+                return;
+            }
+            Query::Sessions(_) | Query::Devices if missing => Err(ApiError::ShardBusy),
+            Query::Sessions(filter) => {
+                let mut sessions: Vec<SessionView> = Vec::new();
+                for answer in gather.answers.into_iter().flatten() {
+                    if let Answer::Sessions(part) = answer {
+                        sessions.extend(part);
+                    }
+                }
+                Ok(Response::json(200, &SessionList::new(sessions, filter.limit)))
+            }
+            Query::Devices => {
+                let mut devices = Vec::new();
+                for answer in gather.answers.into_iter().flatten() {
+                    if let Answer::Devices(part) = answer {
+                        devices.extend(part);
+                    }
+                }
+                Ok(Response::json(200, &DeviceList::new(devices)))
+            }
+        };
+        self.give(now, gather.connection, result);
+    }
+
+    /// The side thread cannot take a job.
+    pub fn job_refused(&mut self, now: Instant, job: Job) {
+        match job {
+            Job::EncodeMetrics { connection, .. } => {
+                self.give(now, connection, Err(ApiError::ShardBusy));
+            }
+        }
+    }
+
+    /// Answers a connection that waits, and goes on with what it sent meanwhile.
+    fn give(&mut self, now: Instant, id: ConnectionId, result: Result<Response, ApiError>) {
+        self.with(now, id, |shard, connection| {
+            shard.give_answer(now, connection, result);
+            None
+        });
+        self.resume(now, id);
+    }
+
+    fn give_answer(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        result: Result<Response, ApiError>,
+    ) {
+        let Role::Http(http) = &mut connection.role else { return };
+        if !matches!(http.phase, Phase::Wait(..)) {
+            return;
+        }
+        let Phase::Wait(exchange, _) = std::mem::replace(&mut http.phase, Phase::Head) else {
+            return;
+        };
+        match result {
+            Ok(response) => self.respond(now, connection, &exchange, &response),
+            Err(error) => self.refuse(now, connection, exchange, error),
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! HTTP requests: from bytes to an operation, from its result to bytes.
+
+use std::time::Instant;
+
+use tracing::debug;
+
+use super::{Moving, Shard};
+use crate::api::{Operation, Publication};
+use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
+use crate::error::ApiError;
+use crate::http::routes::{Route, resolve};
+use crate::http::{
+    BodyLength, CONTINUE, Event, Framing, Method, OriginVerdict, Request, Response, Version,
+};
+use crate::ids::{RequestId, SessionId, UserId};
+use crate::media::Publisher;
+use crate::message::Query;
+use crate::ws::{AgentSocket, ViewerSocket};
+
+/// What an operation comes to.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// This answer.
+    Now(Response),
+    /// The answers of all shards are merged.
+    Gather(Query),
+    /// The body that follows is taken.
+    Publish(Publication),
+    /// The connection becomes a viewer's WebSocket.
+    Viewer {
+        /// `Sec-WebSocket-Key`.
+        key: String,
+        /// Who watches.
+        user: UserId,
+        /// What is watched.
+        session: SessionId,
+        /// The offer to send first; the session was created for this socket.
+        offer: Option<String>,
+    },
+    /// The connection becomes an agent's WebSocket.
+    Agent {
+        /// `Sec-WebSocket-Key`.
+        key: String,
+        /// Its state.
+        socket: Box<AgentSocket>,
+    },
+}
+
+/// How a connection goes on after one of its events.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// So many bytes were used; there may be more to handle.
+    Go(usize),
+    /// It waits for bytes, for time or for other shards.
+    Stop,
+    /// So many bytes were used, and another shard must answer.
+    Move(usize, Moving),
+}
+
+impl Shard {
+    /// Handles as much of `input` as can be handled now: the bytes used.
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        input: &[u8],
+    ) -> (usize, Option<Moving>) {
+        let mut used = 0;
+        while connection.fate == Fate::Stay && connection.reads() {
+            let rest = &input[used..];
+            let step = match &connection.role {
+                Role::Http(_) => self.advance_http(now, connection, rest),
+                Role::Viewer(_) | Role::Agent(_) => {
+                    self.socket_bytes(now, connection, rest);
+                    used = input.len();
+                    Step::Stop
+                }
+            };
+            match step {
+                Step::Go(count) => used += count,
+                Step::Stop => break,
+                Step::Move(count, moving) => return (used + count, Some(moving)),
+            }
+        }
+        if connection.fate != Fate::Stay {
+            used = input.len();
+        }
+        (used, None)
+    }
+
+    fn advance_http(&mut self, now: Instant, connection: &mut Connection, input: &[u8]) -> Step {
+        let Role::Http(http) = &mut connection.role else { return Step::Stop };
+        if matches!(http.phase, Phase::Done) {
+            return if input.is_empty() { Step::Stop } else { Step::Go(input.len()) };
+        }
+        let (used, event) = match http.decoder.decode(input) {
+            Ok(decoded) => decoded,
+            Err(fault) => {
+                let exchange = match std::mem::replace(&mut http.phase, Phase::Done) {
+                    Phase::Body(exchange, _) => exchange,
+                    Phase::Publish(exchange, publisher) => {
+                        self.stop_publishing(now, connection.id, &publisher);
+                        exchange
+                    }
+                    Phase::Head | Phase::Wait(..) | Phase::Done => self.nameless_exchange(now),
+                };
+                self.refuse(now, connection, exchange, fault.into());
+                return Step::Stop;
+            }
+        };
+        match event {
+            Event::Incomplete => {
+                if !input.is_empty() && matches!(http.phase, Phase::Head) {
+                    // The first byte of a head starts its clock; later ones do not restart it.
+                    let at = now + self.config.http.head_timeout;
+                    if connection.alarm.deadline().is_none_or(|deadline| deadline > at) {
+                        self.set_alarm(connection, at);
+                    }
+                }
+                match used {
+                    0 => Step::Stop,
+                    _ => Step::Go(used),
+                }
+            }
+            Event::Head(request) => self.head(now, connection, request).after(used),
+            Event::Data(data) => self.data(now, connection, data).after(used),
+            Event::End => self.end(now, connection).after(used),
+        }
+    }
+
+    /// A head is complete.
+    fn head(&mut self, now: Instant, connection: &mut Connection, request: Request) -> Step {
+        let route = resolve(&request.path).route;
+        let complete = matches!(request.body, BodyLength::None | BodyLength::Length(0));
+        let id = match request.headers.get("x-request-id").map(RequestId::try_from) {
+            Some(Ok(id)) => id,
+            Some(Err(_)) | None => RequestId::from_random(self.random_bytes()),
+        };
+        let exchange = Box::new(Exchange { request, route, id, started: now, complete });
+        if let Err(error) = self.admit(&exchange) {
+            self.refuse(now, connection, exchange, error);
+            return Step::Go(0);
+        }
+        let request = &exchange.request;
+        self.set_alarm(connection, now + self.config.http.body_timeout);
+        if matches!(route, Route::DeviceVideo | Route::DeviceAudio) && request.method == Method::Put
+        {
+            return match Operation::parse(request, &[]) {
+                Ok(operation) => self.dispatch(now, connection, exchange, operation),
+                Err(error) => {
+                    self.refuse(now, connection, exchange, error);
+                    Step::Go(0)
+                }
+            };
+        }
+        if request.expect_continue && !complete {
+            connection.output.bytes.extend_from_slice(CONTINUE);
+        }
+        if let Role::Http(http) = &mut connection.role {
+            http.phase = Phase::Body(exchange, Vec::new());
+        }
+        Step::Go(0)
+    }
+
+    /// What can be refused before the body: strangers, unknown paths, methods, lengths.
+    fn admit(&self, exchange: &Exchange) -> Result<(), ApiError> {
+        let request = &exchange.request;
+        let host = request.headers.get("host").unwrap_or_default();
+        let origin = request.headers.get("origin");
+        if !host.is_empty() && !self.origins.host_ok(host) {
+            return Err(ApiError::ForeignOrigin(format!(
+                "this server is not {host:?}; if it should be, add the name to http.allowed_hosts"
+            )));
+        }
+        if self.origins.origin(origin, host) == OriginVerdict::Refused {
+            return Err(ApiError::ForeignOrigin(format!(
+                "pages of {:?} may not use this server; http.cors_origins lists those that may",
+                origin.unwrap_or_default()
+            )));
+        }
+        Operation::check_method(request, exchange.route)?;
+        let limit = self.config.http.json_body_bytes;
+        match request.body {
+            BodyLength::Length(length)
+                if length > limit as u64 && request.method != Method::Put =>
+            {
+                Err(ApiError::BodyTooLarge { limit })
+            }
+            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(()),
+        }
+    }
+
+    /// A piece of a body.
+    fn data(&mut self, now: Instant, connection: &mut Connection, data: &[u8]) -> Step {
+        if matches!(&connection.role, Role::Http(http) if matches!(http.phase, Phase::Body(..))) {
+            self.set_alarm(connection, now + self.config.http.body_timeout);
+        }
+        let Role::Http(http) = &mut connection.role else { return Step::Stop };
+        match &mut http.phase {
+            Phase::Body(_, body) => {
+                let limit = self.config.http.json_body_bytes;
+                if body.len() + data.len() <= limit {
+                    body.extend_from_slice(data);
+                } else if let Phase::Body(exchange, _) =
+                    std::mem::replace(&mut http.phase, Phase::Done)
+                {
+                    self.refuse(now, connection, exchange, ApiError::BodyTooLarge { limit });
+                }
+            }
+            Phase::Publish(_, publisher) => {
+                let result = publisher.push(now, data);
+                self.publish(now, connection, result);
+            }
+            Phase::Head | Phase::Wait(..) | Phase::Done => {}
+        }
+        Step::Go(0)
+    }
+
+    /// A request is complete.
+    fn end(&mut self, now: Instant, connection: &mut Connection) -> Step {
+        let Role::Http(http) = &mut connection.role else { return Step::Stop };
+        match &mut http.phase {
+            Phase::Body(..) => {
+                let Phase::Body(mut exchange, body) =
+                    std::mem::replace(&mut http.phase, Phase::Head)
+                else {
+                    return Step::Stop;
+                };
+                exchange.complete = true;
+                match Operation::parse(&exchange.request, &body) {
+                    Ok(operation) => self.dispatch(now, connection, exchange, operation),
+                    Err(error) => {
+                        self.refuse(now, connection, exchange, error);
+                        Step::Go(0)
+                    }
+                }
+            }
+            Phase::Publish(exchange, publisher) => {
+                exchange.complete = true;
+                let result = publisher.finish();
+                self.publish(now, connection, result);
+                Step::Go(0)
+            }
+            Phase::Head | Phase::Wait(..) | Phase::Done => Step::Go(0),
+        }
+    }
+
+    /// Does an operation here, or says where it must be done.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        exchange: Box<Exchange>,
+        operation: Operation,
+    ) -> Step {
+        if let Some(owner) = operation.owner(self.shards).filter(|&owner| owner != self.id) {
+            return Step::Move(0, Moving { to: owner, exchange, operation });
+        }
+        match self.perform(now, connection, &exchange, operation) {
+            Ok(reply) => self.reply(now, connection, exchange, reply),
+            Err(error) => self.refuse(now, connection, exchange, error),
+        }
+        Step::Go(0)
+    }
+
+    fn reply(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        exchange: Box<Exchange>,
+        reply: Reply,
+    ) {
+        match reply {
+            Reply::Now(response) => self.respond(now, connection, &exchange, &response),
+            Reply::Gather(query) => {
+                let id = self.gather(now, connection.id, query);
+                self.set_phase(connection, Phase::Wait(exchange, Some(id)));
+            }
+            Reply::Publish(publication) => {
+                if exchange.request.expect_continue {
+                    connection.output.bytes.extend_from_slice(CONTINUE);
+                }
+                let publisher = Box::new(Publisher::new(now, &publication));
+                self.set_alarm(connection, now + self.config.media.publisher_timeout);
+                self.set_phase(connection, Phase::Publish(exchange, publisher));
+            }
+            Reply::Viewer { key, user, session, offer } => {
+                self.upgrade(now, connection, &exchange, &key);
+                let socket = ViewerSocket::new(now, &self.config.ws, session, user, offer.is_some());
+                connection.role = Role::Viewer(Box::new(socket));
+                self.greet_viewer(now, connection, session, offer);
+            }
+            Reply::Agent { key, socket } => {
+                self.upgrade(now, connection, &exchange, &key);
+                connection.role = Role::Agent(socket);
+                self.set_socket_alarm(now, connection);
+            }
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, connection: &mut Connection, phase: Phase) {
+        if let Role::Http(http) = &mut connection.role {
+            http.phase = phase;
+        }
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        exchange: Box<Exchange>,
+        error: ApiError,
+    ) {
+        self.metrics.rejected(error.code());
+        debug!(
+            request = %exchange.id, peer = %connection.peer, code = error.code(),
+            method = exchange.request.method.as_str(), route = exchange.route.template(),
+            "refused: {error}",
+        );
+        let response = error.response(exchange.id.as_str());
+        self.respond(now, connection, &exchange, &response);
+    }
+
+    /// Writes the answer; the connection is ready for its next request, or closes.
+    pub(crate) fn respond(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        exchange: &Exchange,
+        response: &Response,
+    ) {
+        let request = &exchange.request;
+        let keep_alive = request.keep_alive
+            && exchange.complete
+            && !connection.ended
+            && self.draining.is_none();
+        let host = request.headers.get("host").unwrap_or_default();
+        let verdict = self.origins.origin(request.headers.get("origin"), host);
+        let cors = verdict.headers().filter(|_| request.method != Method::Options);
+        let mut extra = [("X-Content-Type-Options", "nosniff"); 4];
+        let extra = match &cors {
+            Some(cors) => {
+                extra[1..].copy_from_slice(cors);
+                &extra[..]
+            }
+            None => &extra[..1],
+        };
+        let framing = Framing {
+            version: request.version,
+            head: request.method == Method::Head,
+            keep_alive,
+            date: self.date.at(self.clock.unix(now).as_secs()),
+            request_id: exchange.id.as_str(),
+            extra,
+        };
+        response.encode(&framing, &mut connection.output.bytes);
+        let took = now.saturating_duration_since(exchange.started);
+        let method = request.method.as_str();
+        self.metrics.http_request(method, exchange.route, response.status(), took);
+        if keep_alive {
+            self.set_phase(connection, Phase::Head);
+            self.set_alarm(connection, now + self.config.http.idle_timeout);
+        } else {
+            self.set_phase(connection, Phase::Done);
+            connection.fate = if exchange.complete { Fate::Close } else { Fate::Linger };
+            self.set_alarm(connection, now + crate::limits::LINGER);
+        }
+    }
+
+    /// Stands for a request whose head could not be read.
+    fn nameless_exchange(&mut self, now: Instant) -> Box<Exchange> {
+        let request = Request {
+            method: Method::Other(String::new()),
+            path: String::new(),
+            query: None,
+            version: Version::Http11,
+            headers: Default::default(),
+            body: BodyLength::None,
+            keep_alive: false,
+            expect_continue: false,
+        };
+        let id = RequestId::from_random(self.random_bytes());
+        Box::new(Exchange { request, route: Route::Unmatched, id, started: now, complete: false })
+    }
+
+    pub(super) fn pack(
+        connection: &mut Connection,
+        exchange: Box<Exchange>,
+        operation: Operation,
+    ) -> Box<Transfer> {
+        let decoder = match std::mem::replace(&mut connection.role, Role::new()) {
+            Role::Http(http) => http.decoder,
+            // Requests are parsed in the HTTP role alone.
+            Role::Viewer(_) | Role::Agent(_) => unreachable!("a WebSocket sends no request"),
+        };
+        Box::new(Transfer {
+            peer: connection.peer,
+            decoder,
+            exchange,
+            operation,
+            input: std::mem::take(&mut connection.input),
+            output: connection.output.pending().to_vec(),
+            ended: connection.ended,
+        })
+    }
+
+    pub(super) fn unpack(
+        id: crate::connection::ConnectionId,
+        transfer: Transfer,
+    ) -> (Box<Connection>, Box<Exchange>, Operation) {
+        let mut connection = Box::new(Connection::new(id, transfer.peer));
+        connection.role = Role::Http(Http { decoder: transfer.decoder, phase: Phase::Head });
+        connection.input = transfer.input;
+        connection.output.bytes = transfer.output;
+        connection.ended = transfer.ended;
+        (connection, transfer.exchange, transfer.operation)
+    }
+}
+
+impl Step {
+    /// Adds the bytes of the event that led here.
+    fn after(self, used: usize) -> Self {
+        match self {
+            Step::Go(more) => Step::Go(used + more),
+            // What stops has used its event all the same.
+            Step::Stop => Step::Go(used),
+            Step::Move(more, moving) => Step::Move(used + more, moving),
+        }
+    }
+}

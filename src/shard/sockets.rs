@@ -1,0 +1,421 @@
+//! WebSockets of viewers and agents: upgrade, messages in, messages out, their time.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use rtc::AccessUnitReader;
+use tracing::{debug, info};
+use tungstenite::handshake::derive_accept_key;
+
+use super::Shard;
+use crate::connection::{Connection, ConnectionId, Exchange, Fate, Output, Role};
+use crate::error::ApiError;
+use crate::ids::SessionId;
+use crate::media::{Holder, Track};
+use crate::metrics::{ConnectionEnd, Direction, MessageKind, PublisherKind};
+use crate::ws::{
+    AgentMedia, AgentMessage, Beat, Codec, Control, Received, STATS_INTERVAL, ServerMessage,
+    ViewerMessage, Violation, codec_named,
+};
+
+/// A viewer's message, or an error to tell it.
+type Told = Result<(), SocketError>;
+
+/// What is wrong with a message; the socket goes on.
+pub(crate) struct SocketError {
+    pub(crate) code: &'static str,
+    pub(crate) error: Cow<'static, str>,
+    pub(crate) seq: Option<u64>,
+}
+
+impl From<ApiError> for SocketError {
+    fn from(error: ApiError) -> Self {
+        Self { code: error.code(), error: error.to_string().into(), seq: None }
+    }
+}
+
+impl SocketError {
+    pub(crate) fn message(&self) -> ServerMessage<'_> {
+        ServerMessage::Error { code: self.code, error: self.error.as_ref().into(), seq: self.seq }
+    }
+}
+
+impl Shard {
+    /// RFC 6455 §4.2.2.
+    pub(super) fn upgrade(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        exchange: &Exchange,
+        key: &str,
+    ) {
+        let accept = derive_accept_key(key.as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\nX-Request-Id: {}\r\n\r\n",
+            exchange.id
+        );
+        connection.output.bytes.extend_from_slice(head.as_bytes());
+        let took = now.saturating_duration_since(exchange.started);
+        self.metrics.http_request("GET", exchange.route, 101, took);
+    }
+
+    /// Bytes of a WebSocket; all of them are used.
+    pub(super) fn socket_bytes(&mut self, now: Instant, connection: &mut Connection, bytes: &[u8]) {
+        let mut input = bytes;
+        while connection.fate == Fate::Stay {
+            let Connection { role, output, .. } = &mut *connection;
+            let received = match role {
+                Role::Viewer(socket) => {
+                    socket.pulse.heard(now);
+                    socket.codec.receive(&mut input, &mut output.bytes)
+                }
+                Role::Agent(socket) => {
+                    socket.pulse.heard(now);
+                    socket.codec.receive(&mut input, &mut output.bytes)
+                }
+                Role::Http(_) => return,
+            };
+            match received {
+                Ok(None) => break,
+                Ok(Some(Received::Pong)) => self.metrics.message(MessageKind::Pong, Direction::In),
+                Ok(Some(Received::Closed)) => {
+                    self.metrics.message(MessageKind::Close, Direction::In);
+                    self.release(now, connection);
+                    connection.end = ConnectionEnd::Peer;
+                    connection.fate = Fate::Close;
+                }
+                Ok(Some(message)) => {
+                    let told = match &connection.role {
+                        Role::Viewer(_) => self.viewer_message(now, connection, message),
+                        Role::Agent(_) => self.agent_message(now, connection, message),
+                        Role::Http(_) => return,
+                    };
+                    if let Err(error) = told {
+                        self.metrics.rejected(error.code);
+                        self.say(connection, &error.message());
+                    }
+                }
+                Err(violation) => self.violated(now, connection, violation),
+            }
+        }
+        self.set_socket_alarm(now, connection);
+    }
+
+    fn violated(&mut self, now: Instant, connection: &mut Connection, violation: Violation) {
+        debug!(peer = %connection.peer, code = violation.code, "{}", violation.reason);
+        connection.end = ConnectionEnd::Protocol;
+        self.close_socket(now, connection, violation.code, violation.reason);
+    }
+
+    /// Sends a close frame; the connection closes when it is written.
+    pub(crate) fn close_socket(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        code: u16,
+        reason: &str,
+    ) {
+        self.release(now, connection);
+        if let Some((codec, output)) = codec_of(connection) {
+            codec.close(code, reason, &mut output.bytes);
+            self.metrics.message(MessageKind::Close, Direction::Out);
+        }
+        connection.fate = Fate::Linger;
+        self.set_alarm(connection, now + crate::limits::LINGER);
+    }
+
+    /// Sends an object over a WebSocket.
+    pub(crate) fn say(&mut self, connection: &mut Connection, message: &ServerMessage<'_>) {
+        if let Some((codec, output)) = codec_of(connection) {
+            codec.send_text(&message.text(), &mut output.bytes);
+            output.end_message();
+            self.metrics.message(message.kind(), Direction::Out);
+        }
+    }
+
+    /// Sends an object over another connection than the one that is being handled.
+    pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, message: &ServerMessage<'_>) {
+        self.with(now, id, |shard, connection| {
+            shard.say(connection, message);
+            shard.set_socket_alarm(now, connection);
+            None
+        });
+    }
+
+    /// Says why, and closes another connection's WebSocket (RFC 6455 §7.4.1: 1001, going away).
+    pub(crate) fn dismiss(&mut self, now: Instant, id: ConnectionId, reason: &str) {
+        self.with(now, id, |shard, connection| {
+            shard.say(connection, &ServerMessage::Closing { reason });
+            shard.close_socket(now, connection, 1001, reason);
+            None
+        });
+    }
+
+    /// A viewer's socket begins: with the offer of the session that was made for it.
+    pub(super) fn greet_viewer(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        session: SessionId,
+        offer: Option<String>,
+    ) {
+        let previous = self.attach_socket(now, session, connection.id);
+        if let Some(sdp) = offer {
+            self.say_offer(connection, session, &sdp);
+        }
+        if let Some(previous) = previous.filter(|&previous| previous != connection.id) {
+            self.dismiss(now, previous, "replaced by another connection of the same session");
+        }
+        self.set_socket_alarm(now, connection);
+    }
+
+    fn say_offer(&mut self, connection: &mut Connection, session: SessionId, sdp: &str) {
+        let config = self.config.clone();
+        let session_id = &session.to_string();
+        let ice_servers = &config.media.ice_servers;
+        self.say(connection, &ServerMessage::Offer { session_id, sdp, ice_servers });
+    }
+
+    fn viewer_message(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        message: Received,
+    ) -> Told {
+        let Role::Viewer(socket) = &connection.role else { return Ok(()) };
+        let session = socket.session;
+        let Received::Text(text) = message else {
+            self.metrics.message(MessageKind::Other, Direction::In);
+            return Err(bad_message("viewers send text messages".into()));
+        };
+        let message = self.parse_viewer(&text)?;
+        match message {
+            ViewerMessage::Answer { sdp } => {
+                self.metrics.message(MessageKind::Answer, Direction::In);
+                Ok(self.answer(now, session, &sdp)?)
+            }
+            ViewerMessage::IceCandidate { candidate } => {
+                self.metrics.message(MessageKind::IceCandidate, Direction::In);
+                Ok(self.add_candidate(now, session, &candidate)?)
+            }
+            ViewerMessage::Offer { ice_restart } => {
+                self.metrics.message(MessageKind::Offer, Direction::In);
+                let sdp = self.offer(now, session, ice_restart)?;
+                self.say_offer(connection, session, &sdp);
+                Ok(())
+            }
+            ViewerMessage::Control(control) => {
+                self.metrics.message(MessageKind::Control, Direction::In);
+                self.control(now, session, control, true)
+            }
+        }
+    }
+
+    /// Reads an object of a viewer, from its socket or its data channel.
+    pub(crate) fn parse_viewer(&mut self, text: &str) -> Result<ViewerMessage, SocketError> {
+        serde_json::from_str(text).map_err(|fault| {
+            self.metrics.message(MessageKind::Other, Direction::In);
+            bad_message(format!("this is not a message that a viewer may send: {fault}").into())
+        })
+    }
+
+    /// Passes a control message on to the agent of the session's device.
+    pub(crate) fn control(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        control: Control,
+        socket: bool,
+    ) -> Told {
+        let Control { seq, action } = control;
+        let refuse = |code, error: &'static str| {
+            Err(SocketError { code, error: error.into(), seq: Some(seq) })
+        };
+        if let Some(fault) = action.fault() {
+            return refuse("bad_control", fault);
+        }
+        let Some((device, user)) =
+            self.sessions.get(&session).map(|session| (session.device.clone(), session.user.clone()))
+        else {
+            return refuse("unknown_session", "the session is closed");
+        };
+        let Some((device, agent)) =
+            self.devices.get_mut(&device).and_then(|device| Some((device.agent?, device)))
+                .map(|(agent, device)| (device, agent))
+        else {
+            return refuse("no_agent", "the device has no agent that could do it");
+        };
+        let number = device.controls.sent(session, seq, socket);
+        let message =
+            ServerMessage::Control { seq: number, user_id: user.as_str(), action: &action };
+        self.tell(now, agent, &message);
+        Ok(())
+    }
+
+    fn agent_message(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        message: Received,
+    ) -> Told {
+        match message {
+            Received::Text(text) => self.agent_text(now, connection, &text),
+            Received::Binary(bytes) => self.agent_media(now, connection, &bytes),
+            Received::Pong | Received::Closed => Ok(()),
+        }
+    }
+
+    fn agent_text(&mut self, now: Instant, connection: &mut Connection, text: &str) -> Told {
+        let message: AgentMessage = serde_json::from_str(text).map_err(|fault| {
+            self.metrics.message(MessageKind::Other, Direction::In);
+            bad_message(format!("this is not a message that an agent may send: {fault}").into())
+        })?;
+        match message {
+            AgentMessage::Hello { video, audio } => {
+                self.metrics.message(MessageKind::Hello, Direction::In);
+                let mut readers = [None, None];
+                let named = [(Track::Video, video), (Track::Audio, audio)];
+                for (reader, (track, name)) in readers.iter_mut().zip(named) {
+                    let Some(name) = name else { continue };
+                    let codec = codec_named(track, &name.codec).ok_or_else(|| {
+                        bad_message(format!("{:?} is not h264, vp8 or opus", name.codec).into())
+                    })?;
+                    *reader = Some(AccessUnitReader::new(codec));
+                }
+                if let Role::Agent(socket) = &mut connection.role {
+                    [socket.video, socket.audio] = readers;
+                    socket.greeted = true;
+                    let (device, peer) = (&socket.device, connection.peer);
+                    info!(%device, %peer, shard = %self.id, "agent connected");
+                }
+                Ok(())
+            }
+            AgentMessage::Ack { seq } => {
+                self.metrics.message(MessageKind::Ack, Direction::In);
+                let Role::Agent(socket) = &connection.role else { return Ok(()) };
+                let waiting = self
+                    .devices
+                    .get_mut(&socket.device)
+                    .and_then(|device| device.controls.acknowledged(seq));
+                if let Some((session, seq, socket)) = waiting {
+                    self.tell_viewer(now, session, socket, &ServerMessage::Ack { seq });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn agent_media(&mut self, now: Instant, connection: &mut Connection, bytes: &[u8]) -> Told {
+        self.metrics.message(MessageKind::Media, Direction::In);
+        let media = AgentMedia::parse(bytes).map_err(|fault| bad_message(fault.into()))?;
+        let (id, peer) = (connection.id, connection.peer);
+        let Role::Agent(socket) = &mut connection.role else { return Ok(()) };
+        let Some(reader) = socket.reader(media.track) else {
+            return Err(bad_message("say hello with this track's codec first".into()));
+        };
+        let unit = reader.read(media.data).map_err(ApiError::from)?;
+        let Some(device) = self.devices.get_mut(&socket.device) else { return Ok(()) };
+        let kind = PublisherKind::Agent;
+        match device.holder(media.track) {
+            Some(holder) if holder.connection == Some(id) => {}
+            Some(_) => {
+                let device = device.id.clone();
+                return Err(ApiError::DeviceBusy { device, what: media.track.named() }.into());
+            }
+            None => {
+                let holder =
+                    Holder { kind, connection: Some(id), address: Some(peer), since: now };
+                device.set_holder(now, media.track, Some(holder));
+                self.metrics.publishers_started.bump(kind);
+            }
+        }
+        let capture = device.timeline.capture(now, media.pts);
+        let source = device.source;
+        self.write_access_unit(now, source, capture, &unit);
+        Ok(())
+    }
+
+    /// Sends an object to a session's viewer, over its socket or its data channel.
+    pub(crate) fn tell_viewer(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        socket: bool,
+        message: &ServerMessage<'_>,
+    ) {
+        let Some(session) = self.sessions.get(&session) else { return };
+        match session.socket.filter(|_| socket) {
+            Some(connection) => self.tell(now, connection, message),
+            None => {
+                // A full channel drops it: the viewer's round trip shows the gap.
+                self.plane.send_text(now, session.key, &message.text(), &mut self.rtc);
+                self.metrics.message(message.kind(), Direction::Out);
+            }
+        }
+    }
+
+    /// The socket's alarm went off: pings, patience, quality.
+    pub(super) fn socket_time(&mut self, now: Instant, connection: &mut Connection) {
+        let beat = match &mut connection.role {
+            Role::Viewer(socket) => socket.pulse.beat(now, &connection.output),
+            Role::Agent(socket) => socket.pulse.beat(now, &connection.output),
+            Role::Http(_) => return,
+        };
+        match beat {
+            Beat::Well => {}
+            Beat::Ping => {
+                if let Some((codec, output)) = codec_of(connection) {
+                    codec.ping(&mut output.bytes);
+                    output.end_message();
+                    self.metrics.message(MessageKind::Ping, Direction::Out);
+                }
+            }
+            Beat::Silent | Beat::Stalled => {
+                debug!(peer = %connection.peer, "socket given up: {beat:?}");
+                connection.end = match beat {
+                    Beat::Stalled => ConnectionEnd::Slow,
+                    Beat::Silent | Beat::Well | Beat::Ping => ConnectionEnd::Timeout,
+                };
+                self.release(now, connection);
+                connection.output = Output::default();
+                connection.fate = Fate::Close;
+                return;
+            }
+        }
+        if let Role::Viewer(socket) = &mut connection.role
+            && now >= socket.stats_at
+        {
+            socket.stats_at = now + STATS_INTERVAL;
+            let session = socket.session;
+            if let Some(stats) = self.stats_view(now, session) {
+                self.say(connection, &ServerMessage::Stats(&stats));
+            }
+        }
+        self.set_socket_alarm(now, connection);
+    }
+
+    /// Sets the alarm to the next thing that a socket has to do.
+    pub(crate) fn set_socket_alarm(&mut self, now: Instant, connection: &mut Connection) {
+        let next = match &connection.role {
+            Role::Viewer(socket) => socket.pulse.next(now, &connection.output).min(socket.stats_at),
+            Role::Agent(socket) => socket.pulse.next(now, &connection.output),
+            Role::Http(_) => return,
+        };
+        if connection.fate == Fate::Stay {
+            self.set_alarm(connection, next);
+        }
+    }
+}
+
+fn bad_message(error: Cow<'static, str>) -> SocketError {
+    SocketError { code: "bad_message", error, seq: None }
+}
+
+fn codec_of(connection: &mut Connection) -> Option<(&mut Codec, &mut Output)> {
+    match &mut connection.role {
+        Role::Viewer(socket) => Some((&mut socket.codec, &mut connection.output)),
+        Role::Agent(socket) => Some((&mut socket.codec, &mut connection.output)),
+        Role::Http(_) => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! What the wheel wakes.
+
+use std::time::Instant;
+
+use rtc::SessionKey;
+
+use super::Shard;
+use crate::alarm::Fired;
+use crate::connection::{Connection, ConnectionId, Fate, Phase, Role};
+use crate::error::ApiError;
+use crate::ids::{DeviceId, SessionId};
+use crate::message::GatherId;
+use crate::metrics::ConnectionEnd;
+
+/// An entry of the wheel. It may be stale: its owner knows.
+#[derive(Debug)]
+pub(crate) enum Timer {
+    /// Deadlines of a connection.
+    Connection(ConnectionId),
+    /// A body's pacing, or the end of a picture by silence.
+    Publisher(ConnectionId),
+    /// str0m wants to be called.
+    Media(SessionKey),
+    /// A session may have been idle for too long.
+    Session(SessionId),
+    /// A device may be forgotten.
+    Device(DeviceId),
+    /// An aggregate's answers are due.
+    Gather(GatherId),
+    /// The bundled clip's next picture or packet.
+    Demo,
+}
+
+impl Shard {
+    pub(super) fn fire(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Connection(id) => self.with(now, id, |shard, connection| {
+                match connection.alarm.fired(now) {
+                    Fired::Due => shard.connection_time(now, connection),
+                    Fired::Again(at) => shard.schedule(at, Timer::Connection(id)),
+                    Fired::Nothing => {}
+                }
+                None
+            }),
+            Timer::Publisher(id) => self.publisher_time(now, id),
+            Timer::Media(key) => self.plane.timeout(now, key, &mut self.rtc),
+            Timer::Session(id) => self.session_time(now, id),
+            Timer::Device(id) => self.device_time(now, &id),
+            Timer::Gather(id) => self.gather_time(now, id),
+            Timer::Demo => self.demo_time(now),
+        }
+    }
+
+    /// A connection's deadline has passed.
+    fn connection_time(&mut self, now: Instant, connection: &mut Connection) {
+        if connection.fate != Fate::Stay {
+            // It had its time to take the last answer.
+            connection.output = Default::default();
+            connection.fate = Fate::Close;
+            return;
+        }
+        let Role::Http(http) = &mut connection.role else {
+            return self.socket_time(now, connection);
+        };
+        match std::mem::replace(&mut http.phase, Phase::Done) {
+            Phase::Head if connection.input.is_empty() => {
+                connection.end = ConnectionEnd::Idle;
+                connection.fate = Fate::Close;
+            }
+            Phase::Head => {
+                let seconds = self.config.http.head_timeout.as_secs();
+                let exchange = self.nameless_exchange(now);
+                self.refuse(now, connection, exchange, ApiError::RequestTimeout { seconds });
+            }
+            Phase::Body(exchange, _) => {
+                let seconds = self.config.http.body_timeout.as_secs();
+                self.refuse(now, connection, exchange, ApiError::RequestTimeout { seconds });
+            }
+            Phase::Publish(exchange, publisher) => {
+                let silence = self.config.media.publisher_timeout;
+                let silent = now.saturating_duration_since(publisher.heard) >= silence;
+                if exchange.complete || !publisher.reads() || !silent {
+                    // It is we who let it wait, or it spoke since.
+                    let heard = if silent { now } else { publisher.heard };
+                    http.phase = Phase::Publish(exchange, publisher);
+                    self.set_alarm(connection, heard + silence);
+                    return;
+                }
+                self.stop_publishing(now, connection.id, &publisher);
+                let seconds = silence.as_secs();
+                self.refuse(now, connection, exchange, ApiError::RequestTimeout { seconds });
+            }
+            // The aggregate has a deadline of its own.
+            waiting @ Phase::Wait(..) => http.phase = waiting,
+            Phase::Done => connection.fate = Fate::Close,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Totals over the process, for the caps on them: each shard writes its own cell, every shard
+//! reads all of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::placement::ShardId;
+
+/// The gauges of all shards. Single writer each, so a sum may be a moment old: two shards that
+/// admit at the same instant may pass a cap by one each.
+#[derive(Debug)]
+pub struct Totals(Box<[Cells]>);
+
+/// One shard's gauges, on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Cells([AtomicUsize; Total::COUNT]);
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// WebRTC sessions.
+    Sessions,
+    /// Devices that are known.
+    Devices,
+    /// TCP connections.
+    Connections,
+    /// Sessions that a shutdown closed.
+    Drained,
+}
+
+impl Total {
+    const COUNT: usize = 4;
+}
+
+impl Totals {
+    /// All zero.
+    pub fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| Cells::default()).collect())
+    }
+
+    /// Sets the shard's own gauge. Only that shard may.
+    pub fn set(&self, shard: ShardId, what: Total, value: usize) {
+        self.0[shard.index()].0[what as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// The sum over the shards.
+    pub fn sum(&self, what: Total) -> usize {
+        self.0.iter().map(|cells| cells.0[what as usize].load(Ordering::Relaxed)).sum()
+    }
+}

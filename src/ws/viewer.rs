@@ -1,0 +1,45 @@
+//! The state of a viewer's WebSocket.
+
+use std::time::{Duration, Instant};
+
+use super::Codec;
+use super::pulse::Pulse;
+use crate::config;
+use crate::ids::{SessionId, UserId};
+
+/// Quality is reported so often (M17).
+pub const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A viewer's socket.
+#[derive(Debug)]
+pub struct ViewerSocket {
+    pub(crate) codec: Codec,
+    pub(crate) pulse: Pulse,
+    /// What it watches.
+    pub(crate) session: SessionId,
+    /// Who watches.
+    pub(crate) user: UserId,
+    /// The session was created for this socket and ends with it.
+    pub(crate) owner: bool,
+    /// When quality is reported next.
+    pub(crate) stats_at: Instant,
+}
+
+impl ViewerSocket {
+    pub(crate) fn new(
+        now: Instant,
+        config: &config::Ws,
+        session: SessionId,
+        user: UserId,
+        owner: bool,
+    ) -> Self {
+        Self {
+            codec: Codec::new(config.message_bytes),
+            pulse: Pulse::new(now, config),
+            session,
+            user,
+            owner,
+            stats_at: now + STATS_INTERVAL,
+        }
+    }
+}
