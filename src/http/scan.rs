@@ -26,7 +26,7 @@ static CLASSES: [u8; 256] = {
     let mut byte = 0;
     while byte < 256 {
         let b = byte as u8;
-        if b.is_ascii_alphanumeric() || is_token_mark(b) {
+        if b.is_ascii_alphanumeric() {
             classes[byte] |= TOKEN;
         }
         if b.is_ascii_graphic() && b != b'#' {
@@ -37,28 +37,14 @@ static CLASSES: [u8; 256] = {
         }
         byte += 1;
     }
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut mark = 0;
+    while mark < marks.len() {
+        classes[marks[mark] as usize] |= TOKEN;
+        mark += 1;
+    }
     classes
 };
-
-const fn is_token_mark(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
-    )
-}
 
 /// Bytes at the front of `input` that are all of `class`.
 fn run(input: &[u8], class: u8) -> usize {
@@ -83,9 +69,15 @@ pub(super) struct HeadScan {
     stage: Stage,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Stage {
-    #[default]
+    Line(Line),
+    Fields(FieldScan),
+}
+
+/// What of the request line comes next.
+#[derive(Debug, Clone, Copy)]
+enum Line {
     Start,
     /// After the CR of a blank line before the request.
     StartLf,
@@ -93,13 +85,18 @@ enum Stage {
     Target,
     Version,
     VersionLf,
-    Fields(FieldScan),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Line(Line::Start)
+    }
 }
 
 impl HeadScan {
     /// Whether no byte of a request line was seen yet.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Start | Stage::StartLf)
+        matches!(self.stage, Stage::Line(Line::Start | Line::StartLf))
     }
 
     /// Checks the bytes that were not seen before. `input` begins where it began at the last call.
@@ -111,13 +108,17 @@ impl HeadScan {
     ) -> Result<Option<usize>, RequestError> {
         let input = &input[..input.len().min(limits.head_bytes)];
         while let Some(&byte) = input.get(self.position) {
-            let Stage::Fields(fields) = &mut self.stage else {
-                self.request_line(input, byte, limits)?;
-                continue;
-            };
-            match fields.advance(&input[self.position..], limits.headers)? {
-                Some(length) => return Ok(Some(self.position + length)),
-                None => self.position = input.len(),
+            match &mut self.stage {
+                Stage::Line(line) => {
+                    let line = *line;
+                    self.request_line(line, byte, input, limits)?;
+                }
+                Stage::Fields(fields) => {
+                    match fields.advance(&input[self.position..], limits.headers)? {
+                        Some(length) => return Ok(Some(self.position + length)),
+                        None => self.position = input.len(),
+                    }
+                }
             }
         }
         if input.len() == limits.head_bytes {
@@ -131,41 +132,42 @@ impl HeadScan {
     /// Checks the next byte or run of bytes of the request line; `byte` stands at `position`.
     fn request_line(
         &mut self,
-        input: &[u8],
+        line: Line,
         byte: u8,
+        input: &[u8],
         limits: &HttpLimits,
     ) -> Result<(), RequestError> {
-        match self.stage {
-            Stage::Start => match byte {
+        match line {
+            Line::Start => match byte {
                 // One blank line is left over from bodies of old clients (RFC 9112 §2.2).
-                b'\r' if self.position == 0 => self.enter(Stage::StartLf),
+                b'\r' if self.position == 0 => self.enter(Stage::Line(Line::StartLf)),
                 b'\n' => return Err(RequestError::BareLineEnd),
                 TLS_HANDSHAKE => return Err(RequestError::Tls),
                 _ => {
                     self.item = self.position;
-                    self.stage = Stage::Method;
+                    self.stage = Stage::Line(Line::Method);
                 }
             },
-            Stage::StartLf => self.line_feed(byte, Stage::Start)?,
-            Stage::Method => {
+            Line::StartLf => self.line_feed(byte, Stage::default())?,
+            Line::Method => {
                 let next = self.item(input, TOKEN);
                 if self.position - self.item > METHOD_BYTES {
                     return Err(RequestError::MethodTooLong {
                         limit: METHOD_BYTES,
                     });
                 }
-                self.blank(next, Stage::Target, RequestError::BadRequestLine)?;
+                self.blank(next, Line::Target, RequestError::BadRequestLine)?;
             }
-            Stage::Target => {
+            Line::Target => {
                 let next = self.item(input, TARGET);
                 if self.position - self.item > limits.target_bytes {
                     return Err(RequestError::TargetTooLong {
                         limit: limits.target_bytes,
                     });
                 }
-                self.blank(next, Stage::Version, RequestError::BadTarget)?;
+                self.blank(next, Line::Version, RequestError::BadTarget)?;
             }
-            Stage::Version => {
+            Line::Version => {
                 let next = self.item(input, TARGET);
                 if self.position - self.item > VERSION_BYTES {
                     return Err(RequestError::BadRequestLine);
@@ -174,14 +176,13 @@ impl HeadScan {
                     None => {}
                     Some(b'\r') => {
                         check_version(&input[self.item..self.position], input)?;
-                        self.enter(Stage::VersionLf);
+                        self.enter(Stage::Line(Line::VersionLf));
                     }
                     Some(b'\n') => return Err(RequestError::BareLineEnd),
                     Some(_) => return Err(RequestError::BadRequestLine),
                 }
             }
-            Stage::VersionLf => self.line_feed(byte, Stage::Fields(FieldScan::default()))?,
-            Stage::Fields(_) => {}
+            Line::VersionLf => self.line_feed(byte, Stage::Fields(FieldScan::default()))?,
         }
         Ok(())
     }
@@ -196,13 +197,13 @@ impl HeadScan {
     fn blank(
         &mut self,
         next: Option<u8>,
-        stage: Stage,
+        line: Line,
         otherwise: RequestError,
     ) -> Result<(), RequestError> {
         match next {
             None => Ok(()),
             Some(b' ') if self.position > self.item => {
-                self.enter(stage);
+                self.enter(Stage::Line(line));
                 self.item = self.position;
                 Ok(())
             }
