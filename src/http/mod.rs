@@ -22,6 +22,8 @@ pub mod query;
 mod request;
 mod response;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use date::HttpDate;
 pub use decoder::{Decoder, Event};

@@ -205,3 +205,6 @@ impl std::fmt::Display for Origin<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
