@@ -1,1 +1,6 @@
 //! media-service.
+
+pub mod config;
+pub mod ids;
+pub mod limits;
+pub mod placement;
