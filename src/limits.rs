@@ -15,9 +15,11 @@ pub const REQUEST_ID_CHARS: usize = 128;
 /// Characters of a session's id: a UUID in its hyphenated form (RFC 9562 §4).
 pub const SESSION_ID_CHARS: usize = 36;
 
-/// Shards of a process. Linux's `cpu_set_t` names as many CPUs, and more shards than CPUs gain
-/// nothing.
-pub const SHARDS: usize = 1024;
+/// CPUs that can be named: Linux's `cpu_set_t` has a bit for each of so many.
+pub const CPUS: usize = 1024;
+
+/// Shards of a process: more of them than CPUs gain nothing.
+pub const SHARDS: usize = CPUS;
 const _: () = assert!(SHARDS <= u16::MAX as usize, "a ShardId is a u16");
 
 /// Draws of a session's id before the random generator is taken for broken, per shard: a draw
