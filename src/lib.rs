@@ -3,4 +3,5 @@
 pub mod config;
 pub mod ids;
 pub mod limits;
+pub mod logging;
 pub mod placement;
