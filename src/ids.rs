@@ -329,12 +329,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_an_id_or_a_fault(text in any::<String>()) {
+        fn any_text_is_an_id_or_a_fault(
+            text in prop_oneof![
+                any::<String>(),
+                proptest::collection::vec(proptest::sample::select(b"azAZ09._:@-/".as_slice()), 0..140)
+                    .prop_map(|bytes| String::from_utf8(bytes).unwrap()),
+                any::<u128>().prop_map(|bits| Uuid::from_u128(bits).to_string()),
+            ],
+        ) {
             let ok = (1..=ID_CHARS).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b));
             prop_assert_eq!(DeviceId::try_from(&*text).is_ok(), ok);
-            if let Ok(id) = text.parse::<SessionId>() {
-                prop_assert_eq!(id.to_string(), text.to_ascii_lowercase());
+            match text.parse::<SessionId>() {
+                Ok(id) => prop_assert_eq!(id.to_string(), text.to_ascii_lowercase()),
+                Err(_) => prop_assert!(Uuid::try_parse(&text).is_err()),
             }
         }
     }

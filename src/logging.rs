@@ -181,9 +181,9 @@ impl Visit for TextVisitor<'_> {
 }
 
 /// Escapes what could begin another line, drive the terminal, or reorder what is read.
-struct OneLine<'a, 'w>(&'a mut Writer<'w>);
+pub(crate) struct OneLine<'a, W>(pub(crate) &'a mut W);
 
-impl fmt::Write for OneLine<'_, '_> {
+impl<W: fmt::Write> fmt::Write for OneLine<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let unsafe_in_a_line = |c: char| {
             c.is_control()

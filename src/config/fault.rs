@@ -1,8 +1,10 @@
 //! What is wrong with the configuration, and who said so.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use thiserror::Error;
+
+use crate::logging::OneLine;
 
 /// Exit code of a process whose command line or configuration is at fault, as of the common
 /// command line tools.
@@ -30,9 +32,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            // A path may hold anything; the line it is printed on must stay one.
-            Self::File { path, line } => write!(f, "{}:{line}", path.escape_debug()),
-            Self::Variable(name) | Self::Flag(name) => write!(f, "{}", name.escape_debug()),
+            // A path may hold anything; the line that it is printed on must stay one.
+            Self::File { path, line } => write!(OneLine(f), "{path}:{line}"),
+            Self::Variable(name) | Self::Flag(name) => OneLine(f).write_str(name),
         }
     }
 }
@@ -67,7 +69,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject.escape_debug(), self.problem)?;
+        write!(OneLine(f), "{}: {}", self.subject, self.problem)?;
         for (i, origin) in self.origins.iter().enumerate() {
             write!(f, "{}{origin}", if i == 0 { " [from " } else { ", " })?;
         }

@@ -177,7 +177,13 @@ pub(super) fn names() -> Vec<&'static str> {
     names.0
 }
 
+/// What the environment variables of this program begin with.
+pub(super) const VARIABLE_PREFIX: &str = "MEDIA_";
+
 /// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
-    format!("MEDIA_{}", key.replace('.', "_").to_ascii_uppercase())
+    format!(
+        "{VARIABLE_PREFIX}{}",
+        key.replace('.', "_").to_ascii_uppercase()
+    )
 }

@@ -14,12 +14,11 @@ use crate::limits::CONFIG_FILE_BYTES;
 use super::Config;
 use super::fault::{Fault, Origin, nearest, shown};
 use super::flags::Flags;
-use super::keys::{self, Visitor};
+use super::keys::{self, VARIABLE_PREFIX, Visitor};
 use super::kinds::Kind;
 
 /// Names the configuration file; every other variable with the prefix is a key.
 const FILE_VARIABLE: &str = "MEDIA_CONFIG";
-const VARIABLE_PREFIX: &str = "MEDIA_";
 
 /// What was set for a key, of all sources by the one with the highest precedence.
 struct Raw {
@@ -61,13 +60,7 @@ impl Sources {
             sources.take_assignment(&known, assignment);
         }
         for (key, flag, value) in flags.named {
-            sources.raw.insert(
-                key,
-                Raw {
-                    value,
-                    origin: Origin::Flag(flag.to_owned()),
-                },
-            );
+            sources.set(key, value, Origin::Flag(flag.to_owned()));
         }
         sources
     }
@@ -117,13 +110,16 @@ impl Sources {
             self.take_document(known, document.into_inner(), at);
         } else {
             // What can be read of a broken file may be something else than was meant.
-            self.faults.extend(errors.iter().map(|e| {
-                let subject = at(e.span().map_or(0, |span| span.start)).to_string();
-                Fault::new(
-                    subject,
-                    format!("is not TOML: {}", e.message().replace('\n', " ")),
-                )
-            }));
+            let message = |e: &toml::de::Error| e.message().replace('\n', " ");
+            let mut places: Vec<_> = errors
+                .iter()
+                .map(|e| (e.span().map_or(0, |s| s.start), message(e)))
+                .collect();
+            places.sort();
+            self.faults
+                .extend(places.into_iter().map(|(offset, message)| {
+                    Fault::new(at(offset).to_string(), format!("is not TOML: {message}"))
+                }));
         }
     }
 
@@ -177,10 +173,12 @@ impl Sources {
             return;
         };
         match toml::Value::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => {
-                self.raw.insert(key, Raw { value, origin });
+            Ok(value) => self.set(key, value, origin),
+            // What has been parsed has a type that TOML knows; only its range can be wrong.
+            Err(_) => {
+                let problem = "is out of the range of TOML's numbers";
+                self.faults.push(Fault::new(*key, problem).from(origin));
             }
-            Err(e) => self.faults.push(Fault::new(*key, e.message()).from(origin)),
         }
     }
 
@@ -191,14 +189,7 @@ impl Sources {
             .collect();
         for (name, value) in variables {
             if let Some(key) = names.get(&name) {
-                let origin = Origin::Variable(name);
-                self.raw.insert(
-                    key,
-                    Raw {
-                        value: toml::Value::String(value),
-                        origin,
-                    },
-                );
+                self.set(key, value.into(), Origin::Variable(name));
             } else if name != FILE_VARIABLE && !is_service_link(&name, &value) {
                 // Compared without the prefix, which must not make all of them alike.
                 let known = names.keys().map(String::as_str).chain([FILE_VARIABLE]);
@@ -223,7 +214,10 @@ impl Sources {
             self.unknown(name, known.iter().copied(), origin);
             return;
         };
-        let value = toml::Value::String(value.trim().to_owned());
+        self.set(key, value.trim().into(), origin);
+    }
+
+    fn set(&mut self, key: &'static str, value: toml::Value, origin: Origin) {
         self.raw.insert(key, Raw { value, origin });
     }
 

@@ -11,7 +11,8 @@ use serde::{Serialize, Serializer};
 use crate::limits::Cap;
 use crate::placement::ShardId;
 
-/// Everything that can be set. Holds together: see `validate`.
+/// Everything that can be set, valid and fitting together. A clone copies a few short lists, so each
+/// shard has its own.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// Stream the bundled clip as the device `demo`.

@@ -110,7 +110,9 @@ fn check_ws(config: &Config, sources: &mut Sources) {
     }
 }
 
+/// Why nothing can be sent to the address.
 fn unreachable(address: IpAddr) -> Option<&'static str> {
+    let address = address.to_canonical();
     if address.is_unspecified() {
         Some("every address")
     } else if address.is_multicast() {
