@@ -1,0 +1,93 @@
+//! Configuration: raw arguments (flags, environment, file) become one validated [`Config`], or
+//! every fault at once, each with where it came from.
+//!
+//! Precedence: flags, then `MEDIA_…` variables, then the file, then the defaults. The key `port` of
+//! the table `[media]` is `media.port` to `--set`, and the variable `MEDIA_MEDIA_PORT`. Durations
+//! are written `30s`, `5m` or `250ms`, sizes `256KiB` or `1MiB`, lists as in TOML or with commas.
+//! A cap of 0 is off ([`Cap`](crate::limits::Cap)).
+
+mod fault;
+mod flags;
+mod keys;
+mod kinds;
+mod print;
+mod sources;
+mod types;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+
+pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
+pub use types::{
+    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
+    Ws,
+};
+
+use flags::Action;
+use sources::Sources;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
+pub enum Command {
+    /// Run with this configuration.
+    Serve(Config),
+    /// Print the configuration in effect, a TOML file that can be used as it is: each value with
+    /// where it came from, secrets redacted.
+    PrintConfig(String),
+    /// Print this and end: `--help`, `--version`, `--check-config`.
+    Exit {
+        /// For standard output.
+        stdout: String,
+        /// Exit code of the process.
+        code: u8,
+    },
+}
+
+/// Reads the configuration.
+///
+/// `args` begins with the name of the program, as `std::env::args_os` does; `env` may hold any
+/// variables, of which those named `MEDIA_…` are taken (see [`environment`]). The file that they
+/// name is read.
+///
+/// # Errors
+/// Every fault of every source, so that one look mends them all. The process should print them on
+/// standard error and end with [`FAULT_EXIT_CODE`].
+pub fn load(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Command, ConfigFaults> {
+    let (action, flags) = match flags::parse(args)? {
+        flags::Parsed::Run(action, flags) => (action, flags),
+        flags::Parsed::Exit(stdout) => return Ok(Command::Exit { stdout, code: 0 }),
+    };
+    let mut sources = Sources::gather(flags, env);
+    let mut config = Config::default();
+    sources.apply(&mut config);
+    validate::validate(&config, &mut sources);
+    if !sources.faults.is_empty() {
+        return Err(ConfigFaults(sources.faults));
+    }
+    Ok(match action {
+        Action::Serve => Command::Serve(config),
+        Action::Print => Command::PrintConfig(print::print(&mut config, &sources)),
+        Action::Check => Command::Exit {
+            stdout: "ok\n".to_owned(),
+            code: 0,
+        },
+    })
+}
+
+/// The environment of this process for [`load`]. What is not Unicode becomes U+FFFD, which no value
+/// accepts (`std::env::vars` would panic).
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| {
+        (
+            name.to_string_lossy().into_owned(),
+            value.to_string_lossy().into_owned(),
+        )
+    })
+}

@@ -1,0 +1,189 @@
+//! Every key, once: its name, the field that holds it, and what it accepts.
+
+use std::time::Duration;
+
+use crate::limits::SHARDS;
+
+use super::kinds::{
+    Address, Bytes, CapOf, Choice, Cores, Count, Directives, HostName, IceServers, Ip, Kind, List,
+    Port, ShardCount, Span, Switch, WebOrigin,
+};
+use super::{Config, Http, Limits, Log, LogFormat, Media, Metrics, Server, Ws};
+
+/// Does something with every key.
+pub(super) trait Visitor {
+    /// One key: `table.key`, its field, and what it accepts.
+    fn key<K: Kind>(&mut self, name: &'static str, value: &mut K::Value, kind: K);
+}
+
+/// A timeout. The lower end is two ticks of a shard, below which it means nothing; the upper one
+/// catches a wrong unit.
+const TIMEOUT: Span = Span {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(24 * 3600),
+};
+/// How long something is kept, perhaps not at all.
+const LINGER: Span = Span {
+    min: Duration::ZERO,
+    max: TIMEOUT.max,
+};
+/// A JSON body or a message must be able to carry an SDP, and is held in memory as a whole.
+const MESSAGE: Bytes = Bytes {
+    min: 4 << 10,
+    max: 64 << 20,
+};
+/// Messages that wait for one client.
+const QUEUE: Count = Count {
+    min: 1,
+    max: 64 << 10,
+};
+
+const LOG_FORMATS: Choice<LogFormat> = Choice(&[
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+]);
+
+/// Goes through all keys. The groups are taken apart completely, so that no field is forgotten.
+pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
+    let Config {
+        demo,
+        server,
+        http,
+        ws,
+        media,
+        limits,
+        metrics,
+        log,
+    } = config;
+    v.key("demo", demo, Switch);
+    visit_server(server, v);
+    visit_http(http, v);
+    visit_ws(ws, v);
+    visit_media(media, v);
+    visit_limits(limits, v);
+    visit_metrics(metrics, v);
+    visit_log(log, v);
+}
+
+fn visit_server(group: &mut Server, v: &mut impl Visitor) {
+    let Server {
+        listen,
+        shards,
+        cores,
+        insecure,
+        shutdown_timeout,
+    } = group;
+    v.key("server.listen", listen, List(Address));
+    v.key("server.shards", shards, ShardCount { max: SHARDS });
+    v.key("server.cores", cores, Cores);
+    v.key("server.insecure", insecure, Switch);
+    v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+}
+
+fn visit_http(group: &mut Http, v: &mut impl Visitor) {
+    let Http {
+        head_timeout,
+        body_timeout,
+        idle_timeout,
+        json_body_bytes,
+        cors_origins,
+        allowed_hosts,
+    } = group;
+    v.key("http.head_timeout", head_timeout, TIMEOUT);
+    v.key("http.body_timeout", body_timeout, TIMEOUT);
+    v.key("http.idle_timeout", idle_timeout, TIMEOUT);
+    v.key("http.json_body_bytes", json_body_bytes, MESSAGE);
+    v.key("http.cors_origins", cors_origins, List(WebOrigin));
+    v.key("http.allowed_hosts", allowed_hosts, List(HostName));
+}
+
+fn visit_ws(group: &mut Ws, v: &mut impl Visitor) {
+    let Ws {
+        message_bytes,
+        queue,
+        ping_interval,
+        pong_timeout,
+        write_timeout,
+    } = group;
+    v.key("ws.message_bytes", message_bytes, MESSAGE);
+    v.key("ws.queue", queue, QUEUE);
+    v.key("ws.ping_interval", ping_interval, TIMEOUT);
+    v.key("ws.pong_timeout", pong_timeout, TIMEOUT);
+    v.key("ws.write_timeout", write_timeout, TIMEOUT);
+}
+
+fn visit_media(group: &mut Media, v: &mut impl Visitor) {
+    let Media {
+        listen,
+        advertise,
+        port,
+        ice_servers,
+        idle_timeout,
+        candidates,
+        publisher_timeout,
+        device_linger,
+    } = group;
+    v.key("media.listen", listen, List(Ip));
+    v.key("media.advertise", advertise, List(Ip));
+    v.key("media.port", port, Port);
+    v.key("media.ice_servers", ice_servers, IceServers);
+    v.key("media.idle_timeout", idle_timeout, TIMEOUT);
+    v.key("media.candidates", candidates, CapOf);
+    v.key("media.publisher_timeout", publisher_timeout, TIMEOUT);
+    v.key("media.device_linger", device_linger, LINGER);
+}
+
+fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
+    let Limits {
+        sessions,
+        sessions_per_device,
+        devices,
+        connections,
+    } = group;
+    v.key("limits.sessions", sessions, CapOf);
+    v.key("limits.sessions_per_device", sessions_per_device, CapOf);
+    v.key("limits.devices", devices, CapOf);
+    v.key("limits.connections", connections, CapOf);
+}
+
+fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
+    let Metrics {
+        session_series,
+        device_series,
+        per_session,
+    } = group;
+    v.key("metrics.session_series", session_series, CapOf);
+    v.key("metrics.device_series", device_series, CapOf);
+    v.key("metrics.per_session", per_session, Switch);
+}
+
+fn visit_log(group: &mut Log, v: &mut impl Visitor) {
+    let Log { level, format } = group;
+    v.key("log.level", level, Directives);
+    v.key("log.format", format, LOG_FORMATS);
+}
+
+/// The names of all keys.
+pub(super) fn names() -> Vec<&'static str> {
+    struct Names(Vec<&'static str>);
+    impl Visitor for Names {
+        fn key<K: Kind>(&mut self, name: &'static str, _: &mut K::Value, _: K) {
+            self.0.push(name);
+        }
+    }
+    let mut names = Names(Vec::new());
+    visit(&mut Config::default(), &mut names);
+    names.0
+}
+
+/// What the environment variables of this program begin with.
+pub(super) const VARIABLE_PREFIX: &str = "MEDIA_";
+
+/// The environment variable of a key.
+pub(super) fn variable(key: &str) -> String {
+    format!(
+        "{VARIABLE_PREFIX}{}",
+        key.replace('.', "_").to_ascii_uppercase()
+    )
+}

@@ -1,0 +1,236 @@
+//! The log: text for people on a terminal, JSON lines for machines otherwise, on standard error.
+//!
+//! A shard formats its line and hands it over to a thread of its own; when that one cannot keep up
+//! (a full pipe, a stopped terminal) lines are lost and counted, and no shard waits.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal};
+use std::os::fd::AsFd;
+
+use percent_encoding::percent_decode_str;
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+use crate::limits::LOG_QUEUE_LINES;
+
+/// Writes what is still queued when it is dropped, for a second at most: keep it until the end.
+#[must_use = "the log ends when it is dropped"]
+pub struct LogGuard {
+    _worker: WorkerGuard,
+    dropped: DroppedLines,
+}
+
+impl LogGuard {
+    /// The count of lost lines, for the metrics.
+    pub fn dropped_lines(&self) -> DroppedLines {
+        self.dropped.clone()
+    }
+}
+
+/// Counts the lines that were lost because the log's reader did not keep up.
+#[derive(Debug, Clone)]
+pub struct DroppedLines(ErrorCounter);
+
+impl DroppedLines {
+    /// Lines lost since the start.
+    pub fn count(&self) -> usize {
+        self.0.dropped_lines()
+    }
+}
+
+/// Starts the log of this process on standard error.
+pub fn init(log: &Log) -> LogGuard {
+    let stderr = io::stderr();
+    let terminal = stderr.is_terminal();
+    // A descriptor of its own: whoever else writes to standard error (a panic) must not wait for
+    // the lock that a blocked write holds.
+    let (writer, guard) = match stderr.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => queue(BufWriter::new(File::from(descriptor))),
+        Err(_) => queue(BufWriter::new(stderr)),
+    };
+    let style = Style::new(log.format, terminal, std::env::var_os("NO_COLOR").is_some());
+    // A log that was started before (by a test, by a host of this library) stays in place.
+    let _ = subscriber(&log.level, style, writer).try_init();
+    guard
+}
+
+/// The bounded queue to the thread that writes.
+fn queue(writer: impl io::Write + Send + 'static) -> (NonBlocking, LogGuard) {
+    let (writer, worker) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_QUEUE_LINES)
+        .lossy(true)
+        .thread_name("log")
+        .finish(writer);
+    let dropped = DroppedLines(writer.error_counter());
+    (
+        writer,
+        LogGuard {
+            _worker: worker,
+            dropped,
+        },
+    )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Text { colours: bool },
+    Json,
+}
+
+impl Style {
+    /// `no_color`: whether the variable of that name is set (<https://no-color.org>).
+    fn new(format: LogFormat, terminal: bool, no_color: bool) -> Self {
+        match (format, terminal) {
+            (LogFormat::Json, _) | (LogFormat::Auto, false) => Self::Json,
+            (LogFormat::Text, _) | (LogFormat::Auto, true) => Self::Text {
+                colours: terminal && !no_color,
+            },
+        }
+    }
+}
+
+/// Both formats begin with the time in UTC (RFC 3339, microseconds) and the level.
+fn subscriber(level: &str, style: Style, writer: NonBlocking) -> Box<dyn Subscriber + Send + Sync> {
+    let builder = tracing_subscriber::fmt()
+        // The configuration has parsed it before.
+        .with_env_filter(EnvFilter::builder().parse_lossy(level))
+        // What cannot be formatted must not be reported on standard error, which may block.
+        .log_internal_errors(false)
+        .with_writer(writer);
+    match style {
+        Style::Text { colours } => {
+            Box::new(builder.with_ansi(colours).fmt_fields(TextFields).finish())
+        }
+        Style::Json => Box::new(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .finish(),
+        ),
+    }
+}
+
+/// Fields of a line of text: the message as it is, then `name=value`, all on one line whatever the
+/// values hold. (The crate's own formatter lets line breaks through.)
+struct TextFields;
+
+impl<'w> FormatFields<'w> for TextFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = TextVisitor {
+            writer,
+            first: true,
+            result: Ok(()),
+        };
+        fields.record(&mut visitor);
+        visitor.result
+    }
+}
+
+struct TextVisitor<'w> {
+    writer: Writer<'w>,
+    first: bool,
+    result: fmt::Result,
+}
+
+impl TextVisitor<'_> {
+    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) -> fmt::Result {
+        if !self.first {
+            self.writer.write_char(' ')?;
+        }
+        self.first = false;
+        if field.name() != "message" {
+            let (italic, upright) = if self.writer.has_ansi_escapes() {
+                ("\x1b[3m", "\x1b[0m")
+            } else {
+                ("", "")
+            };
+            write!(self.writer, "{italic}{}{upright}=", field.name())?;
+        }
+        OneLine(&mut self.writer).write_fmt(value)
+    }
+}
+
+impl Visit for TextVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Of a line that came through the `log` crate these are in its head already.
+        if self.result.is_ok() && !field.name().starts_with("log.") {
+            self.result = self.write(field, format_args!("{value:?}"));
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(cause) = source {
+            text += &format!(": {cause}");
+            source = cause.source();
+        }
+        self.record_debug(field, &format_args!("{text}"));
+    }
+}
+
+/// Escapes what could begin another line, drive the terminal, or reorder what is read.
+pub(crate) struct OneLine<'a, W>(pub(crate) &'a mut W);
+
+impl<W: fmt::Write> fmt::Write for OneLine<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let unsafe_in_a_line = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+        };
+        let mut rest = text;
+        while let Some(at) = rest.find(unsafe_in_a_line) {
+            let (safe, from) = rest.split_at(at);
+            self.0.write_str(safe)?;
+            let mut chars = from.chars();
+            for escaped in chars.next().into_iter().flat_map(char::escape_default) {
+                self.0.write_char(escaped)?;
+            }
+            rest = chars.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Parameters of a query that carry a secret.
+const SECRET_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "credential", "password"];
+
+/// A query, or a whole request target, with the values of secrets replaced: what may be logged.
+pub fn redact_query(query: &str) -> Cow<'_, str> {
+    let is_secret = |parameter: &str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        SECRET_PARAMETERS
+            .iter()
+            .any(|secret| name.eq_ignore_ascii_case(secret))
+    };
+    const SEPARATORS: [char; 4] = ['?', '&', ';', '#'];
+    if !query.split(SEPARATORS).any(is_secret) {
+        return Cow::Borrowed(query);
+    }
+    let mut redacted = String::with_capacity(query.len());
+    for piece in query.split_inclusive(SEPARATORS) {
+        let parameter = piece.trim_end_matches(SEPARATORS);
+        match parameter.split_once('=') {
+            Some((name, _)) if is_secret(parameter) => {
+                redacted.extend([name, "=[redacted]", &piece[parameter.len()..]]);
+            }
+            _ => redacted.push_str(piece),
+        }
+    }
+    Cow::Owned(redacted)
+}
+
+#[cfg(test)]
+mod tests;
