@@ -1,1 +1,5 @@
 //! media-service.
+
+pub mod http;
+pub mod metrics;
+pub mod openapi;
