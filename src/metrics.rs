@@ -7,10 +7,16 @@
 //! Labels that grow with use (`session_id`, `device_id`) are capped, and their series vanish with what they name.
 
 mod devices;
+mod encode;
+mod families;
 mod histogram;
 mod http;
 mod labels;
+mod leak;
+mod merge;
+mod process;
 mod snapshot;
+mod text;
 
 use std::time::Duration;
 
@@ -18,16 +24,19 @@ use crate::http::routes::Route;
 
 use devices::DeviceCells;
 use http::HttpCells;
+use merge::{ByName, Merge, cells};
 
-pub use histogram::Histogram;
+pub use encode::{CONTENT_TYPE, EncodeError, encode};
+pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
     ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind, SessionEnd,
-    SocketKind,
 };
-pub use snapshot::{SessionGauges, ShardGauges, Snapshot};
+pub use leak::LeakDetector;
+pub use process::{ExecutorFigures, ProcessFigures};
+pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
 
-/// Which series a shard keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which series a shard keeps; none of a session or a device by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MetricsConfig {
     /// Shards of the process, which share the caps below.
     pub shards: usize,
@@ -37,74 +46,80 @@ pub struct MetricsConfig {
     pub device_series: usize,
 }
 
-/// The cells of one shard.
-///
-/// Where another part of the shard already counts (the media plane its packets), its counts are copied in before a
-/// snapshot is taken; the cells here are then the only ones that `/metrics` knows.
-#[derive(Clone, Debug)]
-pub struct ShardMetrics {
-    config: MetricsConfig,
-    http: HttpCells,
-    rejected: Vec<(&'static str, u64)>,
-    devices: DeviceCells,
-    sessions_closed: ByLabel<SessionEnd>,
+impl Merge for MetricsConfig {
+    /// It is the same on every shard.
+    fn merge(&mut self, _: &Self) {}
+}
 
-    /// Messages that came in over WebSockets.
-    pub messages_in: ByLabel<MessageKind>,
-    /// Messages that went out over WebSockets.
-    pub messages_out: ByLabel<MessageKind>,
+cells! {
+    /// The cells of one shard.
+    ///
+    /// Where another part of the shard already counts (the media plane its packets), its counts are copied in before a
+    /// snapshot is taken; the cells here are then the only ones that `/metrics` knows.
+    pub struct ShardMetrics {
+        config: MetricsConfig,
+        http: HttpCells,
+        rejected: ByName,
+        devices: DeviceCells,
+        sessions_closed: ByLabel<SessionEnd>,
 
-    /// TCP connections accepted by this shard's listener.
-    pub connections_accepted: u64,
-    /// TCP connections turned away at the door: over the limit, or no descriptor left.
-    pub connections_refused: u64,
-    /// Connections passed on to the shard that owns what they asked for.
-    pub connections_handed_over: u64,
-    /// Connections that ended here, by reason. One that was handed over has not ended.
-    pub connections_closed: ByLabel<ConnectionEnd>,
+        /// Messages that came in over WebSockets.
+        pub messages_in: ByLabel<MessageKind>,
+        /// Messages that went out over WebSockets.
+        pub messages_out: ByLabel<MessageKind>,
 
-    /// ICE candidates of viewers that were taken, over all sessions.
-    pub ice_candidates_added: u64,
-    /// Publishers that began, by kind.
-    pub publishers_started: ByLabel<PublisherKind>,
-    /// Access units and audio packets that publishers brought.
-    pub access_units: u64,
-    /// Keyframes asked of publishers, after merging what viewers asked.
-    pub keyframe_requests: u64,
+        /// TCP connections accepted by this shard's listener.
+        pub connections_accepted: u64,
+        /// TCP connections turned away at the door: over the limit, or no descriptor left.
+        pub connections_refused: u64,
+        /// Connections passed on to the shard that owns what they asked for.
+        pub connections_handed_over: u64,
+        /// Connections that ended here, by reason. One that was handed over has not ended.
+        pub connections_closed: ByLabel<ConnectionEnd>,
 
-    /// Datagrams received.
-    pub datagrams_received: u64,
-    /// Datagrams received and not used, by reason.
-    pub datagrams_dropped: ByLabel<DatagramDrop>,
-    /// Sends: each is a run of datagrams to one address (UDP_SEGMENT).
-    pub send_runs: u64,
-    /// Datagrams in those runs.
-    pub send_segments: u64,
-    /// Bytes in those runs, without UDP and IP headers.
-    pub send_bytes: u64,
-    /// Datagrams dropped because the socket would have blocked.
-    pub send_blocked: u64,
-    /// Datagrams dropped because the kernel refused them (an unreachable address).
-    pub send_failed: u64,
-    /// RTP packets sent, without retransmissions.
-    pub rtp_packets: u64,
-    /// Bytes of those packets.
-    pub rtp_bytes: u64,
-    /// Packets that viewers reported missing (NACK, RFC 4585 §6.2.1).
-    pub nacks: u64,
-    /// Keyframes that viewers asked for (PLI and FIR, RFC 4585 §6.3.1, RFC 5104 §4.3.1).
-    pub plis: u64,
+        /// ICE candidates of viewers that were taken, over all sessions.
+        pub ice_candidates_added: u64,
+        /// Publishers that began, by kind.
+        pub publishers_started: ByLabel<PublisherKind>,
+        /// Access units and audio packets that publishers brought.
+        pub access_units: u64,
+        /// Keyframes asked of publishers, after merging what viewers asked.
+        pub keyframe_requests: u64,
 
-    /// Panics that were caught; each closed one session or connection.
-    pub panics: u64,
-    /// Messages to other shards that found their mailbox full.
-    pub mailbox_full: u64,
-    /// How long turns took.
-    pub turns: Histogram<14>,
-    /// How late ticks came.
-    pub tick_lag: Histogram<14>,
-    /// From a frame's last byte in to its first packet's send.
-    pub frame_latency: Histogram<17>,
+        /// Datagrams received.
+        pub datagrams_received: u64,
+        /// Datagrams received and not used, by reason.
+        pub datagrams_dropped: ByLabel<DatagramDrop>,
+        /// Sends: each is a run of datagrams to one address (UDP_SEGMENT).
+        pub send_runs: u64,
+        /// Datagrams in those runs.
+        pub send_datagrams: u64,
+        /// Bytes in those runs, without UDP and IP headers.
+        pub send_bytes: u64,
+        /// Datagrams dropped because the socket would have blocked.
+        pub send_blocked: u64,
+        /// Datagrams dropped because the kernel refused them (an unreachable address).
+        pub send_failed: u64,
+        /// RTP packets sent, without retransmissions.
+        pub rtp_packets: u64,
+        /// Bytes of those packets.
+        pub rtp_bytes: u64,
+        /// Packets that viewers reported missing (NACK, RFC 4585 §6.2.1).
+        pub nacks: u64,
+        /// Keyframes that viewers asked for (PLI and FIR, RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+        pub plis: u64,
+
+        /// Panics that were caught; each closed one session or connection.
+        pub panics: u64,
+        /// Messages to other shards that found their mailbox full.
+        pub mailbox_full: u64,
+        /// How long turns took.
+        pub turns: Histogram<Work>,
+        /// How late ticks came.
+        pub tick_lag: Histogram<Work>,
+        /// From a frame's last byte in to its first packet's send.
+        pub frame_latency: Histogram<Latency>,
+    }
 }
 
 impl ShardMetrics {
@@ -112,36 +127,8 @@ impl ShardMetrics {
     pub fn new(config: MetricsConfig) -> Self {
         ShardMetrics {
             config,
-            http: HttpCells::new(),
-            rejected: Vec::new(),
             devices: DeviceCells::new(config.device_series.div_ceil(config.shards.max(1))),
-            sessions_closed: ByLabel::default(),
-            messages_in: ByLabel::default(),
-            messages_out: ByLabel::default(),
-            connections_accepted: 0,
-            connections_refused: 0,
-            connections_handed_over: 0,
-            connections_closed: ByLabel::default(),
-            ice_candidates_added: 0,
-            publishers_started: ByLabel::default(),
-            access_units: 0,
-            keyframe_requests: 0,
-            datagrams_received: 0,
-            datagrams_dropped: ByLabel::default(),
-            send_runs: 0,
-            send_segments: 0,
-            send_bytes: 0,
-            send_blocked: 0,
-            send_failed: 0,
-            rtp_packets: 0,
-            rtp_bytes: 0,
-            nacks: 0,
-            plis: 0,
-            panics: 0,
-            mailbox_full: 0,
-            turns: Histogram::new(&histogram::WORK),
-            tick_lag: Histogram::new(&histogram::WORK),
-            frame_latency: Histogram::new(&histogram::LATENCY),
+            ..ShardMetrics::default()
         }
     }
 
@@ -151,13 +138,9 @@ impl ShardMetrics {
         self.http.count(method, route, status, took);
     }
 
-    /// Counts a request or message that was refused, by its machine-readable code. Codes are written in the source,
-    /// some fifty of them, so the list is short and searching it needs no hash.
+    /// Counts a request or message that was refused, by its machine-readable code.
     pub fn rejected(&mut self, code: &'static str) {
-        match self.rejected.iter_mut().find(|(known, _)| *known == code) {
-            Some((_, count)) => *count += 1,
-            None => self.rejected.push((code, 1)),
-        }
+        self.rejected.add(code, 1);
     }
 
     /// Counts a message over a WebSocket.

@@ -2,35 +2,23 @@
 
 use std::collections::HashMap;
 
-use super::histogram::{Histogram, LIFETIME};
+use super::histogram::{Histogram, Lifetime};
+use super::merge::{Merge, cells};
 
 /// The `device_id` of all devices that have no series of their own. Ids may begin with `_`, so a device can take this
 /// name; it is then counted with the others.
 const OTHER_DEVICES: &str = "_other";
 
-/// What is counted of a device's sessions.
-#[derive(Clone, Debug)]
-pub(super) struct DeviceCell {
-    pub(super) created: u64,
-    pub(super) lifetimes: Histogram<{ LIFETIME.len() }>,
-}
-
-impl DeviceCell {
-    const fn new() -> Self {
-        DeviceCell {
-            created: 0,
-            lifetimes: Histogram::new(&LIFETIME),
-        }
-    }
-
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.created += other.created;
-        self.lifetimes.merge(&other.lifetimes);
+cells! {
+    /// What is counted of a device's sessions.
+    pub(super) struct DeviceCell {
+        pub(super) created: u64,
+        pub(super) lifetimes: Histogram<Lifetime>,
     }
 }
 
 /// The cells of all devices of a shard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DeviceCells {
     cap: usize,
     named: HashMap<Box<str>, DeviceCell>,
@@ -42,8 +30,7 @@ impl DeviceCells {
     pub(super) fn new(cap: usize) -> Self {
         DeviceCells {
             cap,
-            named: HashMap::new(),
-            others: DeviceCell::new(),
+            ..DeviceCells::default()
         }
     }
 
@@ -53,24 +40,11 @@ impl DeviceCells {
         if !known && (self.named.len() >= self.cap || device_id == OTHER_DEVICES) {
             return &mut self.others;
         }
-        self.named
-            .entry(device_id.into())
-            .or_insert_with(DeviceCell::new)
+        self.named.entry(device_id.into()).or_default()
     }
 
     pub(super) fn forget(&mut self, device_id: &str) {
         self.named.remove(device_id);
-    }
-
-    /// Adds the devices of another shard. A device is on one shard alone, so only the others are really added.
-    pub(super) fn merge(&mut self, other: &Self) {
-        for (device_id, cell) in &other.named {
-            self.named
-                .entry(device_id.clone())
-                .or_insert_with(DeviceCell::new)
-                .merge(cell);
-        }
-        self.others.merge(&other.others);
     }
 
     /// `(device_id, cell)`, sorted; those without a series of their own last, if there are any.
@@ -82,5 +56,15 @@ impl DeviceCells {
             series.push((OTHER_DEVICES, others));
         }
         series
+    }
+}
+
+impl Merge for DeviceCells {
+    /// A device is on one shard alone, so only the others are really added.
+    fn merge(&mut self, other: &Self) {
+        for (device_id, cell) in &other.named {
+            self.named.entry(device_id.clone()).or_default().merge(cell);
+        }
+        self.others.merge(&other.others);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::histogram::{Histogram, LATENCY};
+use super::histogram::{Histogram, Latency};
+use super::merge::Merge;
 use crate::http::routes::Route;
 
 /// Methods counted by name; any other is counted as [`OTHER`].
@@ -34,18 +35,20 @@ const STATUS_COLUMNS: usize = STATUSES.len() + 1;
 #[derive(Clone, Debug)]
 pub(super) struct HttpCells {
     requests: Box<[u64]>,
-    durations: Box<[Histogram<{ LATENCY.len() }>]>,
+    durations: Box<[Histogram<Latency>]>,
 }
 
-impl HttpCells {
-    pub(super) fn new() -> Self {
+impl Default for HttpCells {
+    fn default() -> Self {
         let series = METHOD_ROWS * Route::COUNT;
         HttpCells {
             requests: vec![0; series * STATUS_COLUMNS].into(),
-            durations: vec![Histogram::new(&LATENCY); series].into(),
+            durations: vec![Histogram::default(); series].into(),
         }
     }
+}
 
+impl HttpCells {
     pub(super) fn count(&mut self, method: &str, route: Route, status: u16, took: Duration) {
         let method = METHODS
             .iter()
@@ -57,7 +60,33 @@ impl HttpCells {
         self.durations[row].observe(took);
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// Method, path and status of everything that was answered at least once, and how often.
+    pub(super) fn requests(&self) -> impl Iterator<Item = ([String; 3], u64)> + '_ {
+        let answered = self
+            .requests
+            .iter()
+            .enumerate()
+            .filter(|&(_, &count)| count > 0);
+        answered.map(|(cell, &count)| {
+            let [method, path] = row_labels(cell / STATUS_COLUMNS);
+            let status = STATUSES.get(cell % STATUS_COLUMNS);
+            let status = status.map_or_else(|| OTHER.to_owned(), u16::to_string);
+            ([method.to_owned(), path.to_owned(), status], count)
+        })
+    }
+
+    /// Method and path of everything that was answered at least once, and how long it took.
+    pub(super) fn durations(
+        &self,
+    ) -> impl Iterator<Item = ([&'static str; 2], &Histogram<Latency>)> {
+        let rows = self.durations.iter().enumerate();
+        rows.filter(|(_, durations)| durations.count() > 0)
+            .map(|(row, durations)| (row_labels(row), durations))
+    }
+}
+
+impl Merge for HttpCells {
+    fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.requests.iter_mut().zip(&other.requests) {
             *mine += theirs;
         }
@@ -65,44 +94,10 @@ impl HttpCells {
             mine.merge(theirs);
         }
     }
-
-    /// `(method, path, status, count)` of everything that was answered at least once.
-    pub(super) fn requests(
-        &self,
-    ) -> impl Iterator<Item = (&'static str, &'static str, String, u64)> + '_ {
-        self.requests
-            .iter()
-            .enumerate()
-            .filter(|&(_, &count)| count > 0)
-            .map(|(cell, &count)| {
-                let (method, path) = row_labels(cell / STATUS_COLUMNS);
-                let status = STATUSES.get(cell % STATUS_COLUMNS);
-                (
-                    method,
-                    path,
-                    status.map_or_else(|| OTHER.to_owned(), u16::to_string),
-                    count,
-                )
-            })
-    }
-
-    /// `(method, path, durations)` of everything that was answered at least once.
-    pub(super) fn durations(
-        &self,
-    ) -> impl Iterator<Item = (&'static str, &'static str, &Histogram<{ LATENCY.len() }>)> {
-        self.durations
-            .iter()
-            .enumerate()
-            .filter(|(_, durations)| durations.count() > 0)
-            .map(|(row, durations)| {
-                let (method, path) = row_labels(row);
-                (method, path, durations)
-            })
-    }
 }
 
 /// Method and path of a row.
-fn row_labels(row: usize) -> (&'static str, &'static str) {
+fn row_labels(row: usize) -> [&'static str; 2] {
     let method = METHODS.get(row / Route::COUNT).copied().unwrap_or(OTHER);
-    (method, Route::ALL[row % Route::COUNT].template())
+    [method, Route::ALL[row % Route::COUNT].template()]
 }

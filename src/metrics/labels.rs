@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use super::merge::Merge;
+
 /// A label whose values are known beforehand.
 pub trait Label: Copy + 'static {
     /// Every value, in the order of [`Label::index`].
@@ -80,14 +82,6 @@ labels! {
         In "in",
         /// To a client.
         Out "out",
-    }
-
-    /// Who is at the other end of a WebSocket.
-    SocketKind {
-        /// A viewer of a device.
-        Viewer "viewer",
-        /// A device's agent.
-        Agent "agent",
     }
 
     /// How a device's media comes in.
@@ -180,6 +174,11 @@ impl<L: Label> ByLabel<L> {
     pub fn get(&self, value: L) -> u64 {
         self.counts[value.index()]
     }
+
+    /// Every value of the label with its count.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
+        L::ALL.iter().copied().zip(self.counts.iter().copied())
+    }
 }
 
 impl<L: Label> Default for ByLabel<L> {
@@ -187,6 +186,14 @@ impl<L: Label> Default for ByLabel<L> {
         ByLabel {
             counts: vec![0; L::ALL.len()].into(),
             label: PhantomData,
+        }
+    }
+}
+
+impl<L> Merge for ByLabel<L> {
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
         }
     }
 }

@@ -2,25 +2,27 @@
 
 use std::fmt::Display;
 
-use super::{ByLabel, PublisherKind, ShardMetrics, SocketKind};
+use super::merge::{ByName, Merge, cells};
+use super::{ByLabel, PublisherKind, ShardMetrics};
 
-/// What a shard holds at this instant: sizes of its tables, which nobody needs to keep twice.
-#[derive(Clone, Debug, Default)]
-pub struct ShardGauges {
-    /// Open TCP connections, WebSockets among them.
-    pub connections: u64,
-    /// Open WebSockets, by who is at the other end.
-    pub websockets: ByLabel<SocketKind>,
-    /// Devices known: live, watched, or gone a moment ago.
-    pub devices: u64,
-    /// Publishers at work, by kind.
-    pub publishers: ByLabel<PublisherKind>,
-    /// Timers in the wheel.
-    pub timers: u64,
-    /// Bytes held to be sent to clients (connections and datagrams).
-    pub outbound_bytes: u64,
-    /// Bytes of the groups of pictures kept for viewers that join.
-    pub cached_media_bytes: u64,
+cells! {
+    /// What a shard holds at this instant: sizes of its tables, which nobody needs to keep twice.
+    pub struct ShardGauges {
+        /// Open TCP connections, WebSockets among them.
+        pub connections: u64,
+        /// Open WebSockets.
+        pub websockets: u64,
+        /// Devices known: live, watched, or gone a moment ago.
+        pub devices: u64,
+        /// Publishers at work, by kind.
+        pub publishers: ByLabel<PublisherKind>,
+        /// Timers in the wheel.
+        pub timers: u64,
+        /// Bytes held to be sent to clients (connections and datagrams).
+        pub outbound_bytes: u64,
+        /// Bytes of the groups of pictures kept for viewers that join.
+        pub cached_media_bytes: u64,
+    }
 }
 
 /// The figures of one session. A figure that is not known yet is NaN, and is left out.
@@ -64,8 +66,8 @@ pub(super) struct SessionSeries {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spread {
     pub(super) sum: f64,
-    pub(super) known: u64,
-    pub(super) max: f64,
+    known: u64,
+    max: f64,
 }
 
 impl Spread {
@@ -77,67 +79,47 @@ impl Spread {
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// The mean; NaN over nothing.
+    pub(super) fn mean(&self) -> f64 {
+        self.sum / self.known as f64
+    }
+
+    /// The maximum; NaN over nothing.
+    pub(super) fn max(&self) -> f64 {
+        if self.known == 0 { f64::NAN } else { self.max }
+    }
+}
+
+impl Merge for Spread {
+    fn merge(&mut self, other: &Self) {
         self.sum += other.sum;
         self.known += other.known;
         self.max = self.max.max(other.max);
     }
-
-    /// The mean, 0 over nothing.
-    pub(super) fn mean(&self) -> f64 {
-        if self.known == 0 {
-            0.0
-        } else {
-            self.sum / self.known as f64
-        }
-    }
 }
 
-/// All sessions of a shard taken together, whether they have series of their own or not.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SessionTotals {
-    pub(super) sessions: u64,
-    /// Sessions by ICE state: a handful of states.
-    pub(super) by_ice_state: Vec<(&'static str, u64)>,
-    pub(super) frame_rate: Spread,
-    pub(super) bitrate_bps: Spread,
-    pub(super) loss_ratio: Spread,
-    pub(super) rtt_ms: Spread,
-    pub(super) jitter_ms: Spread,
+cells! {
+    /// All sessions of a shard taken together, whether they have series of their own or not.
+    pub(super) struct SessionTotals {
+        pub(super) sessions: u64,
+        pub(super) by_ice_state: ByName,
+        pub(super) frame_rate: Spread,
+        pub(super) bitrate_bps: Spread,
+        pub(super) loss_ratio: Spread,
+        pub(super) rtt_ms: Spread,
+        pub(super) jitter_ms: Spread,
+    }
 }
 
 impl SessionTotals {
     fn add(&mut self, session: &SessionGauges<'_>) {
         self.sessions += 1;
-        self.add_state(session.ice_state, 1);
+        self.by_ice_state.add(session.ice_state, 1);
         self.frame_rate.add(session.frame_rate);
         self.bitrate_bps.add(session.bitrate_bps);
         self.loss_ratio.add(session.loss_ratio);
         self.rtt_ms.add(session.rtt_ms);
         self.jitter_ms.add(session.jitter_ms);
-    }
-
-    fn add_state(&mut self, state: &'static str, sessions: u64) {
-        match self
-            .by_ice_state
-            .iter_mut()
-            .find(|(known, _)| *known == state)
-        {
-            Some((_, count)) => *count += sessions,
-            None => self.by_ice_state.push((state, sessions)),
-        }
-    }
-
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.sessions += other.sessions;
-        for &(state, sessions) in &other.by_ice_state {
-            self.add_state(state, sessions);
-        }
-        self.frame_rate.merge(&other.frame_rate);
-        self.bitrate_bps.merge(&other.bitrate_bps);
-        self.loss_ratio.merge(&other.loss_ratio);
-        self.rtt_ms.merge(&other.rtt_ms);
-        self.jitter_ms.merge(&other.jitter_ms);
     }
 }
 
@@ -148,6 +130,8 @@ pub struct Snapshot {
     pub(super) gauges: ShardGauges,
     pub(super) totals: SessionTotals,
     pub(super) sessions: Vec<SessionSeries>,
+    /// False where this is an older answer in the place of one that did not come.
+    pub(super) answered: bool,
 }
 
 impl ShardMetrics {
@@ -181,6 +165,34 @@ impl ShardMetrics {
             gauges,
             totals,
             sessions: series,
+            answered: true,
         }
+    }
+}
+
+/// The last answer of each shard. One that does not answer in time keeps its place with it, so that the counters of the
+/// process do not fall and rise again, which Prometheus would take for a restart.
+#[derive(Debug, Default)]
+pub struct LastAnswers {
+    shards: Vec<Option<Snapshot>>,
+}
+
+impl LastAnswers {
+    /// Nothing was answered yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what the shards answered now, by index, and gives what [`encode`](super::encode) should write.
+    pub fn update(&mut self, answers: Vec<Option<Snapshot>>) -> &[Option<Snapshot>] {
+        self.shards.resize_with(answers.len(), || None);
+        for (last, answer) in self.shards.iter_mut().zip(answers) {
+            if answer.is_some() {
+                *last = answer;
+            } else if let Some(last) = last {
+                last.answered = false;
+            }
+        }
+        &self.shards
     }
 }
