@@ -159,7 +159,7 @@ impl ShardMetrics {
     /// Counts a session of a device that ended, after it had `lived`.
     pub fn session_closed(&mut self, device_id: &str, reason: SessionEnd, lived: Duration) {
         self.sessions_closed.bump(reason);
-        self.devices.of(device_id).lifetimes.observe(lived);
+        self.devices.of_former(device_id).lifetimes.observe(lived);
     }
 
     /// The device has gone: its series vanish, and its place is free for another.
@@ -167,3 +167,6 @@ impl ShardMetrics {
         self.devices.forget(device_id);
     }
 }
+
+#[cfg(test)]
+mod tests;

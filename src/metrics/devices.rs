@@ -36,11 +36,16 @@ impl DeviceCells {
 
     /// The cell of a device: its own, or that of all others once the cap is reached.
     pub(super) fn of(&mut self, device_id: &str) -> &mut DeviceCell {
-        let known = self.named.contains_key(device_id);
-        if !known && (self.named.len() >= self.cap || device_id == OTHER_DEVICES) {
+        let full = self.named.len() >= self.cap && !self.named.contains_key(device_id);
+        if full || device_id == OTHER_DEVICES {
             return &mut self.others;
         }
         self.named.entry(device_id.into()).or_default()
+    }
+
+    /// The cell of a device that may have gone: nothing brings its series back but a new session.
+    pub(super) fn of_former(&mut self, device_id: &str) -> &mut DeviceCell {
+        self.named.get_mut(device_id).unwrap_or(&mut self.others)
     }
 
     pub(super) fn forget(&mut self, device_id: &str) {
