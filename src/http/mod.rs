@@ -21,6 +21,7 @@ mod origin;
 pub mod query;
 mod request;
 mod response;
+pub mod routes;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,172 @@
+//! What a shard counts, and how `/metrics` shows it.
+//!
+//! Each shard owns a [`ShardMetrics`]: plain cells that its code bumps, with no atomic, no lock and no allocation on
+//! the way. A scrape asks every shard for a [`Snapshot`], and [`encode`] sums and writes them off the shards. The names
+//! live in `families`, each once, next to its help.
+//!
+//! Labels that grow with use (`session_id`, `device_id`) are capped, and their series vanish with what they name.
+
+mod devices;
+mod encode;
+mod families;
+mod histogram;
+mod http;
+mod labels;
+mod leak;
+mod merge;
+mod process;
+mod snapshot;
+mod text;
+
+use std::time::Duration;
+
+use crate::http::routes::Route;
+
+use devices::DeviceCells;
+use http::HttpCells;
+use merge::{ByName, Merge, cells};
+
+pub use encode::{CONTENT_TYPE, EncodeError, encode};
+pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
+pub use labels::{
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind, SessionEnd,
+};
+pub use leak::LeakDetector;
+pub use process::{ExecutorFigures, ProcessFigures};
+pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
+
+/// Which series a shard keeps; none of a session or a device by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Shards of the process, which share the caps below.
+    pub shards: usize,
+    /// Sessions of the process that have series of their own. 0: none has, `usize::MAX`: all have.
+    pub session_series: usize,
+    /// Devices of the process that have series of their own, as above. The rest is counted as `device_id="_other"`.
+    pub device_series: usize,
+}
+
+impl Merge for MetricsConfig {
+    /// It is the same on every shard.
+    fn merge(&mut self, _: &Self) {}
+}
+
+cells! {
+    /// The cells of one shard.
+    ///
+    /// Where another part of the shard already counts (the media plane its packets), its counts are copied in before a
+    /// snapshot is taken; the cells here are then the only ones that `/metrics` knows.
+    pub struct ShardMetrics {
+        config: MetricsConfig,
+        http: HttpCells,
+        rejected: ByName,
+        devices: DeviceCells,
+        sessions_closed: ByLabel<SessionEnd>,
+
+        /// Messages that came in over WebSockets.
+        pub messages_in: ByLabel<MessageKind>,
+        /// Messages that went out over WebSockets.
+        pub messages_out: ByLabel<MessageKind>,
+
+        /// TCP connections accepted by this shard's listener.
+        pub connections_accepted: u64,
+        /// TCP connections turned away at the door: over the limit, or no descriptor left.
+        pub connections_refused: u64,
+        /// Connections passed on to the shard that owns what they asked for.
+        pub connections_handed_over: u64,
+        /// Connections that ended here, by reason. One that was handed over has not ended.
+        pub connections_closed: ByLabel<ConnectionEnd>,
+
+        /// ICE candidates of viewers that were taken, over all sessions.
+        pub ice_candidates_added: u64,
+        /// Publishers that began, by kind.
+        pub publishers_started: ByLabel<PublisherKind>,
+        /// Access units and audio packets that publishers brought.
+        pub access_units: u64,
+        /// Keyframes asked of publishers, after merging what viewers asked.
+        pub keyframe_requests: u64,
+
+        /// Datagrams received.
+        pub datagrams_received: u64,
+        /// Datagrams received and not used, by reason.
+        pub datagrams_dropped: ByLabel<DatagramDrop>,
+        /// Sends: each is a run of datagrams to one address (UDP_SEGMENT).
+        pub send_runs: u64,
+        /// Datagrams in those runs.
+        pub send_datagrams: u64,
+        /// Bytes in those runs, without UDP and IP headers.
+        pub send_bytes: u64,
+        /// Datagrams dropped because the socket would have blocked.
+        pub send_blocked: u64,
+        /// Datagrams dropped because the kernel refused them (an unreachable address).
+        pub send_failed: u64,
+        /// RTP packets sent, without retransmissions.
+        pub rtp_packets: u64,
+        /// Bytes of those packets.
+        pub rtp_bytes: u64,
+        /// Packets that viewers reported missing (NACK, RFC 4585 §6.2.1).
+        pub nacks: u64,
+        /// Keyframes that viewers asked for (PLI and FIR, RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+        pub plis: u64,
+
+        /// Panics that were caught; each closed one session or connection.
+        pub panics: u64,
+        /// Messages to other shards that found their mailbox full.
+        pub mailbox_full: u64,
+        /// How long turns took.
+        pub turns: Histogram<Work>,
+        /// How late ticks came.
+        pub tick_lag: Histogram<Work>,
+        /// From a frame's last byte in to its first packet's send.
+        pub frame_latency: Histogram<Latency>,
+    }
+}
+
+impl ShardMetrics {
+    /// Cells that have counted nothing.
+    pub fn new(config: MetricsConfig) -> Self {
+        ShardMetrics {
+            config,
+            devices: DeviceCells::new(config.device_series.div_ceil(config.shards.max(1))),
+            ..ShardMetrics::default()
+        }
+    }
+
+    /// Counts an answered request. `took` runs from its complete head to its complete answer, so for a live body it
+    /// is the time that was published, and for a WebSocket that of the handshake.
+    pub fn http_request(&mut self, method: &str, route: Route, status: u16, took: Duration) {
+        self.http.count(method, route, status, took);
+    }
+
+    /// Counts a request or message that was refused, by its machine-readable code.
+    pub fn rejected(&mut self, code: &'static str) {
+        self.rejected.add(code, 1);
+    }
+
+    /// Counts a message over a WebSocket.
+    pub fn message(&mut self, kind: MessageKind, direction: Direction) {
+        match direction {
+            Direction::In => self.messages_in.bump(kind),
+            Direction::Out => self.messages_out.bump(kind),
+        }
+    }
+
+    /// Counts a session of a device that was created.
+    pub fn session_created(&mut self, device_id: &str) {
+        self.devices.of(device_id).created += 1;
+    }
+
+    /// Counts a session of a device that ended, after it had `lived`.
+    pub fn session_closed(&mut self, device_id: &str, reason: SessionEnd, lived: Duration) {
+        self.sessions_closed.bump(reason);
+        self.devices.of_former(device_id).lifetimes.observe(lived);
+    }
+
+    /// The device has gone: its series vanish, and its place is free for another.
+    pub fn device_gone(&mut self, device_id: &str) {
+        self.devices.forget(device_id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Every metric: its name, its kind and its help, once.
+//!
+//! Names follow the Prometheus conventions (base units, `_total` for counters) but where the service that this one
+//! replaces had fixed a name with its own unit: its dashboards go on working.
+
+use prometheus::proto::MetricType;
+
+/// A metric family.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: MetricType,
+    pub(super) help: &'static str,
+}
+
+macro_rules! families {
+    ($($id:ident $kind:ident $name:literal $help:literal;)*) => {
+        $(pub(super) const $id: Family = Family { name: $name, kind: MetricType::$kind, help: $help };)*
+
+        /// All of them, for the tests of their names.
+        #[cfg(test)]
+        pub(super) const ALL: &[Family] = &[$($id,)*];
+    };
+}
+
+families! {
+    // Sessions.
+    ACTIVE_SESSIONS GAUGE "media_active_sessions"
+        "Sessions that are open.";
+    SESSIONS_CREATED COUNTER "media_sessions_created_total"
+        "Sessions created, by device; devices past the cap are counted as _other, and a device's series vanishes with it.";
+    SESSION_DURATION HISTOGRAM "media_session_duration_seconds"
+        "How long sessions that ended were open, by device, as above.";
+    SESSIONS_CLOSED COUNTER "media_sessions_closed_total"
+        "Sessions that ended, by reason.";
+    ICE_CANDIDATES_ACCEPTED COUNTER "media_ice_candidates_accepted_total"
+        "ICE candidates of viewers that were taken, over all sessions.";
+
+    // One session each, up to the cap; the series vanish with the session.
+    SESSION_INFO GAUGE "media_session_info"
+        "1, with the device that a session watches.";
+    ICE_CONNECTION_STATE GAUGE "media_ice_connection_state"
+        "1 for the ICE state that a session is in.";
+    ICE_CANDIDATES_ADDED COUNTER "media_ice_candidates_added_total"
+        "ICE candidates of a session's viewer that were taken.";
+    VIDEO_FRAME_RATE GAUGE "media_video_frame_rate"
+        "Video frames sent to a session in the last second.";
+    VIDEO_BITRATE GAUGE "media_video_bitrate_bps"
+        "Video bits sent to a session in the last second.";
+    PACKET_LOSS_RATIO GAUGE "media_packet_loss_ratio"
+        "Share of a session's packets that its viewer reported lost, 0 to 1.";
+    RTT GAUGE "media_rtt_milliseconds"
+        "Round-trip time of a session in milliseconds.";
+    JITTER GAUGE "media_jitter_milliseconds"
+        "Interarrival jitter that a session's viewer reported, in milliseconds.";
+
+    // All sessions taken together.
+    SESSIONS_HIDDEN GAUGE "media_sessions_hidden"
+        "Open sessions without series of their own, because the cap is reached or they are switched off.";
+    SESSIONS_ICE_STATE GAUGE "media_sessions_ice_state"
+        "Open sessions by ICE state.";
+    SESSIONS_VIDEO_BITRATE GAUGE "media_sessions_video_bitrate_bps"
+        "Video bits sent to all sessions in the last second.";
+    SESSIONS_FRAME_RATE GAUGE "media_sessions_video_frame_rate"
+        "Video frames sent in the last second: mean and maximum over the sessions.";
+    SESSIONS_LOSS_RATIO GAUGE "media_sessions_packet_loss_ratio"
+        "Share of packets reported lost: mean and maximum over the sessions.";
+    SESSIONS_RTT GAUGE "media_sessions_rtt_milliseconds"
+        "Round-trip time in milliseconds: mean and maximum over the sessions.";
+    SESSIONS_JITTER GAUGE "media_sessions_jitter_milliseconds"
+        "Interarrival jitter in milliseconds: mean and maximum over the sessions.";
+
+    // Devices and their media.
+    DEVICES GAUGE "media_devices"
+        "Devices known: live, watched, or gone a moment ago.";
+    PUBLISHERS GAUGE "media_publishers"
+        "Publishers at work, by kind.";
+    PUBLISHERS_STARTED COUNTER "media_publishers_started_total"
+        "Publishers that began, by kind.";
+    ACCESS_UNITS COUNTER "media_access_units_received_total"
+        "Access units and audio packets that publishers brought.";
+    KEYFRAME_REQUESTS COUNTER "media_keyframe_requests_total"
+        "Keyframes asked of publishers, after merging what viewers asked.";
+    CACHED_MEDIA GAUGE "media_cached_media_bytes"
+        "Bytes of the groups of pictures kept for viewers that join.";
+    FRAME_LATENCY HISTOGRAM "media_frame_latency_seconds"
+        "From a frame's last byte in to its first packet's send.";
+
+    // HTTP and WebSocket.
+    HTTP_REQUESTS COUNTER "media_http_requests_total"
+        "Requests answered, by method, template of the path, and status.";
+    HTTP_DURATION HISTOGRAM "media_http_duration_seconds"
+        "From a request's complete head to its complete answer, by method and template of the path.";
+    REJECTED_REQUESTS COUNTER "media_rejected_requests_total"
+        "Requests and messages refused, by the code of the error.";
+    WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"
+        "WebSockets that are open.";
+    WEBSOCKET_MESSAGES COUNTER "media_websocket_messages_total"
+        "WebSocket messages, by type and by direction as the server sees it.";
+    CONNECTIONS_ACCEPTED COUNTER "media_connections_accepted_total"
+        "TCP connections accepted, by the shard whose listener took them.";
+    CONNECTIONS_REFUSED COUNTER "media_connections_refused_total"
+        "TCP connections turned away at the door.";
+    CONNECTIONS_HANDED_OVER COUNTER "media_connections_handed_over_total"
+        "Connections passed on to the shard that owns what they asked for.";
+    CONNECTIONS_CLOSED COUNTER "media_connections_closed_total"
+        "TCP connections that ended, by reason.";
+    OUTBOUND_BUFFER GAUGE "media_outbound_buffer_bytes"
+        "Bytes held to be sent to clients.";
+
+    // Datagrams.
+    DATAGRAMS_RECEIVED COUNTER "media_datagrams_received_total"
+        "Datagrams received.";
+    DATAGRAMS_DROPPED COUNTER "media_datagrams_dropped_total"
+        "Datagrams received and not used, by reason.";
+    SEND_RUNS COUNTER "media_send_runs_total"
+        "Sends: each is a run of datagrams to one address.";
+    SEND_DATAGRAMS COUNTER "media_send_datagrams_total"
+        "Datagrams sent in those runs.";
+    SEND_BYTES COUNTER "media_send_bytes_total"
+        "Bytes sent in those runs, without UDP and IP headers.";
+    SEND_BLOCKED COUNTER "media_send_blocked_datagrams_total"
+        "Datagrams dropped because the socket would have blocked.";
+    SEND_FAILED COUNTER "media_send_failed_datagrams_total"
+        "Datagrams dropped because the kernel refused them.";
+    RTP_PACKETS COUNTER "media_rtp_packets_sent_total"
+        "RTP packets sent, without retransmissions.";
+    RTP_BYTES COUNTER "media_rtp_bytes_sent_total"
+        "Bytes of the RTP packets sent, without retransmissions.";
+    NACKS COUNTER "media_nacks_received_total"
+        "Packets that viewers reported missing.";
+    PLIS COUNTER "media_plis_received_total"
+        "Keyframes that viewers asked for.";
+
+    // Shards.
+    SHARD_UP GAUGE "media_shard_up"
+        "1 if the shard answered this scrape in time; if not, its figures are those of its last answer.";
+    SHARD_SESSIONS GAUGE "media_shard_sessions"
+        "Sessions that a shard owns.";
+    SHARD_CONNECTIONS GAUGE "media_shard_connections"
+        "TCP connections that a shard owns.";
+    SHARD_TIMERS GAUGE "media_shard_timers"
+        "Timers in a shard's wheel.";
+    SHARD_TURN HISTOGRAM "media_shard_turn_duration_seconds"
+        "How long a shard's turns took.";
+    SHARD_TICK_LAG HISTOGRAM "media_shard_tick_lag_seconds"
+        "How late a shard's ticks came.";
+    SHARD_MAILBOX_FULL COUNTER "media_shard_mailbox_full_total"
+        "Messages of a shard that found another's mailbox full.";
+    SHARD_KICKS COUNTER "media_shard_kicks_total"
+        "Times that the watchdog woke a shard that made no progress.";
+    SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"
+        "The longest time that a shard made no progress.";
+    PANICS COUNTER "media_panics_caught_total"
+        "Panics caught; each closed one session or connection.";
+
+    // The process.
+    MEMORY_USAGE GAUGE "media_memory_usage_bytes"
+        "Memory of the process that is resident.";
+    TASK_COUNT GAUGE "media_task_count"
+        "Tasks that are not accounted to a live session, connection or room.";
+    TASK_COUNT_MAX GAUGE "media_task_count_max"
+        "The largest media_task_count seen.";
+    POTENTIAL_TASK_LEAK GAUGE "media_potential_task_leak"
+        "1 while media_task_count is far above its baseline.";
+    LOG_LINES_DROPPED COUNTER "media_log_lines_dropped_total"
+        "Log lines dropped because the log could not keep up.";
+    BUILD_INFO GAUGE "media_build_info"
+        "1, with the version of the server.";
+    OPEN_FDS GAUGE "process_open_fds"
+        "Descriptors that are open.";
+    MAX_FDS GAUGE "process_max_fds"
+        "Descriptors that the process may open.";
+    THREADS GAUGE "process_threads"
+        "Threads of the process.";
+    CPU_SECONDS COUNTER "process_cpu_seconds_total"
+        "User and system CPU time of the process.";
+    START_TIME GAUGE "process_start_time_seconds"
+        "When the process started, in seconds since the Unix epoch.";
+}

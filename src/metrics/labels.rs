@@ -1,0 +1,199 @@
+//! Label values that are known beforehand, each a dense index into a table.
+
+use std::marker::PhantomData;
+
+use super::merge::Merge;
+
+/// A label whose values are known beforehand.
+pub trait Label: Copy + 'static {
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// The value's place in [`Label::ALL`].
+    fn index(self) -> usize;
+    /// The value as it is written.
+    fn as_str(self) -> &'static str;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$value_doc])* $value,)*
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$($name::$value,)*];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$value => $text,)*
+                }
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// The `type` of a WebSocket message.
+    MessageKind {
+        /// The server's offer.
+        Offer "offer",
+        /// The viewer's answer.
+        Answer "answer",
+        /// A trickled candidate.
+        IceCandidate "ice-candidate",
+        /// Touch, key, text and the like.
+        Control "control",
+        /// The agent's acknowledgement of a control message.
+        Ack "ack",
+        /// Quality of a session.
+        Stats "stats",
+        /// What was wrong with a message.
+        Error "error",
+        /// The server is about to close.
+        Closing "closing",
+        /// First message of an agent.
+        Hello "hello",
+        /// An access unit or an Opus packet of an agent.
+        Media "media",
+        /// The server wants a keyframe.
+        Keyframe "keyframe",
+        /// The server wants another bitrate.
+        Bitrate "bitrate",
+        /// WebSocket ping, RFC 6455 §5.5.2.
+        Ping "ping",
+        /// WebSocket pong, RFC 6455 §5.5.3.
+        Pong "pong",
+        /// WebSocket close, RFC 6455 §5.5.1.
+        Close "close",
+        /// Anything else, and what could not be read.
+        Other "other",
+    }
+
+    /// Which way a message went, as the server sees it.
+    Direction {
+        /// From a client.
+        In "in",
+        /// To a client.
+        Out "out",
+    }
+
+    /// How a device's media comes in.
+    PublisherKind {
+        /// A live body: `PUT …/video` or `…/audio`.
+        Body "body",
+        /// A device agent's WebSocket.
+        Agent "agent",
+        /// The bundled clip.
+        Demo "demo",
+    }
+
+    /// Why a TCP connection ended.
+    ConnectionEnd {
+        /// The client closed it between two requests, or a WebSocket closed in good order.
+        Peer "peer",
+        /// The last answer said `Connection: close`.
+        Finished "finished",
+        /// Nothing was asked for too long.
+        Idle "idle",
+        /// A head, a body, a pong or a write made no progress in time.
+        Timeout "timeout",
+        /// What the client sent was not HTTP, or not WebSocket.
+        Protocol "protocol",
+        /// A client that took too little of what was sent to it.
+        Slow "slow",
+        /// The socket failed, or the client vanished in the middle of something.
+        Io "io",
+        /// The server is stopping.
+        Drain "drain",
+        /// A fault of the server's own (a panic while it was served).
+        Fault "fault",
+    }
+
+    /// Why a session ended.
+    SessionEnd {
+        /// Somebody deleted it.
+        Deleted "deleted",
+        /// Nothing was heard of its viewer for `media.idle_timeout`.
+        Idle "idle",
+        /// The viewer closed DTLS.
+        Peer "peer",
+        /// The viewer's network path went away and did not come back.
+        IceTimeout "ice_timeout",
+        /// The server is stopping.
+        Drain "drain",
+        /// A fault of the server's own (a panic while it was served).
+        Fault "fault",
+    }
+
+    /// Why a datagram that came in was not used.
+    DatagramDrop {
+        /// A STUN message whose integrity check failed (RFC 8489 §9.1.3).
+        BadIntegrity "bad_integrity",
+        /// STUN for a ufrag that no session of this shard has.
+        UnknownUfrag "unknown_ufrag",
+        /// DTLS, RTP or RTCP from an address that passed no connectivity check.
+        UnknownSource "unknown_source",
+        /// None of the protocols that share the port (RFC 7983 §7), or a broken one.
+        Malformed "malformed",
+        /// It belongs to a session of another shard.
+        WrongShard "wrong_shard",
+    }
+}
+
+/// One counter for each value of a label.
+#[derive(Clone, Debug)]
+pub struct ByLabel<L> {
+    counts: Box<[u64]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> ByLabel<L> {
+    /// Counts one.
+    pub fn bump(&mut self, value: L) {
+        self.add(value, 1);
+    }
+
+    /// Counts several.
+    pub fn add(&mut self, value: L, count: u64) {
+        self.counts[value.index()] += count;
+    }
+
+    /// Takes over a count that another part keeps.
+    pub fn set(&mut self, value: L, count: u64) {
+        self.counts[value.index()] = count;
+    }
+
+    /// The count so far.
+    pub fn get(&self, value: L) -> u64 {
+        self.counts[value.index()]
+    }
+
+    /// Every value of the label with its count.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
+        L::ALL.iter().copied().zip(self.counts.iter().copied())
+    }
+}
+
+impl<L: Label> Default for ByLabel<L> {
+    fn default() -> Self {
+        ByLabel {
+            counts: vec![0; L::ALL.len()].into(),
+            label: PhantomData,
+        }
+    }
+}
+
+impl<L> Merge for ByLabel<L> {
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+}
