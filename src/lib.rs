@@ -1,1 +1,3 @@
 //! media-service.
+
+pub mod web;
