@@ -30,6 +30,7 @@ const player = new Player(refs.video, refs.still, {
 });
 let userId = loadUserId();
 let clickedAt = 0;
+let wasReachable = null;
 
 function render({ devices: all, reachable, since }) {
   const live = all.filter((device) => device.live).length;
@@ -42,6 +43,9 @@ function render({ devices: all, reachable, since }) {
   setText(refs.unreachableFor, span(performance.now() - since));
   list.render();
   renderPlayer();
+  // The list was answered again after the server had been gone: no need to wait for the player's own next try.
+  if (reachable && wasReachable === false) player.retryNow();
+  wasReachable = reachable;
 }
 
 function renderPlayer() {
@@ -149,6 +153,11 @@ function wire() {
   refs.typing.addEventListener('submit', typeText);
   refs.clipboard.addEventListener('click', sendClipboard);
   attachInput(refs.surface, refs.video, act);
+  // The stage takes the picture's shape where the page is narrow, so that none of its height is wasted.
+  refs.video.addEventListener('resize', () => {
+    const { videoWidth, videoHeight } = refs.video;
+    if (videoHeight > 0) refs.stage.style.setProperty('--aspect', `${videoWidth} / ${videoHeight}`);
+  });
 
   for (const command of document.querySelectorAll('[data-command]')) {
     setText(command, command.textContent.replaceAll('{origin}', location.origin));

@@ -73,9 +73,11 @@ export class Control {
     return false;
   }
 
-  /** A new session: what was under way is lost, and the agent may have come. */
+  /** A new session begins from nothing: what was under way is lost, and the agent may have come. */
   reset() {
     this.#pending.clear();
+    this.#roundTrips = [];
+    this.#acks = 0;
     this.#via = null;
     this.#agent = null;
   }

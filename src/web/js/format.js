@@ -20,7 +20,8 @@ export function fps(value, digits = 1) {
 /** Milliseconds: "0.42 ms", "7.3 ms", "182 ms". */
 export function millis(value) {
   if (!known(value)) return NONE;
-  const digits = value < 0.995 ? 2 : value < 99.5 ? 1 : 0;
+  if (value === 0) return '0 ms';
+  const digits = value < 0.995 ? 2 : value < 9.95 ? 1 : 0;
   return `${value.toFixed(digits)} ms`;
 }
 
@@ -37,9 +38,9 @@ export function count(value) {
   return known(value) ? String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, '\u2009') : NONE;
 }
 
-/** Width and height: "1280 × 720". */
+/** Width and height: "1280×720". */
 export function size(width, height) {
-  return width > 0 && height > 0 ? `${width} × ${height}` : NONE;
+  return width > 0 && height > 0 ? `${width}×${height}` : NONE;
 }
 
 /** A span of time, to the unit that matters: "4 s", "12 min", "3 h 05", "2 d". */

@@ -20,6 +20,7 @@ export class DeviceList {
   #refs;
   #devices;
   #current = null;
+  #empty = false;
 
   /**
    * @param {Record<string, HTMLElement>} refs
@@ -58,7 +59,14 @@ export class DeviceList {
     this.#refs.columns.hidden = drawn.length === 0;
     this.#refs.find.hidden = devices.length === 0;
     this.#refs.publishing.hidden = reachable !== true;
-    if (reachable === true && devices.length === 0) this.#refs.publishing.open = true;
+    this.#showPublishing(reachable === true && devices.length === 0);
+  }
+
+  /** Opens the commands as the list becomes empty and closes them as it fills; in between that is the person's choice. */
+  #showPublishing(empty) {
+    if (empty === this.#empty) return;
+    this.#empty = empty;
+    this.#refs.publishing.open = empty;
   }
 
   #place({ item }, index) {

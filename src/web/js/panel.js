@@ -44,6 +44,8 @@ export class Panel {
     this.#message(view, device);
     setText(refs.notice, view.notice || (control.agent === false ? 'No agent on this device: it can be watched only.' : ''));
     refs.notice.hidden = refs.notice.textContent === '';
+    // They share a line, so that the picture does not jump.
+    refs.hint.hidden = !refs.notice.hidden;
     this.#figures(view, device);
     this.#server(view.server);
     setText(refs.controlLast, millis(control.lastMs));

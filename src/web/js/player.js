@@ -179,7 +179,15 @@ export class Player {
     this.#pictureSeen = false;
     const delay = this.#backoff.next();
     this.#retryTimer = setTimeout(() => this.#connect(), delay);
-    this.#set({ state: 'reconnecting', why, retryAt: performance.now() + delay, sessionId: null, ice: null });
+    this.#set({
+      state: 'reconnecting',
+      why,
+      retryAt: performance.now() + delay,
+      sessionId: null,
+      ice: null,
+      figures: null,
+      server: null,
+    });
   }
 
   #fail(why) {
@@ -235,7 +243,7 @@ export class Player {
     const figures = this.#meter.read(report);
     if (figures === null) return;
     this.#remember(figures);
-    this.#framelessReadings = figures.fps === 0 ? this.#framelessReadings + 1 : 0;
+    this.#framelessReadings = figures.newFrames === 0 ? this.#framelessReadings + 1 : 0;
     const stalled = this.view.state === 'playing' && this.#framelessReadings >= STALL_READINGS;
     this.#set({ figures, ...(stalled ? { state: 'stalled' } : {}) });
   }

@@ -3,12 +3,13 @@
 /** Values kept for the lines of frame rate and bitrate: two minutes at one a second. */
 export const HISTORY = 120;
 
-/** Loss is counted over this many readings, so that one lost packet is seen for longer than a blink. */
-const LOSS_READINGS = 5;
+/** Readings that rates and loss span: a frame more or less at the edge of a second is no news, a lost packet is. */
+const WINDOW = 4;
 
 /**
  * @typedef {object} Figures unknown ones are null
- * @property {number | null} fps decoded frames a second
+ * @property {number} newFrames decoded since the reading before
+ * @property {number | null} fps decoded frames a second, over the last readings
  * @property {number | null} bitrateBps payload of the video
  * @property {number | null} lossRatio packets lost of those expected, over the last readings
  * @property {number | null} rttMs of the path that media takes
@@ -27,8 +28,8 @@ const LOSS_READINGS = 5;
 
 /** Turns successive reports of one session into figures. */
 export class Meter {
-  #previous = null;
-  #losses = [];
+  /** The last readings of the video's entry, oldest first. */
+  #readings = [];
 
   /** @param {RTCStatsReport} report @returns {Figures | null} null before there is any video */
   read(report) {
@@ -37,20 +38,20 @@ export class Meter {
     if (video === undefined) return null;
     const audio = entries.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
     const pair = selectedPair(report, entries);
-    const previous = this.#previous;
-    this.#previous = video;
-    const seconds = previous === null ? 0 : (video.timestamp - previous.timestamp) / 1000;
-    const grown = (name) => (video[name] ?? 0) - (previous?.[name] ?? 0);
-    const perSecond = (name) => (seconds > 0 ? grown(name) / seconds : null);
-    const msPer = (total, events) => (grown(events) > 0 ? (grown(total) / grown(events)) * 1000 : null);
+    this.#readings.push(video);
+    if (this.#readings.length > WINDOW + 1) this.#readings.shift();
+    const grown = growth(this.#readings[0], video);
+    const seconds = grown('timestamp') / 1000;
     return {
-      fps: perSecond('framesDecoded'),
-      bitrateBps: seconds > 0 ? perSecond('bytesReceived') * 8 : null,
-      lossRatio: this.#loss(grown('packetsLost'), grown('packetsReceived')),
-      rttMs: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
-      jitterMs: video.jitter === undefined ? null : video.jitter * 1000,
-      bufferMs: msPer('jitterBufferDelay', 'jitterBufferEmittedCount'),
-      decodeMs: msPer('totalDecodeTime', 'framesDecoded'),
+      newFrames: growth(this.#readings.at(-2), video)('framesDecoded'),
+      fps: ratio(grown('framesDecoded'), seconds),
+      bitrateBps: ratio(grown('bytesReceived') * 8, seconds),
+      // A packet that comes late makes the count of lost ones fall.
+      lossRatio: ratio(Math.max(0, grown('packetsLost')), grown('packetsLost') + grown('packetsReceived')),
+      rttMs: millis(pair?.currentRoundTripTime),
+      jitterMs: millis(video.jitter),
+      bufferMs: millis(ratio(grown('jitterBufferDelay'), grown('jitterBufferEmittedCount'))),
+      decodeMs: millis(ratio(grown('totalDecodeTime'), grown('framesDecoded'))),
       framesDecoded: video.framesDecoded ?? 0,
       framesDropped: video.framesDropped ?? 0,
       freezes: video.freezeCount ?? 0,
@@ -61,15 +62,19 @@ export class Meter {
       path: pathText(report, pair),
     };
   }
+}
 
-  #loss(lost, received) {
-    this.#losses.push({ lost, received });
-    if (this.#losses.length > LOSS_READINGS) this.#losses.shift();
-    const sum = (name) => this.#losses.reduce((total, reading) => total + reading[name], 0);
-    const expected = sum('lost') + sum('received');
-    // A packet that comes late makes the count of lost ones fall.
-    return expected > 0 ? Math.max(0, sum('lost')) / expected : null;
-  }
+/** How much a counter grew from one entry to a later one; there may be no earlier one. */
+function growth(before, after) {
+  return (name) => (before === undefined ? 0 : (after[name] ?? 0) - (before[name] ?? 0));
+}
+
+function ratio(part, whole) {
+  return whole > 0 ? part / whole : null;
+}
+
+function millis(seconds) {
+  return typeof seconds === 'number' ? seconds * 1000 : null;
 }
 
 function selectedPair(report, entries) {
