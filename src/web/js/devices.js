@@ -1,0 +1,75 @@
+import { listDevices } from './api.js';
+
+/** Between two polls of the list, in ms. */
+const POLL_MS = 2000;
+
+/** Bitrates remembered per device for its trend: two minutes of polls. */
+const HISTORY = 60;
+
+/**
+ * The devices as the server lists them, polled while the page is visible.
+ *
+ * @typedef {import('./api.js').Device} Device
+ * @typedef {{devices: Device[], reachable: boolean | null, since: number}} Fleet `reachable` is null before the first
+ *     answer; `since` is when that last changed, on the clock of `performance.now()`
+ */
+export class Devices {
+  /** @type {Fleet} */
+  fleet = { devices: [], reachable: null, since: performance.now() };
+  /** @type {Map<string, number[]>} */
+  #history = new Map();
+  #timer = null;
+  #polling = false;
+  #onchange;
+
+  /** @param {(fleet: Fleet) => void} onchange */
+  constructor(onchange) {
+    this.#onchange = onchange;
+    document.addEventListener('visibilitychange', () => this.poll());
+    window.addEventListener('online', () => this.poll());
+  }
+
+  /** Asks now, and from then on each `POLL_MS` while the page is visible. */
+  async poll() {
+    clearTimeout(this.#timer);
+    if (document.hidden || this.#polling) return;
+    this.#polling = true;
+    try {
+      this.#accept(await listDevices());
+    } catch {
+      this.#setReachable(false);
+    } finally {
+      this.#polling = false;
+    }
+    this.#onchange(this.fleet);
+    if (!document.hidden) this.#timer = setTimeout(() => this.poll(), POLL_MS);
+  }
+
+  /** @returns {Device | undefined} */
+  find(deviceId) {
+    return this.fleet.devices.find((device) => device.deviceId === deviceId);
+  }
+
+  /** The device's video bitrates of the last polls, oldest first. */
+  history(deviceId) {
+    return this.#history.get(deviceId) ?? [];
+  }
+
+  #accept(devices) {
+    devices.sort((a, b) => Number(b.live) - Number(a.live) || a.deviceId.localeCompare(b.deviceId));
+    const history = new Map();
+    for (const { deviceId, live, video } of devices) {
+      const values = this.history(deviceId).slice(1 - HISTORY);
+      values.push(live ? (video?.bitrateBps ?? 0) : 0);
+      history.set(deviceId, values);
+    }
+    this.#history = history;
+    this.#setReachable(true);
+    this.fleet = { ...this.fleet, devices };
+  }
+
+  #setReachable(reachable) {
+    if (this.fleet.reachable === reachable) return;
+    this.fleet = { ...this.fleet, reachable, since: performance.now() };
+  }
+}

@@ -1,0 +1,56 @@
+/** What happened, in words for the person in front of the page. */
+
+/** The server's machine-readable error codes. */
+const ERRORS = {
+  codec_not_negotiated: 'This browser cannot play the codec that the device sends.',
+  no_agent: 'No agent on this device',
+  rate_limited: 'Too many sessions were asked for in a short time.',
+  too_many_candidates: 'The server took as many network candidates as it allows; the first ones are used.',
+  bad_sdp: 'The server did not understand this browser’s answer.',
+  no_open_offer: 'The answer came when no offer was open.',
+  unknown_session: 'The session is gone.',
+};
+
+/** Reasons in the server's `closing` message. */
+const CLOSINGS = {
+  draining: 'The server is shutting down.',
+  shutdown: 'The server is shutting down.',
+  expired: 'The session was idle for too long.',
+  idle: 'The session was idle for too long.',
+  deleted: 'The session was ended on the server.',
+  replaced: 'The session was taken over by another connection.',
+};
+
+/** Close codes of RFC 6455 §7.4.1 that a viewer can meet. */
+const CLOSE_CODES = {
+  1001: 'The server went away.',
+  1006: 'The connection to the server was lost.',
+  1008: 'The server refused the connection.',
+  1009: 'A message was too large for the server.',
+  1011: 'The server met an internal error.',
+  1012: 'The server is restarting.',
+  1013: 'The server is too busy.',
+};
+
+/** @param {{code?: unknown, error?: unknown}} message an error object of the server */
+export function errorText(message) {
+  if (typeof message.code === 'string' && Object.hasOwn(ERRORS, message.code)) return ERRORS[message.code];
+  if (typeof message.error === 'string' && message.error !== '') return sentence(message.error);
+  return typeof message.code === 'string' ? `The server reported “${message.code}”.` : 'The server reported an error.';
+}
+
+/** @param {unknown} reason of a `closing` message */
+export function closingText(reason) {
+  if (typeof reason !== 'string' || reason === '') return 'The server ended the session.';
+  return Object.hasOwn(CLOSINGS, reason) ? CLOSINGS[reason] : `The server ended the session: ${reason}.`;
+}
+
+export function closeCodeText(code) {
+  return CLOSE_CODES[code] ?? 'The connection to the server was closed.';
+}
+
+/** Capital first, full stop last. */
+function sentence(text) {
+  const capital = text[0].toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}
