@@ -16,6 +16,9 @@ mod reader;
 mod sniff;
 mod vp8;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
 pub use error::BitstreamError;

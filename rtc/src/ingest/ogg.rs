@@ -290,7 +290,7 @@ fn is_page(page: &[u8]) -> bool {
 }
 
 /// The CRC of RFC 3533 §6: polynomial 0x04c11db7, not reflected, from 0.
-fn crc32(crc: u32, bytes: &[u8]) -> u32 {
+pub(super) fn crc32(crc: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(crc, |crc, &byte| {
         crc << 8 ^ CRC_TABLE[usize::from((crc >> 24) as u8 ^ byte)]
     })

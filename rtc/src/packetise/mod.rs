@@ -6,6 +6,9 @@
 mod h264;
 mod vp8;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::{AccessUnit, Codec};
