@@ -1,1 +1,67 @@
-//! Pinned shards.
+//! Pinned shards: the only crate that knows glommio, epoll and the sockets' options.
+//!
+//! A *shard* is one thread on one CPU that owns a disjoint part of the work. Its program is one
+//! future, the *driver*, that loops over [`Reactor::wait`] and does one bounded batch per turn:
+//!
+//! ```text
+//!   other shards            kernel                               watchdog thread
+//!       │ Postbox             │ TCP, UDP                            │ looks each 10 ms
+//!       ▼                     ▼                                     ▼
+//!   Inbox (eventfd)     Listener, UdpPort, connections        kick (eventfd and waker)
+//!       └───────────┬─────────┘                                     │
+//!                   ▼                                               │
+//!              epoll set ──────── awaited through glommio ◄── heartbeat, each TICK
+//!                   │
+//!                   ▼
+//!   driver:  loop { reactor.wait(deadline).await → one bounded batch → flush once }
+//! ```
+//!
+//! * [`spawn`] starts the shards and the watchdog and gives each shard a [`Seat`].
+//! * [`bind_all`] makes one `SO_REUSEPORT` [`Listener`] a shard; [`UdpPort`] sends and receives
+//!   runs of datagrams with one system call.
+//! * [`mailboxes`] is all that shards share: bounded, and silent while the receiver is awake.
+//! * [`Wheel`] holds every timer of a shard; it has no clock.
+//! * [`Preflight`] says at start what the machine refuses, and [`cpu`] which CPUs there are.
+//!
+//! # How glommio 0.9.0 is used
+//!
+//! Three of its defects decide the shape, each with a test that shows that the work-around holds:
+//!
+//! * An executor may park although tasks are runnable. The preempt timer is kept long, a heartbeat
+//!   task bounds the stall to one [`TICK`], and the watchdog kicks a shard from outside
+//!   ([`Health`] counts it).
+//! * Its UDP socket truncates a datagram after `EAGAIN`. Datagrams never pass through it.
+//! * A task that yields to itself starves all I/O. The driver polls its own epoll set each turn
+//!   and, when there is nothing to do, awaits a real event.
+
+pub mod cpu;
+
+mod bind;
+mod epoll;
+mod eventfd;
+mod health;
+mod listener;
+mod mailbox;
+mod pool;
+mod preflight;
+mod reactor;
+mod readable;
+mod timerfd;
+mod udp;
+mod watchdog;
+mod wheel;
+
+pub use bind::BindError;
+pub use cpu::CpuList;
+pub use epoll::{Readiness, Token, Trigger};
+pub use health::{Health, ShardHealth};
+pub use listener::{ACCEPT_BACKOFF, Accepted, BACKLOG, Listener, bind_all};
+pub use mailbox::{Full, Inbox, Postbox, mailboxes};
+pub use pool::{Pool, PoolError, PoolOptions, Seat, spawn};
+pub use preflight::{Preflight, Problem};
+pub use reactor::{EVENTS_PER_TURN, Reactor, TICK, Wake};
+pub use udp::{
+    MAX_RUN_BYTES, MAX_RUN_SEGMENTS, RECV_BATCH_DATAGRAMS, Received, SendOutcome, UdpPort,
+};
+pub use watchdog::{EXIT_SHARD_DIED, EXIT_STALLED, StallLimits};
+pub use wheel::Wheel;

@@ -1,0 +1,186 @@
+//! A thread outside glommio that notices shards that make no progress.
+//!
+//! Every shard, idle ones too, makes a turn each [`TICK`](crate::TICK). One that stands still while
+//! it is *parked* has lost a wake-up (or its CPU), and is kicked. One that stands still while it
+//! *works* is late with its own work, which no kick would help: that is only logged. Either way the
+//! process ends when a shard stands still for too long, and when one has died: a server of which a
+//! part is gone would go on accepting connections for it.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::health::{Life, Vitals};
+
+/// Exit code of a process of which a shard stood still (EX_SOFTWARE of sysexits.h).
+pub const EXIT_STALLED: i32 = 70;
+/// Exit code of a process of which a shard's main future panicked.
+pub const EXIT_SHARD_DIED: i32 = 71;
+
+/// How often the watchdog looks. A look costs about 10 µs, most of it for waking up.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The most that one look counts as stand-still. When the whole process or machine is suspended the
+/// watchdog sees one long pause in which no shard could have done anything.
+const LONGEST_STEP: Duration = Duration::from_millis(50);
+/// Given to the log's own thread before the process ends.
+const LOG_GRACE: Duration = Duration::from_millis(200);
+
+/// When a shard's stand-still has which consequence.
+#[derive(Clone, Copy, Debug)]
+pub struct StallLimits {
+    /// A parked shard is kicked after this, and then at every look (each 10 ms). 20 ms: four ticks.
+    pub kick_after: Duration,
+    /// It is logged after this, and again when it goes on. 1 s.
+    pub report_after: Duration,
+    /// The process ends with [`EXIT_STALLED`] after this, without unwinding, and with
+    /// [`EXIT_SHARD_DIED`] as soon as a shard has panicked. 10 s. `None`: it never does, which is
+    /// for tests; a dead shard is then reported by [`Pool::join`](crate::Pool::join) alone.
+    pub fatal_after: Option<Duration>,
+}
+
+impl Default for StallLimits {
+    fn default() -> Self {
+        Self {
+            kick_after: Duration::from_millis(20),
+            report_after: Duration::from_secs(1),
+            fatal_after: Some(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// Starts the thread. It ends when no shard is left.
+pub(crate) fn start(
+    shards: Arc<[Arc<Vitals>]>,
+    limits: StallLimits,
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new()
+        .name("watchdog".into())
+        .spawn(move || {
+            let mut patients: Vec<_> = shards.iter().map(|vitals| Patient::new(vitals)).collect();
+            let mut last_look = Instant::now();
+            loop {
+                thread::sleep(LOOK_EVERY);
+                let now = Instant::now();
+                let step = (now - last_look).min(LONGEST_STEP);
+                last_look = now;
+                let mut left = false;
+                for (shard, patient) in patients.iter_mut().enumerate() {
+                    left |= patient.look(shard, step, &limits);
+                }
+                if !left {
+                    return;
+                }
+            }
+        })
+}
+
+/// What the watchdog remembers of a shard.
+struct Patient<'a> {
+    vitals: &'a Vitals,
+    turns: u64,
+    still_for: Duration,
+    kicked: bool,
+    reported: bool,
+}
+
+impl<'a> Patient<'a> {
+    fn new(vitals: &'a Vitals) -> Self {
+        Self {
+            vitals,
+            turns: 0,
+            still_for: Duration::ZERO,
+            kicked: false,
+            reported: false,
+        }
+    }
+
+    /// Looks after one shard, `step` after the last time; false if it has ended.
+    fn look(&mut self, shard: usize, step: Duration, limits: &StallLimits) -> bool {
+        match self.vitals.life() {
+            Life::Starting => return true,
+            Life::Returned => return false,
+            Life::Died => {
+                if limits.fatal_after.is_some() {
+                    tracing::error!(shard, "a shard has died: the process ends");
+                    exit(EXIT_SHARD_DIED);
+                }
+                return false;
+            }
+            Life::Running => {}
+        }
+        let turns = self.vitals.pulse.turns();
+        if turns != self.turns {
+            self.moved(shard, turns);
+        } else if turns != 0 {
+            // Before its first turn it may take its time to prepare.
+            self.still_for += step;
+            self.stands_still(shard, limits);
+        }
+        true
+    }
+
+    fn moved(&mut self, shard: usize, turns: u64) {
+        self.turns = turns;
+        if self.kicked {
+            bump(&self.vitals.watch.lost_wakeups);
+        }
+        if self.reported {
+            let still_ms = self.still_for.as_millis() as u64;
+            tracing::warn!(shard, still_ms, "the shard makes progress again");
+        }
+        self.still_for = Duration::ZERO;
+        self.kicked = false;
+        self.reported = false;
+    }
+
+    fn stands_still(&mut self, shard: usize, limits: &StallLimits) {
+        let parked = self.vitals.pulse.parked();
+        let still_ms = self.still_for.as_millis() as u64;
+        let longest = &self.vitals.watch.longest_stall_us;
+        let still_us = u64::try_from(self.still_for.as_micros()).unwrap_or(u64::MAX);
+        longest.store(
+            longest.load(Ordering::Relaxed).max(still_us),
+            Ordering::Relaxed,
+        );
+
+        if parked && self.still_for >= limits.kick_after {
+            self.vitals.kick();
+            bump(&self.vitals.watch.kicks);
+            self.kicked = true;
+        }
+        if self.still_for >= limits.report_after && !self.reported {
+            tracing::error!(shard, still_ms, parked, "the shard makes no progress");
+            self.reported = true;
+        }
+        if limits
+            .fatal_after
+            .is_some_and(|limit| self.still_for >= limit)
+        {
+            tracing::error!(
+                shard,
+                still_ms,
+                parked,
+                "the shard is stuck: the process ends"
+            );
+            exit(EXIT_STALLED);
+        }
+    }
+}
+
+/// Counts in a cell that only the watchdog writes.
+fn bump(cell: &std::sync::atomic::AtomicU64) {
+    cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// Ends the process without running destructors or exit handlers, which might wait for the very
+/// shard that is stuck.
+fn exit(code: i32) -> ! {
+    thread::sleep(LOG_GRACE);
+    // SAFETY: takes no pointers and does not return.
+    unsafe { libc::_exit(code) };
+    #[allow(unreachable_code)]
+    process::abort()
+}
