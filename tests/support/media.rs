@@ -1,0 +1,184 @@
+//! Clips for publishers, cut into what a live encoder would send at once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::annexb;
+
+/// A file of the project, by its path from the workspace's root.
+pub fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Reads a file of the project.
+pub fn read(path: &str) -> Vec<u8> {
+    std::fs::read(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Container and codec of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    H264,
+    Vp8,
+    Opus,
+}
+
+impl Kind {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::H264 => "video/h264",
+            Self::Vp8 => "video/x-ivf",
+            Self::Opus => "audio/ogg",
+        }
+    }
+
+    /// The last part of the publisher's route.
+    pub fn track(self) -> &'static str {
+        match self {
+            Self::H264 | Self::Vp8 => "video",
+            Self::Opus => "audio",
+        }
+    }
+}
+
+/// A clip: what comes before the first unit, and its units (access units, IVF frames without header, Ogg pages).
+#[derive(Clone, Debug)]
+pub struct Clip {
+    pub kind: Kind,
+    pub header: Vec<u8>,
+    pub units: Vec<Vec<u8>>,
+    /// Time from one unit to the next.
+    pub interval: Duration,
+}
+
+const IVF_HEADER_BYTES: usize = 32;
+const IVF_FRAME_HEADER_BYTES: usize = 12;
+/// Length of an Ogg page's header up to its lacing values, whose number is the last byte (RFC 3533 §6).
+const OGG_HEADER_BYTES: usize = 27;
+/// Pages of an Ogg Opus stream before its audio: identification and comments (RFC 7845 §3).
+const OPUS_HEADER_PAGES: usize = 2;
+
+impl Clip {
+    /// `tests/data/tiny.h264`: 160×120, 30 fps, 60 pictures, keyframes 0 and 30.
+    pub fn tiny_h264() -> Self {
+        Self::h264(&read("tests/data/tiny.h264"), 30)
+    }
+
+    /// `tests/data/tiny_vp8.ivf`: the same picture as VP8.
+    pub fn tiny_vp8() -> Self {
+        Self::ivf(&read("tests/data/tiny_vp8.ivf"), 30)
+    }
+
+    /// `tests/data/tiny.ogg`: 100 packets of 20 ms.
+    pub fn tiny_opus() -> Self {
+        Self::ogg(&read("tests/data/tiny.ogg"), Duration::from_millis(20))
+    }
+
+    /// Annex B with one slice a picture.
+    pub fn h264(stream: &[u8], fps: u32) -> Self {
+        let units: Vec<Vec<u8>> = annexb::access_units(stream)
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect();
+        assert!(!units.is_empty(), "no picture found");
+        Self {
+            kind: Kind::H264,
+            header: Vec::new(),
+            units,
+            interval: Duration::from_secs(1) / fps,
+        }
+    }
+
+    /// IVF; frames are numbered anew as they are sent.
+    pub fn ivf(stream: &[u8], fps: u32) -> Self {
+        let mut units = Vec::new();
+        let mut rest = &stream[IVF_HEADER_BYTES..];
+        while !rest.is_empty() {
+            let length = u32::from_le_bytes(rest[..4].try_into().expect("four bytes")) as usize;
+            let end = IVF_FRAME_HEADER_BYTES + length;
+            units.push(rest[IVF_FRAME_HEADER_BYTES..end].to_vec());
+            rest = &rest[end..];
+        }
+        let header = stream[..IVF_HEADER_BYTES].to_vec();
+        Self {
+            kind: Kind::Vp8,
+            header,
+            units,
+            interval: Duration::from_secs(1) / fps,
+        }
+    }
+
+    /// Ogg with one packet a page.
+    pub fn ogg(stream: &[u8], interval: Duration) -> Self {
+        let mut pages = Vec::new();
+        let mut rest = stream;
+        while !rest.is_empty() {
+            assert!(rest.starts_with(b"OggS"), "not a page");
+            let lacing_end = OGG_HEADER_BYTES + usize::from(rest[OGG_HEADER_BYTES - 1]);
+            let body: usize = rest[OGG_HEADER_BYTES..lacing_end]
+                .iter()
+                .map(|lacing| usize::from(*lacing))
+                .sum();
+            pages.push(rest[..lacing_end + body].to_vec());
+            rest = &rest[lacing_end + body..];
+        }
+        let units = pages.split_off(OPUS_HEADER_PAGES);
+        Self {
+            kind: Kind::Opus,
+            header: pages.concat(),
+            units,
+            interval,
+        }
+    }
+
+    /// The bytes of unit `number`, counted without end over the loops of the clip, as the container has it.
+    pub fn unit(&self, number: u64) -> Vec<u8> {
+        let index = (number % self.units.len() as u64) as usize;
+        let unit = &self.units[index];
+        match self.kind {
+            Kind::H264 => unit.clone(),
+            Kind::Vp8 => {
+                let mut frame = (unit.len() as u32).to_le_bytes().to_vec();
+                frame.extend(number.to_le_bytes());
+                frame.extend(unit);
+                frame
+            }
+            // A chained stream (RFC 3533 §4) begins with its headers again.
+            Kind::Opus if index == 0 && number > 0 => [self.header.as_slice(), unit].concat(),
+            Kind::Opus => unit.clone(),
+        }
+    }
+
+    /// The whole clip once, as a file.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.header.clone();
+        for number in 0..self.units.len() as u64 {
+            bytes.extend(self.unit(number));
+        }
+        bytes
+    }
+
+    /// Only the first `units`.
+    pub fn first(mut self, units: usize) -> Self {
+        self.units.truncate(units);
+        self
+    }
+
+    /// The same pictures at a higher rate of bits: filled up behind their slice data. No decoder wants this; a server
+    /// that carries pictures without decoding them cannot tell.
+    pub fn padded_to(mut self, bits_per_second: u64) -> Self {
+        assert_eq!(self.kind, Kind::H264, "only Annex B is padded");
+        let have: usize = self.units.iter().map(Vec::len).sum();
+        let seconds = self.interval.as_secs_f64() * self.units.len() as f64;
+        let want = (bits_per_second as f64 / 8.0 * seconds) as usize;
+        // In proportion, so that keyframes stay as much larger as they are.
+        let factor = want as f64 / have as f64;
+        for unit in &mut self.units {
+            let add = (unit.len() as f64 * factor) as usize;
+            // No zero among them: nothing that looks like a start code, or that would need to be escaped.
+            let filling = (0..add.saturating_sub(unit.len())).map(|i| 1 + (i % 255) as u8);
+            unit.extend(filling.collect::<Vec<_>>());
+        }
+        self
+    }
+}
