@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,12 +18,19 @@ use support::{SOON, wait_for, wait_until};
 /// How long a picture is watched that shall run evenly.
 const WATCHED: Duration = Duration::from_secs(20);
 
+/// Two pictures decoded at once would disturb each other on a small machine: these tests take turns.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn device_page(server: &Server, device: &str) -> String {
     format!("http://{}/#/devices/{device}", server.http())
 }
 
 /// 720p30 at 2 Mbit/s with sound: every picture is decoded, and none of them late enough for a freeze.
 fn runs_evenly(kind: Kind) {
+    let _turn = turn();
     let server = Server::start(&[]);
     let _video = Pipeline::replay(server.http(), "cam-1", kind, &camera_clip(kind));
     let _audio = Pipeline::replay(server.http(), "cam-1", Kind::Opus, &camera_clip(Kind::Opus));
@@ -96,6 +104,7 @@ fn vp8_with_opus_runs_evenly() {
 #[test]
 #[ignore = "needs Chromium, Python with Playwright, ffmpeg and curl"]
 fn a_second_viewer_sees_a_picture_within_300_ms_of_the_click() {
+    let _turn = turn();
     let server = Server::start(&[]);
     let _video = Pipeline::replay(server.http(), "cam-1", Kind::H264, &camera_clip(Kind::H264));
     let mut browser = Browser::start();
@@ -120,6 +129,7 @@ fn a_second_viewer_sees_a_picture_within_300_ms_of_the_click() {
 #[test]
 #[ignore = "needs Chromium, Python with Playwright, ffmpeg and curl"]
 fn the_picture_runs_on_after_the_publisher_was_away() {
+    let _turn = turn();
     let server = Server::start(&[]);
     let clip = camera_clip(Kind::H264);
     let video = Pipeline::replay(server.http(), "cam-1", Kind::H264, &clip);
@@ -208,6 +218,7 @@ impl Agent {
 #[test]
 #[ignore = "needs Chromium and Python with Playwright"]
 fn touches_and_keys_on_the_picture_reach_the_agent_and_are_acknowledged() {
+    let _turn = turn();
     let server = Server::start(&[]);
     let mut agent = Agent::start(&server, "phone-1");
     let mut browser = Browser::start();
@@ -274,6 +285,7 @@ fn touches_and_keys_on_the_picture_reach_the_agent_and_are_acknowledged() {
 #[test]
 #[ignore = "needs Chromium and Python with Playwright"]
 fn the_page_reconnects_by_itself_when_its_session_is_deleted() {
+    let _turn = turn();
     let server = Server::start(&[]);
     let _video = Publisher::start(server.http(), "cam-1", Clip::tiny_h264());
     let mut browser = Browser::start();
@@ -298,6 +310,7 @@ fn the_page_reconnects_by_itself_when_its_session_is_deleted() {
 #[test]
 #[ignore = "needs Chromium and Python with Playwright"]
 fn the_demo_is_on_the_page() {
+    let _turn = turn();
     let server = Server::start(&["--demo"]);
     let home = format!("http://{}/", server.http());
     let mut browser = Browser::start();

@@ -77,7 +77,8 @@ impl Drop for Pipeline {
     }
 }
 
-/// A clip of 10 s as a camera makes it, 720p30 at 2 Mbit/s, or Opus; made at its first use and kept with the build.
+/// A clip of 10 s as a camera makes it, 720p30 at 2 Mbit/s, or Opus; made at its first use and kept with the build. In
+/// Matroska, since ffmpeg cannot repeat an elementary stream.
 pub fn camera_clip(kind: Kind) -> PathBuf {
     // Tests of one binary share it; two of them making it at once would read each other's halves.
     static MAKING: Mutex<()> = Mutex::new(());
@@ -90,18 +91,15 @@ pub fn camera_clip(kind: Kind) -> PathBuf {
     let (name, arguments) = match kind {
         Kind::H264 => {
             let encoder = "-c:v libx264 -preset veryfast -profile:v baseline -bf 0 -sc_threshold 0";
-            ("camera.h264", format!("{picture} {encoder} {rate} -f h264"))
+            ("camera_h264.mkv", format!("{picture} {encoder} {rate}"))
         }
         Kind::Vp8 => {
             let encoder = "-c:v libvpx -deadline realtime -cpu-used 8 -auto-alt-ref 0";
-            ("camera.ivf", format!("{picture} {encoder} {rate} -f ivf"))
+            ("camera_vp8.mkv", format!("{picture} {encoder} {rate}"))
         }
         Kind::Opus => {
             let sine = "-f lavfi -i sine=frequency=440:sample_rate=48000";
-            (
-                "sine.ogg",
-                format!("{sine} -c:a libopus -b:a 64k -page_duration 20000 -f ogg"),
-            )
+            ("sine_opus.mkv", format!("{sine} -c:a libopus -b:a 64k"))
         }
     };
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -109,7 +107,7 @@ pub fn camera_clip(kind: Kind) -> PathBuf {
         let unfinished = path.with_extension("unfinished");
         let status = ffmpeg()
             .args(arguments.split_ascii_whitespace())
-            .args(["-t", "10", "-y"])
+            .args(["-t", "10", "-f", "matroska", "-y"])
             .arg(&unfinished)
             .status();
         assert!(
