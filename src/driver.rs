@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Instant, SystemTime};
 
 use executor::{
-    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, Token, Trigger,
+    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, Trigger,
     UdpPort,
 };
 use rtc::SocketIndex;
@@ -118,7 +118,8 @@ mod token {
     use crate::connection::ConnectionId;
 
     const KIND: u32 = 56;
-    const GENERATION_BITS: u32 = 24;
+    /// The bits of a connection's generation that a token carries.
+    pub(super) const GENERATION_MASK: u32 = (1 << 24) - 1;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(super) enum Named {
@@ -142,7 +143,7 @@ mod token {
     }
 
     pub(super) const fn connection(id: ConnectionId) -> Token {
-        let generation = (id.generation as u64) & ((1 << GENERATION_BITS) - 1);
+        let generation = (id.generation & GENERATION_MASK) as u64;
         Token((3 << KIND) | (generation << 32) | id.slot as u64)
     }
 
@@ -153,7 +154,7 @@ mod token {
             1 => Named::Port(index),
             2 => Named::Inbox,
             _ => {
-                let generation = (token.0 >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
+                let generation = (token.0 >> 32) as u32 & GENERATION_MASK;
                 Named::Connection(index as u32, generation)
             }
         }
@@ -232,7 +233,8 @@ impl Driver {
     }
 
     fn connection_ready(&mut self, now: Instant, slot: u32, generation: u32, event: &Readiness) {
-        let Some(id) = self.shard.connection_id(slot, generation) else { return };
+        let mask = token::GENERATION_MASK;
+        let Some(id) = self.shard.connection_id(slot, generation, mask) else { return };
         if event.readable || event.hangup {
             if let Some(socket) = self.sockets.get_mut(&id) {
                 socket.readable = true;
@@ -452,13 +454,13 @@ impl Driver {
     /// One send per viewer and run; what the socket will not take is dropped and counted.
     fn send_datagrams(&mut self) {
         let mut blocked = Vec::new();
-        let (mut runs, mut segments, mut bytes, mut failed) = (0, 0, 0, 0);
+        let (mut runs, mut datagrams, mut bytes, mut failed) = (0, 0, 0, 0);
         for run in self.shard.datagrams().runs() {
             let Some(port) = self.ports.get(usize::from(run.socket.0)) else { continue };
             match port.send(run.to, run.contents, run.segment) {
                 SendOutcome::Sent => {
                     runs += 1;
-                    segments += run.datagrams() as u64;
+                    datagrams += run.datagrams() as u64;
                     bytes += run.contents.len() as u64;
                 }
                 SendOutcome::WouldBlock => blocked.push((run.session, run.datagrams())),
@@ -472,7 +474,7 @@ impl Driver {
         }
         let metrics = self.shard.metrics();
         metrics.send_runs += runs;
-        metrics.send_segments += segments;
+        metrics.send_datagrams += datagrams;
         metrics.send_bytes += bytes;
         metrics.send_failed += failed;
     }

@@ -209,8 +209,8 @@ impl ApiError {
             SessionError::BadSdp(fault) => ApiError::BadSdp(fault),
             SessionError::BadCandidate(fault) => ApiError::BadCandidate(fault),
             SessionError::TooManyCandidates { limit } => ApiError::TooManyCandidates { id, limit },
-            SessionError::Internal(fault) => {
-                tracing::error!(session = %id, fault, "a session failed");
+            SessionError::UnknownSource | SessionError::Internal => {
+                tracing::error!(session = %id, "a session failed: {error}");
                 ApiError::Internal
             }
         }

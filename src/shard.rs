@@ -6,6 +6,7 @@ mod drain;
 mod gather;
 mod requests;
 mod sessions;
+mod snapshot;
 mod sockets;
 mod timers;
 
@@ -28,7 +29,7 @@ pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::connection::{Connection, ConnectionId, Fate, Http, Phase, Role, Transfer};
+use crate::connection::{Connection, ConnectionId, Fate, Phase, Role, Transfer};
 use crate::http::{HttpDate, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::FAN_OUT_PACKETS;
@@ -39,7 +40,6 @@ use crate::placement::{ShardId, Shards};
 use crate::totals::{Total, Totals};
 
 /// What a shard is made from.
-#[derive(Debug)]
 pub struct ShardSeed {
     /// Which one it is.
     pub id: ShardId,
@@ -59,7 +59,6 @@ pub struct ShardSeed {
 
 /// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and
 /// carries away what [`Shard::outbox`] holds afterwards.
-#[derive(Debug)]
 pub struct Shard {
     pub(crate) id: ShardId,
     pub(crate) shards: Shards,
@@ -83,6 +82,7 @@ pub struct Shard {
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
+    media_timers: Vec<(SessionKey, Instant)>,
     random: ChaCha20Rng,
 }
 
@@ -164,6 +164,7 @@ impl Shard {
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
+            media_timers: Vec::new(),
             random: ChaCha20Rng::from_seed(seed.random),
             config,
         };
@@ -201,6 +202,11 @@ impl Shard {
     /// The peer closed its half of the connection, or (`reset`) the connection is broken.
     pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
         self.with(now, id, |shard, connection| shard.take_end(now, connection, reset));
+    }
+
+    /// The connection in that slot, if its generation ends in those bits.
+    pub fn connection_id(&self, slot: u32, generation: u32, mask: u32) -> Option<ConnectionId> {
+        self.connections.id(slot).filter(|id| id.generation & mask == generation)
     }
 
     /// Whether the driver should read from the connection's socket.
@@ -251,7 +257,7 @@ impl Shard {
         self.connections.put(connection);
         self.with(now, id, |shard, connection| {
             shard.refuse(now, connection, exchange, crate::error::ApiError::ShardBusy);
-            shard.take_bytes(now, connection, &[]);
+            shard.take_bytes(now, connection, &[])
         });
     }
 

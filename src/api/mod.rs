@@ -53,7 +53,7 @@ impl Shard {
             }
             Operation::Stats(session) => Reply::Now(self.get_stats(now, session)?),
             Operation::ListDevices => Reply::Gather(Query::Devices),
-            Operation::GetDevice(device) => Reply::Now(self.get_device(now, &device)?),
+            Operation::GetDevice(device) => Reply::Now(self.get_device(&device)?),
             Operation::Publish(publication) => self.put_media(now, connection, publication)?,
             Operation::ViewerSocket { watch, user, key } => {
                 self.open_viewer(now, watch, user, key)?

@@ -150,7 +150,7 @@ impl Shard {
             user_id: session.user.clone(),
             state: media.map_or("closed", |media| media.state().name()),
             ice_state: self.ice_state(session.key).name(),
-            shard: self.id.get(),
+            shard: self.id,
             created_at: self.clock.rfc3339(session.created),
             last_activity_at: self.clock.rfc3339(heard.max(session.touched)),
         }

@@ -32,6 +32,11 @@ impl Connections {
         self.slots.len() - self.free.len()
     }
 
+    /// The id of what is in the slot.
+    pub(crate) fn id(&self, slot: u32) -> Option<ConnectionId> {
+        Some(self.slots.get(slot as usize)?.connection.as_ref()?.id)
+    }
+
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
         self.slot(id)?.connection.as_deref()
     }

@@ -171,7 +171,9 @@ impl Shard {
         let Some(device) = self.devices.get_mut(id) else { return };
         if device.holder(track).is_some_and(|holder| holder.connection == connection) {
             device.set_holder(now, track, None);
-            self.plane.publisher_gone(device.source, track == Track::Video);
+            if track == Track::Video {
+                self.plane.publisher_gone(device.source);
+            }
             self.watch_idle(now, id);
         }
     }

@@ -50,7 +50,7 @@ impl Shard {
         let id = GatherId(self.last_gather);
         let deadline = now + PATIENCE;
         let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
-        answers[self.id.index()] = Some(self.part(now, &query));
+        answers[self.id.index()] = Some(self.part(&query));
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
             let query = query.clone();
             let message = Message::Query { from: self.id, gather: id, query };
@@ -71,7 +71,7 @@ impl Shard {
                 debug_assert!(false, "a connection came without its socket: {transfer:?}");
             }
             Message::Query { from, gather, query } => {
-                let answer = self.part(now, &query);
+                let answer = self.part(&query);
                 let answer = Message::Answer { from: self.id, gather, answer };
                 self.outbox.messages.push((from, answer));
             }
@@ -105,11 +105,11 @@ impl Shard {
     }
 
     /// This shard's part of an aggregate.
-    fn part(&mut self, now: Instant, query: &Query) -> Answer {
+    fn part(&mut self, query: &Query) -> Answer {
         match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
-            Query::Devices => Answer::Devices(self.device_views(now)),
-            Query::Metrics => Answer::Metrics(Box::new(self.snapshot(now))),
+            Query::Devices => Answer::Devices(self.device_views()),
+            Query::Metrics => Answer::Metrics(Box::new(self.snapshot())),
         }
     }
 

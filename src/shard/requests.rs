@@ -369,7 +369,7 @@ impl Shard {
     }
 
     /// Stands for a request whose head could not be read.
-    fn nameless_exchange(&mut self, now: Instant) -> Box<Exchange> {
+    pub(super) fn nameless_exchange(&mut self, now: Instant) -> Box<Exchange> {
         let request = Request {
             method: Method::Other(String::new()),
             path: String::new(),

@@ -314,7 +314,8 @@ impl Shard {
         let Some(reader) = socket.reader(media.track) else {
             return Err(bad_message("say hello with this track's codec first".into()));
         };
-        let unit = reader.read(media.data).map_err(ApiError::from)?;
+        // Parameter sets alone are kept for the next keyframe.
+        let Some(unit) = reader.read(media.data).map_err(ApiError::from)? else { return Ok(()) };
         let Some(device) = self.devices.get_mut(&socket.device) else { return Ok(()) };
         let kind = PublisherKind::Agent;
         match device.holder(media.track) {
@@ -388,7 +389,7 @@ impl Shard {
         {
             socket.stats_at = now + STATS_INTERVAL;
             let session = socket.session;
-            if let Some(stats) = self.stats_view(now, session) {
+            if let Some(stats) = self.stats_view(session) {
                 self.say(connection, &ServerMessage::Stats(&stats));
             }
         }
