@@ -140,8 +140,11 @@ impl Shard {
             },
             device_series: config.metrics.device_series.get().unwrap_or(usize::MAX),
         };
-        let origins =
-            OriginPolicy::new(&seed.listen, &config.http.allowed_hosts, &config.http.cors_origins);
+        let origins = OriginPolicy::new(
+            &seed.listen,
+            &config.http.allowed_hosts,
+            &config.http.cors_origins,
+        );
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
@@ -188,7 +191,11 @@ impl Shard {
         self.metrics.connections_accepted += 1;
         let id = self.connections.reserve();
         let mut connection = Box::new(Connection::new(id, peer));
-        self.set_alarm(&mut connection, now + self.config.http.head_timeout);
+        let patience = match self.draining {
+            Some(_) => crate::limits::LINGER,
+            None => self.config.http.head_timeout,
+        };
+        self.set_alarm(&mut connection, now + patience);
         self.connections.put(connection);
         self.count_connections();
         Ok(id)
@@ -196,17 +203,23 @@ impl Shard {
 
     /// Bytes came on a connection.
     pub fn received(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
-        self.with(now, id, |shard, connection| shard.take_bytes(now, connection, bytes));
+        self.with(now, id, |shard, connection| {
+            shard.take_bytes(now, connection, bytes)
+        });
     }
 
     /// The peer closed its half of the connection, or (`reset`) the connection is broken.
     pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
-        self.with(now, id, |shard, connection| shard.take_end(now, connection, reset));
+        self.with(now, id, |shard, connection| {
+            shard.take_end(now, connection, reset)
+        });
     }
 
     /// The connection in that slot, if its generation ends in those bits.
     pub fn connection_id(&self, slot: u32, generation: u32, mask: u32) -> Option<ConnectionId> {
-        self.connections.id(slot).filter(|id| id.generation & mask == generation)
+        self.connections
+            .id(slot)
+            .filter(|id| id.generation & mask == generation)
     }
 
     /// Whether the driver should read from the connection's socket.
@@ -216,12 +229,20 @@ impl Shard {
 
     /// What is to be written to the connection's socket.
     pub fn output(&self, id: ConnectionId) -> &[u8] {
-        self.connections.get(id).map_or(&[], |connection| connection.output.pending())
+        self.connections
+            .get(id)
+            .map_or(&[], |connection| connection.output.pending())
     }
 
     /// The socket took `count` bytes, all that it would take.
     pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
-        let Some(connection) = self.connections.get_mut(id) else { return Flushed::Close };
+        if self.connections.is_out(id) {
+            // It moves to another shard, and its output with it.
+            return Flushed::Stay;
+        }
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Flushed::Close;
+        };
         connection.dirty = false;
         let full = connection.output.len() > crate::connection::OUTPUT_HIGH_WATER_BYTES;
         connection.output.wrote(now, count);
@@ -336,7 +357,9 @@ impl Shard {
         id: ConnectionId,
         work: impl FnOnce(&mut Self, &mut Connection) -> Option<Moving>,
     ) {
-        let Some(mut connection) = self.connections.take(id) else { return };
+        let Some(mut connection) = self.connections.take(id) else {
+            return;
+        };
         let result = catch_unwind(AssertUnwindSafe(|| work(self, &mut connection)));
         match result {
             Ok(None) => {}
@@ -381,7 +404,11 @@ impl Shard {
             input[used..].to_vec()
         } else {
             waiting.drain(..used);
-            if waiting.is_empty() { Vec::new() } else { waiting }
+            if waiting.is_empty() {
+                Vec::new()
+            } else {
+                waiting
+            }
         };
         moving
     }
@@ -402,7 +429,11 @@ impl Shard {
             }
         }
         self.release(now, connection);
-        connection.end = if reset { ConnectionEnd::Io } else { ConnectionEnd::Peer };
+        connection.end = if reset {
+            ConnectionEnd::Io
+        } else {
+            ConnectionEnd::Peer
+        };
         if reset || !matches!(connection.role, Role::Http(_)) {
             connection.output = Default::default();
         }
@@ -449,7 +480,8 @@ impl Shard {
     }
 
     fn count_connections(&self) {
-        self.totals.set(self.id, Total::Connections, self.connections.len());
+        self.totals
+            .set(self.id, Total::Connections, self.connections.len());
     }
 }
 

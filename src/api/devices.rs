@@ -54,22 +54,31 @@ impl Shard {
     }
 
     pub(crate) fn device_views(&self) -> Vec<DeviceView> {
-        self.devices.values().map(|device| self.device_view(device)).collect()
+        self.devices
+            .values()
+            .map(|device| self.device_view(device))
+            .collect()
     }
 
     fn device_view(&self, device: &Device) -> DeviceView {
         let stats = self.plane.source_stats(device.source);
-        let video = stats.as_ref().and_then(|stats| stats.video.as_ref()).map(|video| VideoView {
-            codec: video.codec.name(),
-            width: video.size.map(|(width, _)| width),
-            height: video.size.map(|(_, height)| height),
-            fps: video.fps,
-            bitrate_bps: video.bitrate_bps,
-        });
-        let audio = stats.as_ref().and_then(|stats| stats.audio.as_ref()).map(|audio| AudioView {
-            codec: audio.codec.name(),
-            bitrate_bps: audio.bitrate_bps,
-        });
+        let video = stats
+            .as_ref()
+            .and_then(|stats| stats.video.as_ref())
+            .map(|video| VideoView {
+                codec: video.codec.name(),
+                width: video.size.map(|(width, _)| width),
+                height: video.size.map(|(_, height)| height),
+                fps: video.fps,
+                bitrate_bps: video.bitrate_bps,
+            });
+        let audio = stats
+            .as_ref()
+            .and_then(|stats| stats.audio.as_ref())
+            .map(|audio| AudioView {
+                codec: audio.codec.name(),
+                bitrate_bps: audio.bitrate_bps,
+            });
         let publisher = device.video.or(device.audio).map(|holder| PublisherView {
             kind: holder.kind.as_str(),
             address: holder.address.map(|address| address.to_string()),

@@ -36,9 +36,15 @@ impl SessionList {
         // Each shard gave `limit + 1` at most: one more than fits says that there is a next page.
         let more = sessions.len() > limit;
         sessions.truncate(limit);
-        let next_cursor =
-            if more { sessions.last().map(|session| session.session_id) } else { None };
-        Self { sessions, next_cursor }
+        let next_cursor = if more {
+            sessions.last().map(|session| session.session_id)
+        } else {
+            None
+        };
+        Self {
+            sessions,
+            next_cursor,
+        }
     }
 }
 
