@@ -80,7 +80,11 @@ mod tests {
         assert_eq!(alarm.fired(at(10)), Fired::Again(at(20)));
         assert_eq!(alarm.set(at(15)), Some(at(15)));
         assert_eq!(alarm.fired(at(15)), Fired::Due);
-        assert_eq!(alarm.fired(at(20)), Fired::Nothing, "the entry of the moved deadline is stale");
+        assert_eq!(
+            alarm.fired(at(20)),
+            Fired::Nothing,
+            "the entry of the moved deadline is stale"
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ impl WallClock {
     /// `now` and `wall` are the same moment.
     pub fn new(now: Instant, wall: SystemTime) -> Self {
         // A clock before 1970 shows 1970: nothing but displays depend on it.
-        Self { anchor: now, unix: wall.duration_since(UNIX_EPOCH).unwrap_or_default() }
+        Self {
+            anchor: now,
+            unix: wall.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        }
     }
 
     /// Time since 1970-01-01T00:00:00Z.
@@ -43,7 +46,13 @@ mod tests {
         let now = Instant::now();
         let clock = WallClock::new(now, UNIX_EPOCH + Duration::from_millis(1_000_000_000_123));
         assert_eq!(clock.rfc3339(now), "2001-09-09T01:46:40.123Z");
-        assert_eq!(clock.rfc3339(now + Duration::from_secs(61)), "2001-09-09T01:47:41.123Z");
-        assert_eq!(clock.rfc3339(now - Duration::from_secs(1)), "2001-09-09T01:46:39.123Z");
+        assert_eq!(
+            clock.rfc3339(now + Duration::from_secs(61)),
+            "2001-09-09T01:47:41.123Z"
+        );
+        assert_eq!(
+            clock.rfc3339(now - Duration::from_secs(1)),
+            "2001-09-09T01:46:39.123Z"
+        );
     }
 }

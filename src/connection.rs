@@ -66,7 +66,10 @@ pub enum Role {
 impl Role {
     /// A peer that has sent nothing yet.
     pub(crate) fn new() -> Self {
-        Role::Http(Http { decoder: Decoder::new(HttpLimits::default()), phase: Phase::Head })
+        Role::Http(Http {
+            decoder: Decoder::new(HttpLimits::default()),
+            phase: Phase::Head,
+        })
     }
 }
 

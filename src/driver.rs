@@ -7,8 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Instant, SystemTime};
 
 use executor::{
-    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, Token, Trigger,
-    UdpPort,
+    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, Trigger, UdpPort,
 };
 use rtc::SocketIndex;
 use tracing::{error, warn};
@@ -118,7 +117,8 @@ mod token {
     use crate::connection::ConnectionId;
 
     const KIND: u32 = 56;
-    const GENERATION_BITS: u32 = 24;
+    /// The bits of a connection's generation that a token carries.
+    pub(super) const GENERATION_MASK: u32 = (1 << 24) - 1;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(super) enum Named {
@@ -142,7 +142,7 @@ mod token {
     }
 
     pub(super) const fn connection(id: ConnectionId) -> Token {
-        let generation = (id.generation as u64) & ((1 << GENERATION_BITS) - 1);
+        let generation = (id.generation & GENERATION_MASK) as u64;
         Token((3 << KIND) | (generation << 32) | id.slot as u64)
     }
 
@@ -153,7 +153,7 @@ mod token {
             1 => Named::Port(index),
             2 => Named::Inbox,
             _ => {
-                let generation = (token.0 >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
+                let generation = (token.0 >> 32) as u32 & GENERATION_MASK;
                 Named::Connection(index as u32, generation)
             }
         }
@@ -165,7 +165,10 @@ mod token {
         assert_eq!(named(listener(3)), Named::Listener(3));
         assert_eq!(named(port(1)), Named::Port(1));
         assert_eq!(named(inbox()), Named::Inbox);
-        let id = ConnectionId { slot: 7, generation: 0x0123_4567 };
+        let id = ConnectionId {
+            slot: 7,
+            generation: 0x0123_4567,
+        };
         assert_eq!(named(connection(id)), Named::Connection(7, 0x23_4567));
     }
 }
@@ -175,7 +178,10 @@ impl Driver {
         let reactor = &self.seat.reactor;
         for (i, listener) in listeners.into_iter().enumerate() {
             reactor.register(listener.as_fd(), token::listener(i), Trigger::Level)?;
-            self.listeners.push(Door { listener, closed_until: None });
+            self.listeners.push(Door {
+                listener,
+                closed_until: None,
+            });
         }
         for (i, port) in self.ports.iter().enumerate() {
             reactor.register(port.as_fd(), token::port(i), Trigger::Level)?;
@@ -187,7 +193,11 @@ impl Driver {
         let mut events = Vec::new();
         let mut more = false;
         loop {
-            let deadline = if more { Some(self.seat.reactor.now()) } else { self.shard.deadline() };
+            let deadline = if more {
+                Some(self.seat.reactor.now())
+            } else {
+                self.shard.deadline()
+            };
             let wake = self.seat.reactor.wait(deadline, &mut events).await;
             let now = wake.now;
             more = self.turn(now, &events);
@@ -213,7 +223,8 @@ impl Driver {
         let mut more = false;
         for event in events {
             match token::named(event.token) {
-                token::Named::Listener(index) => self.accept(now, index),
+                // Level-triggered: who is left is reported again.
+                token::Named::Listener(index) => _ = self.accept(now, index),
                 token::Named::Port(index) => self.receive_datagrams(now, index),
                 token::Named::Inbox => more |= self.receive_mail(now),
                 token::Named::Connection(slot, generation) => {
@@ -232,7 +243,10 @@ impl Driver {
     }
 
     fn connection_ready(&mut self, now: Instant, slot: u32, generation: u32, event: &Readiness) {
-        let Some(id) = self.shard.connection_id(slot, generation) else { return };
+        let mask = token::GENERATION_MASK;
+        let Some(id) = self.shard.connection_id(slot, generation, mask) else {
+            return;
+        };
         if event.readable || event.hangup {
             if let Some(socket) = self.sockets.get_mut(&id) {
                 socket.readable = true;
@@ -246,7 +260,9 @@ impl Driver {
 
     /// Reads from the socket in this turn, if the shard wants bytes.
     fn queue(&mut self, id: ConnectionId) {
-        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        let Some(socket) = self.sockets.get_mut(&id) else {
+            return;
+        };
         if socket.readable && !socket.queued && self.shard.reads(id) {
             socket.queued = true;
             self.ready.push(id);
@@ -258,7 +274,9 @@ impl Driver {
             if !self.shard.reads(id) {
                 return;
             }
-            let Some(socket) = self.sockets.get_mut(&id) else { return };
+            let Some(socket) = self.sockets.get_mut(&id) else {
+                return;
+            };
             match socket.stream.read(&mut self.buffer) {
                 Ok(0) => {
                     socket.readable = false;
@@ -288,7 +306,8 @@ impl Driver {
         self.queue(id);
     }
 
-    fn accept(&mut self, now: Instant, index: usize) {
+    /// Takes those who wait at a listener. True: there may be more.
+    fn accept(&mut self, now: Instant, index: usize) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.listeners[index].listener.accept(now) {
                 Accepted::Connection { socket, peer } => {
@@ -296,17 +315,18 @@ impl Driver {
                         self.watch(now, id, socket);
                     }
                 }
-                Accepted::Empty => return,
+                Accepted::Empty => return false,
                 Accepted::Exhausted { retry_at } => {
                     warn!("out of descriptors: no connections are accepted for a moment");
                     let door = &mut self.listeners[index];
                     door.closed_until = Some(retry_at);
                     // Level-triggered, it would be reported again and again.
                     let _ = self.seat.reactor.deregister(door.listener.as_fd());
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// Watches listeners again whose pause is over.
@@ -314,7 +334,12 @@ impl Driver {
         for (i, door) in self.listeners.iter_mut().enumerate() {
             if door.closed_until.is_some_and(|until| now >= until) {
                 let fd = door.listener.as_fd();
-                if self.seat.reactor.register(fd, token::listener(i), Trigger::Level).is_ok() {
+                if self
+                    .seat
+                    .reactor
+                    .register(fd, token::listener(i), Trigger::Level)
+                    .is_ok()
+                {
                     door.closed_until = None;
                 }
             }
@@ -324,12 +349,21 @@ impl Driver {
     /// Takes a connection into the epoll set; what it has sent already raises the first edge.
     fn watch(&mut self, now: Instant, id: ConnectionId, stream: TcpStream) {
         let watched =
-            self.seat.reactor.register(stream.as_fd(), token::connection(id), Trigger::Edge);
+            self.seat
+                .reactor
+                .register(stream.as_fd(), token::connection(id), Trigger::Edge);
         if let Err(fault) = watched {
             warn!("a connection cannot be watched: {fault}");
             return self.shard.ended(now, id, true);
         }
-        self.sockets.insert(id, Socket { stream, readable: false, queued: false });
+        self.sockets.insert(
+            id,
+            Socket {
+                stream,
+                readable: false,
+                queued: false,
+            },
+        );
     }
 
     fn receive_datagrams(&mut self, now: Instant, index: usize) {
@@ -436,9 +470,17 @@ impl Driver {
     }
 
     fn hand_over(&mut self, now: Instant, id: ConnectionId, to: usize, transfer: Box<Transfer>) {
-        let Some(socket) = self.sockets.remove(&id) else { return self.shard.moved(id) };
+        let Some(socket) = self.sockets.remove(&id) else {
+            return self.shard.moved(id);
+        };
         let _ = self.seat.reactor.deregister(socket.stream.as_fd());
-        match self.postbox.send(to, Mail::Adopt { socket: socket.stream, transfer }) {
+        match self.postbox.send(
+            to,
+            Mail::Adopt {
+                socket: socket.stream,
+                transfer,
+            },
+        ) {
             Ok(()) => self.shard.moved(id),
             Err(full) => {
                 if let Mail::Adopt { socket, transfer } = full.0 {
@@ -452,13 +494,15 @@ impl Driver {
     /// One send per viewer and run; what the socket will not take is dropped and counted.
     fn send_datagrams(&mut self) {
         let mut blocked = Vec::new();
-        let (mut runs, mut segments, mut bytes, mut failed) = (0, 0, 0, 0);
+        let (mut runs, mut datagrams, mut bytes, mut failed) = (0, 0, 0, 0);
         for run in self.shard.datagrams().runs() {
-            let Some(port) = self.ports.get(usize::from(run.socket.0)) else { continue };
+            let Some(port) = self.ports.get(usize::from(run.socket.0)) else {
+                continue;
+            };
             match port.send(run.to, run.contents, run.segment) {
                 SendOutcome::Sent => {
                     runs += 1;
-                    segments += run.datagrams() as u64;
+                    datagrams += run.datagrams() as u64;
                     bytes += run.contents.len() as u64;
                 }
                 SendOutcome::WouldBlock => blocked.push((run.session, run.datagrams())),
@@ -472,7 +516,7 @@ impl Driver {
         }
         let metrics = self.shard.metrics();
         metrics.send_runs += runs;
-        metrics.send_segments += segments;
+        metrics.send_datagrams += datagrams;
         metrics.send_bytes += bytes;
         metrics.send_failed += failed;
     }
@@ -480,7 +524,7 @@ impl Driver {
     /// Empties the accept queues, then closes the listeners: no client is reset that had connected.
     fn stop_listening(&mut self, now: Instant) {
         for i in 0..self.listeners.len() {
-            self.accept(now, i);
+            while self.accept(now, i) {}
         }
         self.listeners.clear();
     }

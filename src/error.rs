@@ -81,7 +81,9 @@ pub enum ApiError {
         limit: usize,
     },
     /// Another publisher or agent holds the device.
-    #[error("{what} of device {device} is held by another publisher; add ?takeover=true to replace it")]
+    #[error(
+        "{what} of device {device} is held by another publisher; add ?takeover=true to replace it"
+    )]
     DeviceBusy {
         /// The device.
         device: DeviceId,
@@ -209,8 +211,8 @@ impl ApiError {
             SessionError::BadSdp(fault) => ApiError::BadSdp(fault),
             SessionError::BadCandidate(fault) => ApiError::BadCandidate(fault),
             SessionError::TooManyCandidates { limit } => ApiError::TooManyCandidates { id, limit },
-            SessionError::Internal(fault) => {
-                tracing::error!(session = %id, fault, "a session failed");
+            SessionError::UnknownSource | SessionError::Internal => {
+                tracing::error!(session = %id, "a session failed: {error}");
                 ApiError::Internal
             }
         }
@@ -226,7 +228,11 @@ impl ApiError {
             request_id: &'a str,
         }
         let shown = dyn_display::Shown(self);
-        let body = Body { error: &shown, code: self.code(), request_id };
+        let body = Body {
+            error: &shown,
+            code: self.code(),
+            request_id,
+        };
         let response = Response::json(self.status(), &body);
         match self {
             ApiError::MethodNotAllowed { route, .. } => {

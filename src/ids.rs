@@ -165,6 +165,13 @@ text_id! {
     RequestId, "a request id", check_request_id
 }
 
+impl Default for UserId {
+    /// Whoever does not say who it is, where nobody is asked to.
+    fn default() -> Self {
+        Self("anonymous".into())
+    }
+}
+
 impl RequestId {
     /// The id of a request that came without one.
     pub fn from_random(bytes: [u8; 16]) -> Self {

@@ -99,7 +99,12 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
             candidates: config.media.candidates.get().unwrap_or(usize::MAX),
             ..PlaneLimits::default()
         };
-        let plane = PlaneConfig { identity: identity.clone(), sockets, limits, seed: random()? };
+        let plane = PlaneConfig {
+            identity: identity.clone(),
+            sockets,
+            limits,
+            seed: random()?,
+        };
         seeds.push(DriverSeed {
             shard: ShardSeed {
                 id,
@@ -119,7 +124,10 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     }
     drop(jobs);
     let pool = executor::spawn(
-        PoolOptions { cpus: cpus.clone(), stall: Default::default() },
+        PoolOptions {
+            cpus: cpus.clone(),
+            stall: Default::default(),
+        },
         seeds,
         driver::run,
     )?;
@@ -151,7 +159,9 @@ fn placement(config: &Config) -> Result<(Shards, Vec<usize>), LaunchError> {
         (None, Some(cores)) => cores.len(),
         (None, None) => executor::cpu::default_shards(&available, cpu::quota()),
     };
-    let shards = NonZeroUsize::new(count).and_then(Shards::new).ok_or(LaunchError::Shards(count))?;
+    let shards = NonZeroUsize::new(count)
+        .and_then(Shards::new)
+        .ok_or(LaunchError::Shards(count))?;
     Ok((shards, cpus))
 }
 
@@ -159,7 +169,11 @@ fn placement(config: &Config) -> Result<(Shards, Vec<usize>), LaunchError> {
 fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
     let connections = config.limits.connections.get().unwrap_or(65_536) as u64;
     let descriptors = connections + DESCRIPTORS_PER_SHARD * shards.count() as u64;
-    let problems = Preflight { shards: shards.count(), descriptors }.check();
+    let problems = Preflight {
+        shards: shards.count(),
+        descriptors,
+    }
+    .check();
     let (fatal, warnings): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.fatal);
     for problem in warnings {
@@ -167,9 +181,9 @@ fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
     }
     match fatal.is_empty() {
         true => Ok(()),
-        false => {
-            Err(LaunchError::Preflight(fatal.into_iter().map(|problem| problem.message).collect()))
-        }
+        false => Err(LaunchError::Preflight(
+            fatal.into_iter().map(|problem| problem.message).collect(),
+        )),
     }
 }
 
@@ -192,7 +206,10 @@ fn bind_media(
     config: &Config,
     shard: ShardId,
 ) -> Result<(Vec<UdpPort>, Vec<MediaSocket>), LaunchError> {
-    let port = config.media.port_of(shard).ok_or(LaunchError::Shards(shard.index() + 1))?;
+    let port = config
+        .media
+        .port_of(shard)
+        .ok_or(LaunchError::Shards(shard.index() + 1))?;
     let (mut ports, mut sockets) = (Vec::new(), Vec::new());
     for address in config.media_addresses() {
         let udp = UdpPort::bind(SocketAddr::new(address.bind, port))?;
@@ -222,7 +239,11 @@ fn announce(
     media: &[SocketAddr],
 ) {
     let list = |addresses: &[SocketAddr]| {
-        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let cores = CpuList::new(cpus.iter().copied());
     info!(
@@ -271,7 +292,9 @@ fn drain(postbox: &Postbox<Mail>, timeout: Duration) {
     let deadline = Instant::now() + timeout;
     for shard in 0..postbox.shards() {
         // A full mailbox empties within a turn; a shard that is dead is the watchdog's.
-        while postbox.send(shard, Mail::Message(Message::Drain { deadline })).is_err()
+        while postbox
+            .send(shard, Mail::Message(Message::Drain { deadline }))
+            .is_err()
             && Instant::now() < deadline
         {
             thread::sleep(Duration::from_millis(1));

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 /// Characters of a device's or user's id. A bound on what is kept per session and printed per log
 /// line; JWT subjects, serial numbers and host names with a port all fit.
@@ -36,6 +37,43 @@ pub const CONFIG_LIST_ITEMS: usize = 64;
 /// Log lines waiting to be written, over all shards. At 300 B a line 5 MB: past that lines are
 /// lost and counted, for a shard never waits for the log's reader.
 pub const LOG_QUEUE_LINES: usize = 16 * 1024;
+
+/// Sessions of a page of a list, where the client does not say.
+pub const LIST_DEFAULT: usize = 100;
+/// Sessions of a page of a list at most: some 300 kB of JSON.
+pub const LIST_MAX: usize = 1000;
+
+/// Bytes of a control message's text or clipboard. A phone's clipboard holds more, a control
+/// channel that answers in 50 ms does not.
+pub const CONTROL_TEXT_BYTES: usize = 16 << 10;
+
+/// RTP packets written in one slice of fan-out: about half a millisecond at 2 µs each, so that a
+/// keyframe for a thousand viewers keeps nobody else waiting.
+pub const FAN_OUT_PACKETS: usize = 256;
+
+/// Connections accepted per listener and turn: 40 µs each with their first request.
+pub const ACCEPTS_PER_TURN: usize = 32;
+
+/// Bytes read from a socket at once. A picture of 2 Mbit/s video has 8 KiB, a keyframe 50 KiB.
+pub const READ_BYTES: usize = 64 << 10;
+/// Reads per connection and turn: a publisher on loopback shares the turn with the others.
+pub const READS_PER_TURN: usize = 4;
+
+/// Batches of datagrams taken per socket and turn.
+pub const DATAGRAM_BATCHES_PER_TURN: usize = 4;
+
+/// Messages taken from the mailbox per turn.
+pub const MESSAGES_PER_TURN: usize = 64;
+/// Messages that a shard's mailbox holds: hand-overs and queries, never packets. Full, a hand-over
+/// is answered 503.
+pub const MAILBOX_MESSAGES: usize = 4096;
+const _: () = assert!(MESSAGES_PER_TURN <= MAILBOX_MESSAGES);
+
+/// Jobs that wait for the side thread: scrapes, each of some megabytes.
+pub const SIDE_JOBS: usize = 16;
+
+/// A connection that is being closed may take so long to read its last answer.
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// An upper bound from the configuration in which 0 means off: nothing is refused then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

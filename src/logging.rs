@@ -3,6 +3,7 @@
 //! A shard formats its line and hands it over to a thread of its own; when that one cannot keep up
 //! (a full pipe, a stopped terminal) lines are lost and counted, and no shard waits.
 
+use std::backtrace::Backtrace;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -61,6 +62,15 @@ pub fn init(log: &Log) -> LogGuard {
     let style = Style::new(log.format, terminal, std::env::var_os("NO_COLOR").is_some());
     // A log that was started before (by a test, by a host of this library) stays in place.
     let _ = subscriber(&log.level, style, writer).try_init();
+    // The default hook writes to standard error itself, and would wait for whoever reads it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        tracing::error!(place, %backtrace, "panic: {}", panic.payload_as_str().unwrap_or("?"));
+    }));
     guard
 }
 

@@ -6,6 +6,7 @@ mod drain;
 mod gather;
 mod requests;
 mod sessions;
+mod snapshot;
 mod sockets;
 mod timers;
 
@@ -28,7 +29,7 @@ pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::connection::{Connection, ConnectionId, Fate, Http, Phase, Role, Transfer};
+use crate::connection::{Connection, ConnectionId, Fate, Phase, Role, Transfer};
 use crate::http::{HttpDate, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::FAN_OUT_PACKETS;
@@ -39,7 +40,6 @@ use crate::placement::{ShardId, Shards};
 use crate::totals::{Total, Totals};
 
 /// What a shard is made from.
-#[derive(Debug)]
 pub struct ShardSeed {
     /// Which one it is.
     pub id: ShardId,
@@ -59,7 +59,6 @@ pub struct ShardSeed {
 
 /// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and
 /// carries away what [`Shard::outbox`] holds afterwards.
-#[derive(Debug)]
 pub struct Shard {
     pub(crate) id: ShardId,
     pub(crate) shards: Shards,
@@ -83,6 +82,7 @@ pub struct Shard {
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
+    media_timers: Vec<(SessionKey, Instant)>,
     random: ChaCha20Rng,
 }
 
@@ -140,8 +140,11 @@ impl Shard {
             },
             device_series: config.metrics.device_series.get().unwrap_or(usize::MAX),
         };
-        let origins =
-            OriginPolicy::new(&seed.listen, &config.http.allowed_hosts, &config.http.cors_origins);
+        let origins = OriginPolicy::new(
+            &seed.listen,
+            &config.http.allowed_hosts,
+            &config.http.cors_origins,
+        );
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
@@ -164,6 +167,7 @@ impl Shard {
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
+            media_timers: Vec::new(),
             random: ChaCha20Rng::from_seed(seed.random),
             config,
         };
@@ -187,7 +191,11 @@ impl Shard {
         self.metrics.connections_accepted += 1;
         let id = self.connections.reserve();
         let mut connection = Box::new(Connection::new(id, peer));
-        self.set_alarm(&mut connection, now + self.config.http.head_timeout);
+        let patience = match self.draining {
+            Some(_) => crate::limits::LINGER,
+            None => self.config.http.head_timeout,
+        };
+        self.set_alarm(&mut connection, now + patience);
         self.connections.put(connection);
         self.count_connections();
         Ok(id)
@@ -195,12 +203,23 @@ impl Shard {
 
     /// Bytes came on a connection.
     pub fn received(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
-        self.with(now, id, |shard, connection| shard.take_bytes(now, connection, bytes));
+        self.with(now, id, |shard, connection| {
+            shard.take_bytes(now, connection, bytes)
+        });
     }
 
     /// The peer closed its half of the connection, or (`reset`) the connection is broken.
     pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
-        self.with(now, id, |shard, connection| shard.take_end(now, connection, reset));
+        self.with(now, id, |shard, connection| {
+            shard.take_end(now, connection, reset)
+        });
+    }
+
+    /// The connection in that slot, if its generation ends in those bits.
+    pub fn connection_id(&self, slot: u32, generation: u32, mask: u32) -> Option<ConnectionId> {
+        self.connections
+            .id(slot)
+            .filter(|id| id.generation & mask == generation)
     }
 
     /// Whether the driver should read from the connection's socket.
@@ -210,12 +229,20 @@ impl Shard {
 
     /// What is to be written to the connection's socket.
     pub fn output(&self, id: ConnectionId) -> &[u8] {
-        self.connections.get(id).map_or(&[], |connection| connection.output.pending())
+        self.connections
+            .get(id)
+            .map_or(&[], |connection| connection.output.pending())
     }
 
     /// The socket took `count` bytes, all that it would take.
     pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
-        let Some(connection) = self.connections.get_mut(id) else { return Flushed::Close };
+        if self.connections.is_out(id) {
+            // It moves to another shard, and its output with it.
+            return Flushed::Stay;
+        }
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Flushed::Close;
+        };
         connection.dirty = false;
         let full = connection.output.len() > crate::connection::OUTPUT_HIGH_WATER_BYTES;
         connection.output.wrote(now, count);
@@ -251,7 +278,7 @@ impl Shard {
         self.connections.put(connection);
         self.with(now, id, |shard, connection| {
             shard.refuse(now, connection, exchange, crate::error::ApiError::ShardBusy);
-            shard.take_bytes(now, connection, &[]);
+            shard.take_bytes(now, connection, &[])
         });
     }
 
@@ -330,7 +357,9 @@ impl Shard {
         id: ConnectionId,
         work: impl FnOnce(&mut Self, &mut Connection) -> Option<Moving>,
     ) {
-        let Some(mut connection) = self.connections.take(id) else { return };
+        let Some(mut connection) = self.connections.take(id) else {
+            return;
+        };
         let result = catch_unwind(AssertUnwindSafe(|| work(self, &mut connection)));
         match result {
             Ok(None) => {}
@@ -375,7 +404,11 @@ impl Shard {
             input[used..].to_vec()
         } else {
             waiting.drain(..used);
-            if waiting.is_empty() { Vec::new() } else { waiting }
+            if waiting.is_empty() {
+                Vec::new()
+            } else {
+                waiting
+            }
         };
         moving
     }
@@ -396,7 +429,11 @@ impl Shard {
             }
         }
         self.release(now, connection);
-        connection.end = if reset { ConnectionEnd::Io } else { ConnectionEnd::Peer };
+        connection.end = if reset {
+            ConnectionEnd::Io
+        } else {
+            ConnectionEnd::Peer
+        };
         if reset || !matches!(connection.role, Role::Http(_)) {
             connection.output = Default::default();
         }
@@ -443,7 +480,8 @@ impl Shard {
     }
 
     fn count_connections(&self) {
-        self.totals.set(self.id, Total::Connections, self.connections.len());
+        self.totals
+            .set(self.id, Total::Connections, self.connections.len());
     }
 }
 

@@ -60,7 +60,9 @@ pub fn side() -> (SideQueue, Side) {
 impl Side {
     /// Starts the thread. It ends with the last [`SideQueue`].
     pub fn start(self, view: SideView) -> std::io::Result<()> {
-        thread::Builder::new().name("side".into()).spawn(move || self.run(&view))?;
+        thread::Builder::new()
+            .name("side".into())
+            .spawn(move || self.run(&view))?;
         Ok(())
     }
 
@@ -73,7 +75,10 @@ impl Side {
                 sample_at = now + LEAK_SAMPLE_INTERVAL;
                 leak.sample(now, unaccounted(view, &ProcessFigures::read()));
             }
-            match self.0.recv_timeout(sample_at.saturating_duration_since(now)) {
+            match self
+                .0
+                .recv_timeout(sample_at.saturating_duration_since(now))
+            {
                 Ok(job) => run_job(view, &leak, job),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -90,7 +95,11 @@ fn unaccounted(view: &SideView, process: &ProcessFigures) -> u64 {
 
 fn run_job(view: &SideView, leak: &LeakDetector, job: Job) {
     match job {
-        Job::EncodeMetrics { from, connection, snapshots } => {
+        Job::EncodeMetrics {
+            from,
+            connection,
+            snapshots,
+        } => {
             let mut process = ProcessFigures::read();
             process.tasks = leak.count();
             process.tasks_max = leak.max();

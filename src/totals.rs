@@ -45,6 +45,9 @@ impl Totals {
 
     /// The sum over the shards.
     pub fn sum(&self, what: Total) -> usize {
-        self.0.iter().map(|cells| cells.0[what as usize].load(Ordering::Relaxed)).sum()
+        self.0
+            .iter()
+            .map(|cells| cells.0[what as usize].load(Ordering::Relaxed))
+            .sum()
     }
 }

@@ -13,12 +13,12 @@ use crate::shard::{Reply, Shard};
 use crate::ws::AgentSocket;
 
 impl Shard {
-    pub(super) fn get_device(&self, now: Instant, id: &DeviceId) -> Result<Response, ApiError> {
+    pub(super) fn get_device(&self, id: &DeviceId) -> Result<Response, ApiError> {
         let device = self
             .devices
             .get(id)
             .ok_or_else(|| ApiError::UnknownDevice { id: id.to_string() })?;
-        Ok(Response::json(200, &self.device_view(now, device)))
+        Ok(Response::json(200, &self.device_view(device)))
     }
 
     pub(super) fn put_media(
@@ -53,23 +53,32 @@ impl Shard {
         Ok(Reply::Agent { key, socket })
     }
 
-    pub(crate) fn device_views(&self, now: Instant) -> Vec<DeviceView> {
-        self.devices.values().map(|device| self.device_view(now, device)).collect()
+    pub(crate) fn device_views(&self) -> Vec<DeviceView> {
+        self.devices
+            .values()
+            .map(|device| self.device_view(device))
+            .collect()
     }
 
-    fn device_view(&self, now: Instant, device: &Device) -> DeviceView {
-        let stats = self.plane.source_stats(now, device.source);
-        let video = stats.as_ref().and_then(|stats| stats.video.as_ref()).map(|video| VideoView {
-            codec: video.codec.name(),
-            width: video.size.map(|(width, _)| width),
-            height: video.size.map(|(_, height)| height),
-            fps: video.fps,
-            bitrate_bps: video.bitrate_bps,
-        });
-        let audio = stats.as_ref().and_then(|stats| stats.audio.as_ref()).map(|audio| AudioView {
-            codec: audio.codec.name(),
-            bitrate_bps: audio.bitrate_bps,
-        });
+    fn device_view(&self, device: &Device) -> DeviceView {
+        let stats = self.plane.source_stats(device.source);
+        let video = stats
+            .as_ref()
+            .and_then(|stats| stats.video.as_ref())
+            .map(|video| VideoView {
+                codec: video.codec.name(),
+                width: video.size.map(|(width, _)| width),
+                height: video.size.map(|(_, height)| height),
+                fps: video.fps,
+                bitrate_bps: video.bitrate_bps,
+            });
+        let audio = stats
+            .as_ref()
+            .and_then(|stats| stats.audio.as_ref())
+            .map(|audio| AudioView {
+                codec: audio.codec.name(),
+                bitrate_bps: audio.bitrate_bps,
+            });
         let publisher = device.video.or(device.audio).map(|holder| PublisherView {
             kind: holder.kind.as_str(),
             address: holder.address.map(|address| address.to_string()),
@@ -83,7 +92,7 @@ impl Shard {
             viewers: device.sessions.len(),
             publisher,
             agent: device.agent.is_some(),
-            shard: self.id.get(),
+            shard: self.id,
             since: self.clock.rfc3339(device.since),
         }
     }

@@ -42,18 +42,17 @@ impl Shard {
             Operation::ListSessions(filter) => self.list_sessions(filter),
             Operation::GetSession(id) => Reply::Now(self.get_session(id)?),
             Operation::DeleteSession(id) => Reply::Now(self.delete_session(now, id)?),
-            Operation::Answer { session, sdp } => {
-                Reply::Now(self.post_answer(now, session, &sdp)?)
-            }
+            Operation::Answer { session, sdp } => Reply::Now(self.post_answer(now, session, &sdp)?),
             Operation::Candidate { session, candidate } => {
                 Reply::Now(self.post_candidate(now, session, &candidate)?)
             }
-            Operation::Offer { session, ice_restart } => {
-                Reply::Now(self.post_offer(now, session, ice_restart)?)
-            }
+            Operation::Offer {
+                session,
+                ice_restart,
+            } => Reply::Now(self.post_offer(now, session, ice_restart)?),
             Operation::Stats(session) => Reply::Now(self.get_stats(now, session)?),
             Operation::ListDevices => Reply::Gather(Query::Devices),
-            Operation::GetDevice(device) => Reply::Now(self.get_device(now, &device)?),
+            Operation::GetDevice(device) => Reply::Now(self.get_device(&device)?),
             Operation::Publish(publication) => self.put_media(now, connection, publication)?,
             Operation::ViewerSocket { watch, user, key } => {
                 self.open_viewer(now, watch, user, key)?

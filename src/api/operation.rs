@@ -144,13 +144,17 @@ impl Operation {
             (Route::HealthReady, _) => Operation::Ready,
             (Route::Metrics, _) => Operation::Metrics,
             (Route::OpenApi, _) => Operation::OpenApi,
-            (Route::Page | Route::Unmatched, _) => Operation::File(
-                web::file(&request.path)
-                    .ok_or_else(|| ApiError::NotFound { path: shown(&request.path) })?,
-            ),
+            (Route::Page | Route::Unmatched, _) => {
+                Operation::File(web::file(&request.path).ok_or_else(|| ApiError::NotFound {
+                    path: shown(&request.path),
+                })?)
+            }
             (Route::Sessions, "POST") => {
                 let CreateSession { device_id, user_id } = json(body)?;
-                Operation::CreateSession { device: device_id, user: user_id }
+                Operation::CreateSession {
+                    device: device_id,
+                    user: user_id,
+                }
             }
             (Route::Sessions, _) => Operation::ListSessions(session_filter(request)?),
             (Route::Session, "DELETE") => Operation::DeleteSession(session_id(id)?),
@@ -159,7 +163,9 @@ impl Operation {
                 let session = session_id(id)?;
                 let Description { kind, sdp } = json(body)?;
                 if kind != "answer" {
-                    return Err(ApiError::BadBody(format!("type: {kind:?} is not \"answer\"")));
+                    return Err(ApiError::BadBody(format!(
+                        "type: {kind:?} is not \"answer\""
+                    )));
                 }
                 Operation::Answer { session, sdp }
             }
@@ -170,17 +176,25 @@ impl Operation {
             }
             (Route::SessionOffer, _) => {
                 let session = session_id(id)?;
-                let OfferBody { ice_restart } = if body.is_empty() { OfferBody::default() } else { json(body)? };
-                Operation::Offer { session, ice_restart }
+                let OfferBody { ice_restart } = if body.is_empty() {
+                    OfferBody::default()
+                } else {
+                    json(body)?
+                };
+                Operation::Offer {
+                    session,
+                    ice_restart,
+                }
             }
             (Route::SessionStats, _) => Operation::Stats(session_id(id)?),
             (Route::Devices, _) => Operation::ListDevices,
             (Route::Device, _) => Operation::GetDevice(device_id(id)?),
             (Route::DeviceVideo, _) => Operation::Publish(publication(request, id, Track::Video)?),
             (Route::DeviceAudio, _) => Operation::Publish(publication(request, id, Track::Audio)?),
-            (Route::DeviceSocket, _) => {
-                Operation::AgentSocket { device: device_id(id)?, key: upgrade_key(request)? }
-            }
+            (Route::DeviceSocket, _) => Operation::AgentSocket {
+                device: device_id(id)?,
+                key: upgrade_key(request)?,
+            },
             (Route::ViewerSocket, _) => viewer_socket(request)?,
         })
     }
@@ -189,12 +203,17 @@ impl Operation {
     pub fn check_method(request: &Request, route: Route) -> Result<(), ApiError> {
         let method = request.method.as_str();
         if route == Route::Unmatched && request.path != "*" {
-            return Err(ApiError::NotFound { path: shown(&request.path) });
+            return Err(ApiError::NotFound {
+                path: shown(&request.path),
+            });
         }
         if request.method == Method::Options || route.allows(method) {
             return Ok(());
         }
-        Err(ApiError::MethodNotAllowed { method: method.to_owned(), route })
+        Err(ApiError::MethodNotAllowed {
+            method: method.to_owned(),
+            route,
+        })
     }
 
     /// The shard that must do it; `None`: any.
@@ -215,18 +234,20 @@ impl Operation {
             | Operation::GetDevice(device)
             | Operation::AgentSocket { device, .. }
             | Operation::Publish(Publication { device, .. })
-            | Operation::ViewerSocket { watch: Watch::Device(device), .. } => {
-                Some(shards.shard_of(device))
-            }
+            | Operation::ViewerSocket {
+                watch: Watch::Device(device),
+                ..
+            } => Some(shards.shard_of(device)),
             Operation::GetSession(session)
             | Operation::DeleteSession(session)
             | Operation::Answer { session, .. }
             | Operation::Candidate { session, .. }
             | Operation::Offer { session, .. }
             | Operation::Stats(session)
-            | Operation::ViewerSocket { watch: Watch::Session(session), .. } => {
-                Some(shards.shard_of_session(*session))
-            }
+            | Operation::ViewerSocket {
+                watch: Watch::Session(session),
+                ..
+            } => Some(shards.shard_of_session(*session)),
         }
     }
 }
@@ -267,14 +288,18 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 }
 
 fn session_id(text: &str) -> Result<SessionId, ApiError> {
-    text.parse().map_err(|_| ApiError::UnknownSession { id: shown(text) })
+    text.parse()
+        .map_err(|_| ApiError::UnknownSession { id: shown(text) })
 }
 
 fn device_id(text: &str) -> Result<DeviceId, ApiError> {
     decode_segment(text)
         .ok_or_else(|| "not a valid path segment".to_owned())
         .and_then(|text| DeviceId::try_from(&*text).map_err(|fault| fault.to_string()))
-        .map_err(|fault| ApiError::BadParameter { name: "deviceId", fault: fault.into() })
+        .map_err(|fault| ApiError::BadParameter {
+            name: "deviceId",
+            fault: fault.into(),
+        })
 }
 
 /// What a client sent, short enough to be sent back.
@@ -291,15 +316,20 @@ where
 {
     value
         .map(|text| {
-            T::try_from(text)
-                .map_err(|fault| ApiError::BadParameter { name, fault: fault.to_string().into() })
+            T::try_from(text).map_err(|fault| ApiError::BadParameter {
+                name,
+                fault: fault.to_string().into(),
+            })
         })
         .transpose()
 }
 
 fn session_filter(request: &Request) -> Result<SessionFilter, ApiError> {
     let query = request.query.as_deref();
-    let bad = |name, fault: &'static str| ApiError::BadParameter { name, fault: fault.into() };
+    let bad = |name, fault: &'static str| ApiError::BadParameter {
+        name,
+        fault: fault.into(),
+    };
     let limit = match param(query, "limit") {
         None => LIST_DEFAULT,
         Some(text) => text
@@ -310,12 +340,17 @@ fn session_filter(request: &Request) -> Result<SessionFilter, ApiError> {
     };
     let after = match param(query, "cursor") {
         None => None,
-        Some(text) => {
-            Some(text.parse().map_err(|_| bad("cursor", "is not one that this list gave"))?)
-        }
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| bad("cursor", "is not one that this list gave"))?,
+        ),
     };
     let device = optional(param(query, "deviceId").as_deref(), "deviceId")?;
-    Ok(SessionFilter { device, after, limit })
+    Ok(SessionFilter {
+        device,
+        after,
+        limit,
+    })
 }
 
 fn publication(request: &Request, id: &str, track: Track) -> Result<Publication, ApiError> {
@@ -323,20 +358,34 @@ fn publication(request: &Request, id: &str, track: Track) -> Result<Publication,
     let query = request.query.as_deref();
     let fps = match param(query, "fps") {
         None => None,
-        Some(text) => Some(text.parse().ok().filter(|fps| (1.0..=240.0).contains(fps)).ok_or(
-            ApiError::BadParameter { name: "fps", fault: "must be a number from 1 to 240".into() },
-        )?),
+        Some(text) => Some(
+            text.parse()
+                .ok()
+                .filter(|fps| (1.0..=240.0).contains(fps))
+                .ok_or(ApiError::BadParameter {
+                    name: "fps",
+                    fault: "must be a number from 1 to 240".into(),
+                })?,
+        ),
     };
     let takeover = match param(query, "takeover").as_deref() {
         None | Some("false") => false,
         Some("true" | "") => true,
         Some(_) => {
             let fault = "must be true or false".into();
-            return Err(ApiError::BadParameter { name: "takeover", fault });
+            return Err(ApiError::BadParameter {
+                name: "takeover",
+                fault,
+            });
         }
     };
     let found = request.headers.get("content-type").unwrap_or_default();
-    let kind = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = found
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     let (container, wanted) = match (track, kind.as_str()) {
         (Track::Video, "video/h264") => (Some(Container::AnnexB), ""),
         (Track::Video, "video/x-ivf") => (Some(Container::Ivf), ""),
@@ -344,9 +393,17 @@ fn publication(request: &Request, id: &str, track: Track) -> Result<Publication,
         (Track::Video, _) => (None, "video/h264 (Annex B) or video/x-ivf (VP8)"),
         (Track::Audio, _) => (None, "audio/ogg (Opus)"),
     };
-    let container = container
-        .ok_or_else(|| ApiError::UnsupportedMediaType { found: shown(found), wanted })?;
-    Ok(Publication { device, track, container, fps, takeover })
+    let container = container.ok_or_else(|| ApiError::UnsupportedMediaType {
+        found: shown(found),
+        wanted,
+    })?;
+    Ok(Publication {
+        device,
+        track,
+        container,
+        fps,
+        takeover,
+    })
 }
 
 fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
@@ -357,7 +414,10 @@ fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
             Some(device) => Watch::Device(device),
             None => {
                 let fault = "deviceId or sessionId is required".into();
-                return Err(ApiError::BadParameter { name: "deviceId", fault });
+                return Err(ApiError::BadParameter {
+                    name: "deviceId",
+                    fault,
+                });
             }
         },
     };
@@ -366,14 +426,20 @@ fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
         Some(user) => user,
         None => optional(request.headers.get("x-user-id"), "X-User-Id")?.unwrap_or_default(),
     };
-    Ok(Operation::ViewerSocket { watch, user, key: upgrade_key(request)? })
+    Ok(Operation::ViewerSocket {
+        watch,
+        user,
+        key: upgrade_key(request)?,
+    })
 }
 
 /// RFC 6455 §4.2.1.
 fn upgrade_key(request: &Request) -> Result<String, ApiError> {
     let headers = &request.headers;
     if !headers.has_token("upgrade", "websocket") || !headers.has_token("connection", "upgrade") {
-        return Err(ApiError::UpgradeRequired("send Upgrade: websocket and Connection: Upgrade"));
+        return Err(ApiError::UpgradeRequired(
+            "send Upgrade: websocket and Connection: Upgrade",
+        ));
     }
     if headers.get("sec-websocket-version") != Some("13") {
         return Err(ApiError::UpgradeRequired("send Sec-WebSocket-Version: 13"));

@@ -14,7 +14,10 @@ struct Health {
     status: &'static str,
 }
 
-const OK: Health = Health { service: "media-service", status: "ok" };
+const OK: Health = Health {
+    service: "media-service",
+    status: "ok",
+};
 
 pub(super) fn health() -> Response {
     Response::json(200, &OK)
@@ -26,7 +29,11 @@ pub(super) fn live() -> Response {
 }
 
 pub(super) fn ready(draining: bool) -> Result<Response, ApiError> {
-    if draining { Err(ApiError::Draining) } else { Ok(Response::json(200, &OK)) }
+    if draining {
+        Err(ApiError::Draining)
+    } else {
+        Ok(Response::json(200, &OK))
+    }
 }
 
 pub(super) fn openapi() -> Response {

@@ -42,9 +42,16 @@ impl Shard {
         user: &UserId,
     ) -> Result<Response, ApiError> {
         let (session_id, sdp) = self.create_session(now, device, user)?;
-        let offer = Description { kind: "offer", sdp: &sdp };
+        let offer = Description {
+            kind: "offer",
+            sdp: &sdp,
+        };
         let ice_servers = &self.config.media.ice_servers;
-        let created = Created { session_id, offer, ice_servers };
+        let created = Created {
+            session_id,
+            offer,
+            ice_servers,
+        };
         Ok(Response::json(201, &created)
             .header("Location", format!("/api/media/sessions/{session_id}")))
     }
@@ -101,7 +108,15 @@ impl Shard {
         ice_restart: bool,
     ) -> Result<Response, ApiError> {
         let sdp = self.offer(now, id, ice_restart)?;
-        Ok(Response::json(200, &Offered { offer: Description { kind: "offer", sdp: &sdp } }))
+        Ok(Response::json(
+            200,
+            &Offered {
+                offer: Description {
+                    kind: "offer",
+                    sdp: &sdp,
+                },
+            },
+        ))
     }
 
     pub(super) fn get_stats(&mut self, now: Instant, id: SessionId) -> Result<Response, ApiError> {
@@ -127,7 +142,11 @@ impl Shard {
                 (id, Some(offer))
             }
         };
-        Ok(Reply::Viewer { key, user, session, offer })
+        Ok(Reply::Viewer {
+            key,
+            session,
+            offer,
+        })
     }
 
     /// One more than the limit, where there are more: the merged list then knows of a next page.
@@ -135,7 +154,12 @@ impl Shard {
         let from = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
         self.sessions
             .range((from, Bound::Unbounded))
-            .filter(|(_, session)| filter.device.as_ref().is_none_or(|id| *id == session.device))
+            .filter(|(_, session)| {
+                filter
+                    .device
+                    .as_ref()
+                    .is_none_or(|id| *id == session.device)
+            })
             .take(filter.limit + 1)
             .map(|(id, session)| self.session_view(*id, session))
             .collect()
@@ -150,7 +174,7 @@ impl Shard {
             user_id: session.user.clone(),
             state: media.map_or("closed", |media| media.state().name()),
             ice_state: self.ice_state(session.key).name(),
-            shard: self.id.get(),
+            shard: self.id,
             created_at: self.clock.rfc3339(session.created),
             last_activity_at: self.clock.rfc3339(heard.max(session.touched)),
         }

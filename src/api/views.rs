@@ -4,6 +4,7 @@ use rtc::{SessionStats, TrackStats};
 use serde::Serialize;
 
 use crate::ids::{DeviceId, SessionId, UserId};
+use crate::placement::ShardId;
 
 /// A session, as `GET /api/media/sessions/{id}` shows it.
 #[derive(Debug, Serialize)]
@@ -15,7 +16,7 @@ pub struct SessionView {
     pub user_id: UserId,
     pub state: &'static str,
     pub ice_state: &'static str,
-    pub shard: u16,
+    pub shard: ShardId,
     pub created_at: String,
     pub last_activity_at: String,
 }
@@ -35,9 +36,15 @@ impl SessionList {
         // Each shard gave `limit + 1` at most: one more than fits says that there is a next page.
         let more = sessions.len() > limit;
         sessions.truncate(limit);
-        let next_cursor =
-            if more { sessions.last().map(|session| session.session_id) } else { None };
-        Self { sessions, next_cursor }
+        let next_cursor = if more {
+            sessions.last().map(|session| session.session_id)
+        } else {
+            None
+        };
+        Self {
+            sessions,
+            next_cursor,
+        }
     }
 }
 
@@ -53,7 +60,7 @@ pub struct DeviceView {
     pub viewers: usize,
     pub publisher: Option<PublisherView>,
     pub agent: bool,
-    pub shard: u16,
+    pub shard: ShardId,
     pub since: String,
 }
 

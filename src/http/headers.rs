@@ -1,7 +1,7 @@
 //! The header lines of a request.
 
 /// Header lines in their order, in two allocations however many there are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Headers {
     /// Name, value, name, value …, with nothing in between.
     text: String,

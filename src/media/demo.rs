@@ -36,21 +36,35 @@ impl Demo {
     ///
     /// # Panics
     /// If the embedded clip is broken: a fault of the build, which a test would have shown.
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, device: DeviceId) -> Self {
         let video: Vec<_> = read(now, Container::AnnexB, VIDEO);
         let audio = read(now, Container::Ogg, AUDIO);
         let round = Duration::from_secs(1) * video.len() as u32 / FPS;
         let at = |i: usize| Duration::from_secs(1) * i as u32 / FPS;
-        let video = video.into_iter().enumerate().map(|(i, unit)| (at(i), unit)).collect();
+        let video = video
+            .into_iter()
+            .enumerate()
+            .map(|(i, unit)| (at(i), unit))
+            .collect();
         let audio = audio
             .into_iter()
             .map(|unit| (unit.pts.unwrap_or_default(), unit))
             .filter(|(at, _)| *at < round)
             .collect();
         Self {
-            device: DeviceId::try_from(DEMO_DEVICE).expect("the name keeps the rules of ids"),
-            video: Loop { units: video, round, start: now, next: 0 },
-            audio: Loop { units: audio, round, start: now, next: 0 },
+            device,
+            video: Loop {
+                units: video,
+                round,
+                start: now,
+                next: 0,
+            },
+            audio: Loop {
+                units: audio,
+                round,
+                start: now,
+                next: 0,
+            },
         }
     }
 
@@ -61,8 +75,11 @@ impl Demo {
 
     /// The next access unit that is due, with its time.
     pub fn next(&mut self, now: Instant) -> Option<(Instant, &AccessUnit)> {
-        let track =
-            if self.video.due() <= self.audio.due() { &mut self.video } else { &mut self.audio };
+        let track = if self.video.due() <= self.audio.due() {
+            &mut self.video
+        } else {
+            &mut self.audio
+        };
         track.take(now)
     }
 
@@ -94,8 +111,12 @@ impl Loop {
 
 fn read(now: Instant, container: Container, bytes: &[u8]) -> Vec<AccessUnit> {
     let (mut ingest, mut units) = (Ingest::new(container), Vec::new());
-    ingest.push(now, bytes, &mut units).expect("the embedded clip is well-formed");
-    ingest.finish(&mut units).expect("the embedded clip is whole");
+    ingest
+        .push(now, bytes, &mut units)
+        .expect("the embedded clip is well-formed");
+    ingest
+        .finish(&mut units)
+        .expect("the embedded clip is whole");
     assert!(!units.is_empty(), "the embedded clip has something in it");
     units
 }
@@ -107,7 +128,7 @@ mod tests {
     #[test]
     fn the_clip_plays_at_its_rate_and_starts_over() {
         let start = Instant::now();
-        let mut demo = Demo::new(start);
+        let mut demo = Demo::new(start, DeviceId::try_from(DEMO_DEVICE).unwrap());
         let (mut video, mut audio, mut now) = (0, 0, start);
         let mut last = start;
         while now < start + Duration::from_secs(25) {

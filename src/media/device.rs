@@ -116,9 +116,8 @@ impl Timeline {
                 Some(later) => origin.checked_add(later),
                 None => origin.checked_sub(first - pts),
             };
-            let near = |at: &Instant| {
-                at.max(&now).duration_since(*at.min(&now)) <= TIMELINE_DRIFT_MOST
-            };
+            let near =
+                |at: &Instant| at.max(&now).duration_since(*at.min(&now)) <= TIMELINE_DRIFT_MOST;
             if let Some(at) = at.filter(near) {
                 return at;
             }
@@ -156,7 +155,12 @@ impl Controls {
             self.waiting.pop_front();
         }
         self.last += 1;
-        self.waiting.push_back(Waiting { number: self.last, session, seq, socket });
+        self.waiting.push_back(Waiting {
+            number: self.last,
+            session,
+            seq,
+            socket,
+        });
         self.last
     }
 
@@ -164,7 +168,10 @@ impl Controls {
     /// the socket.
     pub fn acknowledged(&mut self, number: u64) -> Option<(SessionId, u64, bool)> {
         // Agents acknowledge in order: the first one is nearly always it.
-        let index = self.waiting.iter().position(|waiting| waiting.number == number)?;
+        let index = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.number == number)?;
         let waiting = self.waiting.remove(index)?;
         Some((waiting.session, waiting.seq, waiting.socket))
     }
@@ -192,7 +199,10 @@ mod tests {
 
     #[test]
     fn two_viewers_with_the_same_numbers_get_their_own_acknowledgements() {
-        let (a, b) = (SessionId::from_random([1; 16]), SessionId::from_random([2; 16]));
+        let (a, b) = (
+            SessionId::from_random([1; 16]),
+            SessionId::from_random([2; 16]),
+        );
         let mut controls = Controls::default();
         let first = controls.sent(a, 1, true);
         let second = controls.sent(b, 1, false);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Pictures per second that arrival as a clock admits. A pipe that is faster is not live: it is
 /// held back by TCP to this.
-pub const ARRIVAL_FPS_MAX: u32 = 240;
+const ARRIVAL_FPS_MAX: u32 = 240;
 /// Access units that may arrive at one moment (a pipe's buffer, an encoder's burst).
 const ARRIVAL_BURST: u32 = 30;
 /// A paced body that falls further behind than this goes on from now, rather than in fast motion.
@@ -35,7 +35,10 @@ pub enum Pace {
 impl Pace {
     /// A body of `?fps=`.
     pub fn fixed(fps: f64) -> Self {
-        Pace::Fixed { interval: Duration::from_secs_f64(1.0 / fps), next: None }
+        Pace::Fixed {
+            interval: Duration::from_secs_f64(1.0 / fps),
+            next: None,
+        }
     }
 
     /// A live body.
@@ -95,7 +98,12 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// Runs `count` units that are all there at `start`, in steps of a millisecond.
-    fn times(mut pace: Pace, start: Instant, pts: impl Fn(u32) -> Option<Duration>, count: u32) -> Vec<Instant> {
+    fn times(
+        mut pace: Pace,
+        start: Instant,
+        pts: impl Fn(u32) -> Option<Duration>,
+        count: u32,
+    ) -> Vec<Instant> {
         let (mut now, mut taken) = (start, Vec::new());
         for i in 0..count {
             while pace.due(now, pts(i)) > now {

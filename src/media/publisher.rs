@@ -97,7 +97,10 @@ impl Publisher {
     /// When to look again although no byte came.
     pub fn wakes_at(&self, now: Instant) -> Option<Instant> {
         let due = self.queue.front().map(|unit| self.pace.due(now, unit.pts));
-        [due, self.ingest.silence_deadline()].into_iter().flatten().min()
+        [due, self.ingest.silence_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether more of the body is wanted.

@@ -20,16 +20,27 @@ impl Connections {
     /// A slot for a new connection, which [`Connections::put`] fills.
     pub(crate) fn reserve(&mut self) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, connection: None });
+            self.slots.push(Slot {
+                generation: 0,
+                connection: None,
+            });
             // The cap on connections is far below 2³².
             self.slots.len() as u32 - 1
         });
-        ConnectionId { slot, generation: self.slots[slot as usize].generation }
+        ConnectionId {
+            slot,
+            generation: self.slots[slot as usize].generation,
+        }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// The id of what is in the slot.
+    pub(crate) fn id(&self, slot: u32) -> Option<ConnectionId> {
+        Some(self.slots.get(slot as usize)?.connection.as_ref()?.id)
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
@@ -42,6 +53,11 @@ impl Connections {
             .filter(|slot| slot.generation == id.generation)?
             .connection
             .as_deref_mut()
+    }
+
+    /// Whether its slot is held for it although it is out.
+    pub(crate) fn is_out(&self, id: ConnectionId) -> bool {
+        self.slot(id).is_some_and(|slot| slot.connection.is_none())
     }
 
     /// Takes it out to be handled; [`Connections::put`] or [`Connections::remove`] follows.
@@ -67,7 +83,9 @@ impl Connections {
 
     /// All that are not being handled.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.slots.iter().filter_map(|slot| slot.connection.as_deref())
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.connection.as_deref())
     }
 
     /// Their ids.
@@ -76,6 +94,8 @@ impl Connections {
     }
 
     fn slot(&self, id: ConnectionId) -> Option<&Slot> {
-        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)
+        self.slots
+            .get(id.slot as usize)
+            .filter(|slot| slot.generation == id.generation)
     }
 }

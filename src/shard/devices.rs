@@ -12,7 +12,7 @@ use crate::connection::{Connection, ConnectionId, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::DeviceId;
-use crate::media::{Demo, Device, Holder, Publisher, Track};
+use crate::media::{DEMO_DEVICE, Demo, Device, Holder, Publisher, Track};
 use crate::metrics::PublisherKind;
 use crate::totals::Total;
 
@@ -23,11 +23,15 @@ impl Shard {
             let limit = self.config.limits.devices;
             if !limit.allows(self.totals.sum(Total::Devices) + 1) {
                 let limit = limit.get().unwrap_or_default();
-                return Err(ApiError::Full { what: "devices", limit });
+                return Err(ApiError::Full {
+                    what: "devices",
+                    limit,
+                });
             }
             let source = self.plane.add_source();
             self.by_source.insert(source, id.clone());
-            self.devices.insert(id.clone(), Device::new(now, id.clone(), source));
+            self.devices
+                .insert(id.clone(), Device::new(now, id.clone(), source));
             self.totals.set(self.id, Total::Devices, self.devices.len());
         }
         self.devices.get_mut(id).ok_or(ApiError::Internal)
@@ -45,7 +49,10 @@ impl Shard {
         let previous = device.holder(track);
         if previous.is_some() && !publication.takeover {
             let device = publication.device.clone();
-            return Err(ApiError::DeviceBusy { device, what: track.named() });
+            return Err(ApiError::DeviceBusy {
+                device,
+                what: track.named(),
+            });
         }
         if let Some(previous) = previous {
             self.displace(now, &publication.device, track, previous);
@@ -56,7 +63,8 @@ impl Shard {
             address: Some(connection.peer),
             since: now,
         };
-        self.device(now, &publication.device)?.set_holder(now, track, Some(holder));
+        self.device(now, &publication.device)?
+            .set_holder(now, track, Some(holder));
         self.metrics.publishers_started.bump(PublisherKind::Body);
         info!(
             device = %publication.device, ?track, peer = %connection.peer, shard = %self.id,
@@ -68,7 +76,9 @@ impl Shard {
     /// Another publisher takes the track: its holder is told.
     fn displace(&mut self, now: Instant, device: &DeviceId, track: Track, previous: Holder) {
         self.free_track(now, device, track, previous.connection);
-        let Some(id) = previous.connection else { return };
+        let Some(id) = previous.connection else {
+            return;
+        };
         let device = device.clone();
         self.with(now, id, |shard, connection| {
             let Role::Http(http) = &mut connection.role else {
@@ -90,8 +100,12 @@ impl Shard {
         result: Result<(), BitstreamError>,
     ) {
         let id = connection.id;
-        let Role::Http(http) = &mut connection.role else { return };
-        let Phase::Publish(exchange, publisher) = &mut http.phase else { return };
+        let Role::Http(http) = &mut connection.role else {
+            return;
+        };
+        let Phase::Publish(exchange, publisher) = &mut http.phase else {
+            return;
+        };
         if let Some(device) = self.devices.get(&publisher.device) {
             let source = device.source;
             while let Some((capture, unit)) = publisher.next(now) {
@@ -100,7 +114,10 @@ impl Shard {
             }
         }
         if result.is_ok() && !(exchange.complete && publisher.is_drained()) {
-            if let Some(at) = publisher.wakes_at(now).and_then(|at| publisher.alarm.set(at)) {
+            if let Some(at) = publisher
+                .wakes_at(now)
+                .and_then(|at| publisher.alarm.set(at))
+            {
                 self.schedule(at, Timer::Publisher(id));
             }
             return;
@@ -126,8 +143,12 @@ impl Shard {
         let mut read_again = false;
         self.with(now, id, |shard, connection| {
             let read = connection.reads();
-            let Role::Http(http) = &mut connection.role else { return None };
-            let Phase::Publish(_, publisher) = &mut http.phase else { return None };
+            let Role::Http(http) = &mut connection.role else {
+                return None;
+            };
+            let Phase::Publish(_, publisher) = &mut http.phase else {
+                return None;
+            };
             match publisher.alarm.fired(now) {
                 Fired::Nothing => {}
                 Fired::Again(at) => shard.schedule(at, Timer::Publisher(id)),
@@ -145,7 +166,12 @@ impl Shard {
     }
 
     /// A body ended, however: its track is free.
-    pub(super) fn stop_publishing(&mut self, now: Instant, id: ConnectionId, publisher: &Publisher) {
+    pub(super) fn stop_publishing(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publisher: &Publisher,
+    ) {
         info!(
             device = %publisher.device, track = ?publisher.track, shard = %self.id,
             access_units = publisher.access_units(), bytes = publisher.bytes(),
@@ -168,10 +194,17 @@ impl Shard {
         track: Track,
         connection: Option<ConnectionId>,
     ) {
-        let Some(device) = self.devices.get_mut(id) else { return };
-        if device.holder(track).is_some_and(|holder| holder.connection == connection) {
+        let Some(device) = self.devices.get_mut(id) else {
+            return;
+        };
+        if device
+            .holder(track)
+            .is_some_and(|holder| holder.connection == connection)
+        {
             device.set_holder(now, track, None);
-            self.plane.publisher_gone(device.source, track == Track::Video);
+            if track == Track::Video {
+                self.plane.publisher_gone(device.source);
+            }
             self.watch_idle(now, id);
         }
     }
@@ -226,7 +259,9 @@ impl Shard {
     /// A device that nobody uses is forgotten after a while.
     pub(super) fn watch_idle(&mut self, now: Instant, id: &DeviceId) {
         let linger = self.config.media.device_linger;
-        let Some(device) = self.devices.get_mut(id) else { return };
+        let Some(device) = self.devices.get_mut(id) else {
+            return;
+        };
         if device.is_idle()
             && let Some(at) = device.alarm.set(now + linger)
         {
@@ -235,7 +270,9 @@ impl Shard {
     }
 
     pub(super) fn device_time(&mut self, now: Instant, id: &DeviceId) {
-        let Some(device) = self.devices.get_mut(id) else { return };
+        let Some(device) = self.devices.get_mut(id) else {
+            return;
+        };
         match device.alarm.fired(now) {
             Fired::Nothing => {}
             Fired::Again(at) => self.schedule(at, Timer::Device(id.clone())),
@@ -255,19 +292,24 @@ impl Shard {
 
     /// The bundled clip, on the shard that its device hashes to.
     pub(super) fn start_demo(&mut self, now: Instant) {
-        let demo = Demo::new(now);
-        if self.shards.shard_of(demo.device()) != self.id {
+        let Ok(id) = DeviceId::try_from(DEMO_DEVICE) else {
+            return;
+        };
+        if self.shards.shard_of(&id) != self.id {
             return;
         }
-        let id = demo.device().clone();
-        let holder =
-            Holder { kind: PublisherKind::Demo, connection: None, address: None, since: now };
+        let holder = Holder {
+            kind: PublisherKind::Demo,
+            connection: None,
+            address: None,
+            since: now,
+        };
         match self.device(now, &id) {
             Ok(device) => {
                 device.set_holder(now, Track::Video, Some(holder));
                 device.set_holder(now, Track::Audio, Some(holder));
                 self.metrics.publishers_started.bump(PublisherKind::Demo);
-                self.demo = Some(demo);
+                self.demo = Some(Demo::new(now, id));
                 self.demo_time(now);
             }
             Err(error) => warn!("the demo cannot start: {error}"),
@@ -275,9 +317,15 @@ impl Shard {
     }
 
     pub(super) fn demo_time(&mut self, now: Instant) {
-        let Some(mut demo) = self.demo.take() else { return };
+        let Some(mut demo) = self.demo.take() else {
+            return;
+        };
         let held = self.devices.get(demo.device()).map(|device| {
-            let ours = |track| device.holder(track).is_some_and(|h| h.kind == PublisherKind::Demo);
+            let ours = |track| {
+                device
+                    .holder(track)
+                    .is_some_and(|h| h.kind == PublisherKind::Demo)
+            };
             (device.source, ours(Track::Video), ours(Track::Audio))
         });
         let Some((source, video, audio)) = held.filter(|&(_, video, audio)| video || audio) else {

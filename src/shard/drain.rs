@@ -34,16 +34,20 @@ impl Shard {
         let mut socket = false;
         self.with(now, id, |shard, connection| {
             match &mut connection.role {
-                Role::Http(Http { phase: phase @ Phase::Publish(..), .. }) => {
-                    let Phase::Publish(exchange, publisher) =
-                        std::mem::replace(phase, Phase::Done)
+                Role::Http(Http {
+                    phase: phase @ Phase::Publish(..),
+                    ..
+                }) => {
+                    let Phase::Publish(exchange, publisher) = std::mem::replace(phase, Phase::Done)
                     else {
                         return None;
                     };
                     shard.stop_publishing(now, id, &publisher);
                     shard.refuse(now, connection, exchange, ApiError::Draining);
                 }
-                Role::Http(Http { phase: Phase::Head, .. }) if connection.input.is_empty() => {
+                Role::Http(Http {
+                    phase: Phase::Head, ..
+                }) if connection.input.is_empty() => {
                     connection.end = ConnectionEnd::Drain;
                     connection.fate = Fate::Close;
                 }
@@ -60,7 +64,8 @@ impl Shard {
 
     /// Nothing is left, or the time is up: the driver may end.
     pub fn is_drained(&self, now: Instant) -> bool {
-        self.draining.is_some_and(|deadline| self.connections.len() == 0 || now >= deadline)
+        self.draining
+            .is_some_and(|deadline| self.connections.len() == 0 || now >= deadline)
     }
 
     /// Whether the shard is shutting down.

@@ -50,15 +50,31 @@ impl Shard {
         let id = GatherId(self.last_gather);
         let deadline = now + PATIENCE;
         let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
-        answers[self.id.index()] = Some(self.part(now, &query));
+        answers[self.id.index()] = Some(self.part(&query));
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
             let query = query.clone();
-            let message = Message::Query { from: self.id, gather: id, query };
+            let message = Message::Query {
+                from: self.id,
+                gather: id,
+                query,
+            };
             self.outbox.messages.push((shard, message));
         }
         // Alone, it is complete at once: the next tick finds it.
-        let at = if self.shards.count() == 1 { now } else { deadline };
-        self.gathers.insert(id, Gather { connection, query, answers, deadline });
+        let at = if self.shards.count() == 1 {
+            now
+        } else {
+            deadline
+        };
+        self.gathers.insert(
+            id,
+            Gather {
+                connection,
+                query,
+                answers,
+                deadline,
+            },
+        );
         self.schedule(at, Timer::Gather(id));
         id
     }
@@ -70,13 +86,27 @@ impl Shard {
                 // The driver calls `adopt` itself, for it has the socket.
                 debug_assert!(false, "a connection came without its socket: {transfer:?}");
             }
-            Message::Query { from, gather, query } => {
-                let answer = self.part(now, &query);
-                let answer = Message::Answer { from: self.id, gather, answer };
+            Message::Query {
+                from,
+                gather,
+                query,
+            } => {
+                let answer = self.part(&query);
+                let answer = Message::Answer {
+                    from: self.id,
+                    gather,
+                    answer,
+                };
                 self.outbox.messages.push((from, answer));
             }
-            Message::Answer { from, gather, answer } => {
-                let Some(waiting) = self.gathers.get_mut(&gather) else { return };
+            Message::Answer {
+                from,
+                gather,
+                answer,
+            } => {
+                let Some(waiting) = self.gathers.get_mut(&gather) else {
+                    return;
+                };
                 waiting.answers[from.index()] = Some(answer);
                 if waiting.answers.iter().all(Option::is_some) {
                     self.finish_gather(now, gather);
@@ -98,23 +128,27 @@ impl Shard {
     }
 
     pub(super) fn gather_time(&mut self, now: Instant, id: GatherId) {
-        let Some(gather) = self.gathers.get(&id) else { return };
+        let Some(gather) = self.gathers.get(&id) else {
+            return;
+        };
         if now >= gather.deadline || gather.answers.iter().all(Option::is_some) {
             self.finish_gather(now, id);
         }
     }
 
     /// This shard's part of an aggregate.
-    fn part(&mut self, now: Instant, query: &Query) -> Answer {
+    fn part(&mut self, query: &Query) -> Answer {
         match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
-            Query::Devices => Answer::Devices(self.device_views(now)),
-            Query::Metrics => Answer::Metrics(Box::new(self.snapshot(now))),
+            Query::Devices => Answer::Devices(self.device_views()),
+            Query::Metrics => Answer::Metrics(Box::new(self.snapshot())),
         }
     }
 
     fn finish_gather(&mut self, now: Instant, id: GatherId) {
-        let Some(gather) = self.gathers.remove(&id) else { return };
+        let Some(gather) = self.gathers.remove(&id) else {
+            return;
+        };
         let missing = gather.answers.iter().any(Option::is_none);
         let result = match gather.query {
             Query::Metrics => {
@@ -124,7 +158,11 @@ impl Shard {
                 });
                 let (from, connection) = (self.id, gather.connection);
                 let snapshots = snapshots.collect();
-                self.outbox.jobs.push(Job::EncodeMetrics { from, connection, snapshots });
+                self.outbox.jobs.push(Job::EncodeMetrics {
+                    from,
+                    connection,
+                    snapshots,
+                });
                 return;
             }
             Query::Sessions(_) | Query::Devices if missing => Err(ApiError::ShardBusy),
@@ -135,7 +173,10 @@ impl Shard {
                         sessions.extend(part);
                     }
                 }
-                Ok(Response::json(200, &SessionList::new(sessions, filter.limit)))
+                Ok(Response::json(
+                    200,
+                    &SessionList::new(sessions, filter.limit),
+                ))
             }
             Query::Devices => {
                 let mut devices = Vec::new();
@@ -174,7 +215,9 @@ impl Shard {
         connection: &mut Connection,
         result: Result<Response, ApiError>,
     ) {
-        let Role::Http(http) = &mut connection.role else { return };
+        let Role::Http(http) = &mut connection.role else {
+            return;
+        };
         if !matches!(http.phase, Phase::Wait(..)) {
             return;
         }

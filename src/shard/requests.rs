@@ -12,7 +12,7 @@ use crate::http::routes::{Route, resolve};
 use crate::http::{
     BodyLength, CONTINUE, Event, Framing, Method, OriginVerdict, Request, Response, Version,
 };
-use crate::ids::{RequestId, SessionId, UserId};
+use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
 use crate::message::Query;
 use crate::ws::{AgentSocket, ViewerSocket};
@@ -30,8 +30,6 @@ pub(crate) enum Reply {
     Viewer {
         /// `Sec-WebSocket-Key`.
         key: String,
-        /// Who watches.
-        user: UserId,
         /// What is watched.
         session: SessionId,
         /// The offer to send first; the session was created for this socket.
@@ -89,9 +87,15 @@ impl Shard {
     }
 
     fn advance_http(&mut self, now: Instant, connection: &mut Connection, input: &[u8]) -> Step {
-        let Role::Http(http) = &mut connection.role else { return Step::Stop };
+        let Role::Http(http) = &mut connection.role else {
+            return Step::Stop;
+        };
         if matches!(http.phase, Phase::Done) {
-            return if input.is_empty() { Step::Stop } else { Step::Go(input.len()) };
+            return if input.is_empty() {
+                Step::Stop
+            } else {
+                Step::Go(input.len())
+            };
         }
         let (used, event) = match http.decoder.decode(input) {
             Ok(decoded) => decoded,
@@ -113,7 +117,11 @@ impl Shard {
                 if !input.is_empty() && matches!(http.phase, Phase::Head) {
                     // The first byte of a head starts its clock; later ones do not restart it.
                     let at = now + self.config.http.head_timeout;
-                    if connection.alarm.deadline().is_none_or(|deadline| deadline > at) {
+                    if connection
+                        .alarm
+                        .deadline()
+                        .is_none_or(|deadline| deadline > at)
+                    {
                         self.set_alarm(connection, at);
                     }
                 }
@@ -136,7 +144,13 @@ impl Shard {
             Some(Ok(id)) => id,
             Some(Err(_)) | None => RequestId::from_random(self.random_bytes()),
         };
-        let exchange = Box::new(Exchange { request, route, id, started: now, complete });
+        let exchange = Box::new(Exchange {
+            request,
+            route,
+            id,
+            started: now,
+            complete,
+        });
         if let Err(error) = self.admit(&exchange) {
             self.refuse(now, connection, exchange, error);
             return Step::Go(0);
@@ -195,7 +209,9 @@ impl Shard {
         if matches!(&connection.role, Role::Http(http) if matches!(http.phase, Phase::Body(..))) {
             self.set_alarm(connection, now + self.config.http.body_timeout);
         }
-        let Role::Http(http) = &mut connection.role else { return Step::Stop };
+        let Role::Http(http) = &mut connection.role else {
+            return Step::Stop;
+        };
         match &mut http.phase {
             Phase::Body(_, body) => {
                 let limit = self.config.http.json_body_bytes;
@@ -218,7 +234,9 @@ impl Shard {
 
     /// A request is complete.
     fn end(&mut self, now: Instant, connection: &mut Connection) -> Step {
-        let Role::Http(http) = &mut connection.role else { return Step::Stop };
+        let Role::Http(http) = &mut connection.role else {
+            return Step::Stop;
+        };
         match &mut http.phase {
             Phase::Body(..) => {
                 let Phase::Body(mut exchange, body) =
@@ -253,8 +271,18 @@ impl Shard {
         exchange: Box<Exchange>,
         operation: Operation,
     ) -> Step {
-        if let Some(owner) = operation.owner(self.shards).filter(|&owner| owner != self.id) {
-            return Step::Move(0, Moving { to: owner, exchange, operation });
+        if let Some(owner) = operation
+            .owner(self.shards)
+            .filter(|&owner| owner != self.id)
+        {
+            return Step::Move(
+                0,
+                Moving {
+                    to: owner,
+                    exchange,
+                    operation,
+                },
+            );
         }
         match self.perform(now, connection, &exchange, operation) {
             Ok(reply) => self.reply(now, connection, exchange, reply),
@@ -284,9 +312,13 @@ impl Shard {
                 self.set_alarm(connection, now + self.config.media.publisher_timeout);
                 self.set_phase(connection, Phase::Publish(exchange, publisher));
             }
-            Reply::Viewer { key, user, session, offer } => {
+            Reply::Viewer {
+                key,
+                session,
+                offer,
+            } => {
                 self.upgrade(now, connection, &exchange, &key);
-                let socket = ViewerSocket::new(now, &self.config.ws, session, user, offer.is_some());
+                let socket = ViewerSocket::new(now, &self.config.ws, session, offer.is_some());
                 connection.role = Role::Viewer(Box::new(socket));
                 self.greet_viewer(now, connection, session, offer);
             }
@@ -331,13 +363,13 @@ impl Shard {
         response: &Response,
     ) {
         let request = &exchange.request;
-        let keep_alive = request.keep_alive
-            && exchange.complete
-            && !connection.ended
-            && self.draining.is_none();
+        let keep_alive =
+            request.keep_alive && exchange.complete && !connection.ended && self.draining.is_none();
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
-        let cors = verdict.headers().filter(|_| request.method != Method::Options);
+        let cors = verdict
+            .headers()
+            .filter(|_| request.method != Method::Options);
         let mut extra = [("X-Content-Type-Options", "nosniff"); 4];
         let extra = match &cors {
             Some(cors) => {
@@ -357,19 +389,24 @@ impl Shard {
         response.encode(&framing, &mut connection.output.bytes);
         let took = now.saturating_duration_since(exchange.started);
         let method = request.method.as_str();
-        self.metrics.http_request(method, exchange.route, response.status(), took);
+        self.metrics
+            .http_request(method, exchange.route, response.status(), took);
         if keep_alive {
             self.set_phase(connection, Phase::Head);
             self.set_alarm(connection, now + self.config.http.idle_timeout);
         } else {
             self.set_phase(connection, Phase::Done);
-            connection.fate = if exchange.complete { Fate::Close } else { Fate::Linger };
+            connection.fate = if exchange.complete {
+                Fate::Close
+            } else {
+                Fate::Linger
+            };
             self.set_alarm(connection, now + crate::limits::LINGER);
         }
     }
 
     /// Stands for a request whose head could not be read.
-    fn nameless_exchange(&mut self, now: Instant) -> Box<Exchange> {
+    pub(super) fn nameless_exchange(&mut self, now: Instant) -> Box<Exchange> {
         let request = Request {
             method: Method::Other(String::new()),
             path: String::new(),
@@ -381,7 +418,13 @@ impl Shard {
             expect_continue: false,
         };
         let id = RequestId::from_random(self.random_bytes());
-        Box::new(Exchange { request, route: Route::Unmatched, id, started: now, complete: false })
+        Box::new(Exchange {
+            request,
+            route: Route::Unmatched,
+            id,
+            started: now,
+            complete: false,
+        })
     }
 
     pub(super) fn pack(
@@ -410,7 +453,10 @@ impl Shard {
         transfer: Transfer,
     ) -> (Box<Connection>, Box<Exchange>, Operation) {
         let mut connection = Box::new(Connection::new(id, transfer.peer));
-        connection.role = Role::Http(Http { decoder: transfer.decoder, phase: Phase::Head });
+        connection.role = Role::Http(Http {
+            decoder: transfer.decoder,
+            phase: Phase::Head,
+        });
         connection.input = transfer.input;
         connection.output.bytes = transfer.output;
         connection.ended = transfer.ended;

@@ -20,7 +20,7 @@ const SOCKET_GRACE: Duration = Duration::from_secs(10);
 
 /// A session of this shard.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     pub(crate) key: SessionKey,
     pub(crate) device: DeviceId,
     pub(crate) user: UserId,
@@ -46,7 +46,10 @@ impl Shard {
             return Err(ApiError::Draining);
         }
         let full = |what, limit: crate::limits::Cap| {
-            Err(ApiError::Full { what, limit: limit.get().unwrap_or_default() })
+            Err(ApiError::Full {
+                what,
+                limit: limit.get().unwrap_or_default(),
+            })
         };
         let limits = self.config.limits.clone();
         if !limits.sessions.allows(self.totals.sum(Total::Sessions) + 1) {
@@ -99,7 +102,8 @@ impl Shard {
             device.sessions.insert(id);
         }
         self.metrics.session_created(device.as_str());
-        self.totals.set(self.id, Total::Sessions, self.sessions.len());
+        self.totals
+            .set(self.id, Total::Sessions, self.sessions.len());
     }
 
     /// The session, which its viewer touches now.
@@ -155,7 +159,9 @@ impl Shard {
 
     /// Closes a session and tells its viewer, over DTLS and over its socket.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId, why: SessionEnd) -> bool {
-        let Some(session) = self.sessions.get(&id) else { return false };
+        let Some(session) = self.sessions.get(&id) else {
+            return false;
+        };
         self.plane.close_session(now, session.key, &mut self.rtc);
         self.session_gone(now, id, why);
         true
@@ -163,14 +169,18 @@ impl Shard {
 
     /// Forgets a session whose media plane part is closed.
     fn session_gone(&mut self, now: Instant, id: SessionId, why: SessionEnd) {
-        let Some(session) = self.sessions.remove(&id) else { return };
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
         self.by_key.remove(&session.key);
         if let Some(device) = self.devices.get_mut(&session.device) {
             device.sessions.remove(&id);
         }
-        self.totals.set(self.id, Total::Sessions, self.sessions.len());
+        self.totals
+            .set(self.id, Total::Sessions, self.sessions.len());
         let lived = now.saturating_duration_since(session.created);
-        self.metrics.session_closed(session.device.as_str(), why, lived);
+        self.metrics
+            .session_closed(session.device.as_str(), why, lived);
         let reason = reason(why);
         info!(
             session = %id, device = %session.device, user = %session.user, shard = %self.id,
@@ -203,7 +213,9 @@ impl Shard {
         connection: ConnectionId,
         owner: bool,
     ) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.socket != Some(connection) {
             return;
         }
@@ -219,17 +231,25 @@ impl Shard {
     /// A session's alarm: it is closed when its viewer has been idle or away for too long (M7).
     pub(super) fn session_time(&mut self, now: Instant, id: SessionId) {
         let idle = self.config.media.idle_timeout;
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         match session.alarm.fired(now) {
             Fired::Nothing => return,
             Fired::Again(at) => return self.schedule(at, Timer::Session(id)),
             Fired::Due => {}
         }
-        if session.orphaned.is_some_and(|since| now >= since + SOCKET_GRACE) {
+        if session
+            .orphaned
+            .is_some_and(|since| now >= since + SOCKET_GRACE)
+        {
             self.end_session(now, id, SessionEnd::Peer);
             return;
         }
-        let heard = self.plane.session(session.key).map(rtc::Session::last_activity);
+        let heard = self
+            .plane
+            .session(session.key)
+            .map(rtc::Session::last_activity);
         let active = heard.map_or(session.touched, |heard| heard.max(session.touched));
         if now >= active + idle {
             self.end_session(now, id, SessionEnd::Idle);
@@ -306,7 +326,8 @@ impl Shard {
                 if let Some(&id) = self.by_key.get(&session) {
                     let name = codec.name();
                     info!(session = %id, codec = name, "the viewer did not negotiate the codec");
-                    let error = format!("the device sends {name}, which this viewer did not accept");
+                    let error =
+                        format!("the device sends {name}, which this viewer did not accept");
                     let message = ServerMessage::Error {
                         code: "codec_not_negotiated",
                         error: error.into(),
@@ -322,27 +343,23 @@ impl Shard {
     fn channel_message(&mut self, now: Instant, id: SessionId, text: &str) {
         let told = match self.parse_viewer(text) {
             Ok(ViewerMessage::Control(control)) => self.control(now, id, control, false),
-            Ok(ViewerMessage::Answer { sdp }) => {
-                self.answer(now, id, &sdp).map_err(Into::into)
-            }
+            Ok(ViewerMessage::Answer { sdp }) => self.answer(now, id, &sdp).map_err(Into::into),
             Ok(ViewerMessage::IceCandidate { candidate }) => {
                 self.add_candidate(now, id, &candidate).map_err(Into::into)
             }
-            Ok(ViewerMessage::Offer { ice_restart }) => {
-                match self.offer(now, id, ice_restart) {
-                    Ok(sdp) => {
-                        let config = self.config.clone();
-                        let message = ServerMessage::Offer {
-                            session_id: &id.to_string(),
-                            sdp: &sdp,
-                            ice_servers: &config.media.ice_servers,
-                        };
-                        self.tell_viewer(now, id, false, &message);
-                        Ok(())
-                    }
-                    Err(error) => Err(error.into()),
+            Ok(ViewerMessage::Offer { ice_restart }) => match self.offer(now, id, ice_restart) {
+                Ok(sdp) => {
+                    let config = self.config.clone();
+                    let message = ServerMessage::Offer {
+                        session_id: &id.to_string(),
+                        sdp: &sdp,
+                        ice_servers: &config.media.ice_servers,
+                    };
+                    self.tell_viewer(now, id, false, &message);
+                    Ok(())
                 }
-            }
+                Err(error) => Err(error.into()),
+            },
             Err(error) => Err(error),
         };
         if let Err(error) = told {
@@ -353,7 +370,9 @@ impl Shard {
 
     /// State of ICE, for views and metrics.
     pub(crate) fn ice_state(&self, key: SessionKey) -> IceState {
-        self.plane.session(key).map_or(IceState::New, rtc::Session::ice_state)
+        self.plane
+            .session(key)
+            .map_or(IceState::New, rtc::Session::ice_state)
     }
 }
 

@@ -30,13 +30,21 @@ pub(crate) struct SocketError {
 
 impl From<ApiError> for SocketError {
     fn from(error: ApiError) -> Self {
-        Self { code: error.code(), error: error.to_string().into(), seq: None }
+        Self {
+            code: error.code(),
+            error: error.to_string().into(),
+            seq: None,
+        }
     }
 }
 
 impl SocketError {
     pub(crate) fn message(&self) -> ServerMessage<'_> {
-        ServerMessage::Error { code: self.code, error: self.error.as_ref().into(), seq: self.seq }
+        ServerMessage::Error {
+            code: self.code,
+            error: self.error.as_ref().into(),
+            seq: self.seq,
+        }
     }
 }
 
@@ -165,7 +173,11 @@ impl Shard {
             self.say_offer(connection, session, &sdp);
         }
         if let Some(previous) = previous.filter(|&previous| previous != connection.id) {
-            self.dismiss(now, previous, "replaced by another connection of the same session");
+            self.dismiss(
+                now,
+                previous,
+                "replaced by another connection of the same session",
+            );
         }
         self.set_socket_alarm(now, connection);
     }
@@ -174,7 +186,14 @@ impl Shard {
         let config = self.config.clone();
         let session_id = &session.to_string();
         let ice_servers = &config.media.ice_servers;
-        self.say(connection, &ServerMessage::Offer { session_id, sdp, ice_servers });
+        self.say(
+            connection,
+            &ServerMessage::Offer {
+                session_id,
+                sdp,
+                ice_servers,
+            },
+        );
     }
 
     fn viewer_message(
@@ -183,7 +202,9 @@ impl Shard {
         connection: &mut Connection,
         message: Received,
     ) -> Told {
-        let Role::Viewer(socket) = &connection.role else { return Ok(()) };
+        let Role::Viewer(socket) = &connection.role else {
+            return Ok(());
+        };
         let session = socket.session;
         let Received::Text(text) = message else {
             self.metrics.message(MessageKind::Other, Direction::In);
@@ -196,7 +217,8 @@ impl Shard {
                 Ok(self.answer(now, session, &sdp)?)
             }
             ViewerMessage::IceCandidate { candidate } => {
-                self.metrics.message(MessageKind::IceCandidate, Direction::In);
+                self.metrics
+                    .message(MessageKind::IceCandidate, Direction::In);
                 Ok(self.add_candidate(now, session, &candidate)?)
             }
             ViewerMessage::Offer { ice_restart } => {
@@ -230,25 +252,36 @@ impl Shard {
     ) -> Told {
         let Control { seq, action } = control;
         let refuse = |code, error: &'static str| {
-            Err(SocketError { code, error: error.into(), seq: Some(seq) })
+            Err(SocketError {
+                code,
+                error: error.into(),
+                seq: Some(seq),
+            })
         };
         if let Some(fault) = action.fault() {
             return refuse("bad_control", fault);
         }
-        let Some((device, user)) =
-            self.sessions.get(&session).map(|session| (session.device.clone(), session.user.clone()))
+        let Some((device, user)) = self
+            .sessions
+            .get(&session)
+            .map(|session| (session.device.clone(), session.user.clone()))
         else {
             return refuse("unknown_session", "the session is closed");
         };
-        let Some((device, agent)) =
-            self.devices.get_mut(&device).and_then(|device| Some((device.agent?, device)))
-                .map(|(agent, device)| (device, agent))
+        let Some((device, agent)) = self
+            .devices
+            .get_mut(&device)
+            .and_then(|device| Some((device.agent?, device)))
+            .map(|(agent, device)| (device, agent))
         else {
             return refuse("no_agent", "the device has no agent that could do it");
         };
         let number = device.controls.sent(session, seq, socket);
-        let message =
-            ServerMessage::Control { seq: number, user_id: user.as_str(), action: &action };
+        let message = ServerMessage::Control {
+            seq: number,
+            user_id: user.as_str(),
+            action: &action,
+        };
         self.tell(now, agent, &message);
         Ok(())
     }
@@ -293,7 +326,9 @@ impl Shard {
             }
             AgentMessage::Ack { seq } => {
                 self.metrics.message(MessageKind::Ack, Direction::In);
-                let Role::Agent(socket) = &connection.role else { return Ok(()) };
+                let Role::Agent(socket) = &connection.role else {
+                    return Ok(());
+                };
                 let waiting = self
                     .devices
                     .get_mut(&socket.device)
@@ -310,22 +345,39 @@ impl Shard {
         self.metrics.message(MessageKind::Media, Direction::In);
         let media = AgentMedia::parse(bytes).map_err(|fault| bad_message(fault.into()))?;
         let (id, peer) = (connection.id, connection.peer);
-        let Role::Agent(socket) = &mut connection.role else { return Ok(()) };
-        let Some(reader) = socket.reader(media.track) else {
-            return Err(bad_message("say hello with this track's codec first".into()));
+        let Role::Agent(socket) = &mut connection.role else {
+            return Ok(());
         };
-        let unit = reader.read(media.data).map_err(ApiError::from)?;
-        let Some(device) = self.devices.get_mut(&socket.device) else { return Ok(()) };
+        let Some(reader) = socket.reader(media.track) else {
+            return Err(bad_message(
+                "say hello with this track's codec first".into(),
+            ));
+        };
+        // Parameter sets alone are kept for the next keyframe.
+        let Some(unit) = reader.read(media.data).map_err(ApiError::from)? else {
+            return Ok(());
+        };
+        let Some(device) = self.devices.get_mut(&socket.device) else {
+            return Ok(());
+        };
         let kind = PublisherKind::Agent;
         match device.holder(media.track) {
             Some(holder) if holder.connection == Some(id) => {}
             Some(_) => {
                 let device = device.id.clone();
-                return Err(ApiError::DeviceBusy { device, what: media.track.named() }.into());
+                return Err(ApiError::DeviceBusy {
+                    device,
+                    what: media.track.named(),
+                }
+                .into());
             }
             None => {
-                let holder =
-                    Holder { kind, connection: Some(id), address: Some(peer), since: now };
+                let holder = Holder {
+                    kind,
+                    connection: Some(id),
+                    address: Some(peer),
+                    since: now,
+                };
                 device.set_holder(now, media.track, Some(holder));
                 self.metrics.publishers_started.bump(kind);
             }
@@ -344,12 +396,15 @@ impl Shard {
         socket: bool,
         message: &ServerMessage<'_>,
     ) {
-        let Some(session) = self.sessions.get(&session) else { return };
+        let Some(session) = self.sessions.get(&session) else {
+            return;
+        };
         match session.socket.filter(|_| socket) {
             Some(connection) => self.tell(now, connection, message),
             None => {
                 // A full channel drops it: the viewer's round trip shows the gap.
-                self.plane.send_text(now, session.key, &message.text(), &mut self.rtc);
+                self.plane
+                    .send_text(now, session.key, &message.text(), &mut self.rtc);
                 self.metrics.message(message.kind(), Direction::Out);
             }
         }
@@ -388,7 +443,7 @@ impl Shard {
         {
             socket.stats_at = now + STATS_INTERVAL;
             let session = socket.session;
-            if let Some(stats) = self.stats_view(now, session) {
+            if let Some(stats) = self.stats_view(session) {
                 self.say(connection, &ServerMessage::Stats(&stats));
             }
         }
@@ -398,7 +453,10 @@ impl Shard {
     /// Sets the alarm to the next thing that a socket has to do.
     pub(crate) fn set_socket_alarm(&mut self, now: Instant, connection: &mut Connection) {
         let next = match &connection.role {
-            Role::Viewer(socket) => socket.pulse.next(now, &connection.output).min(socket.stats_at),
+            Role::Viewer(socket) => socket
+                .pulse
+                .next(now, &connection.output)
+                .min(socket.stats_at),
             Role::Agent(socket) => socket.pulse.next(now, &connection.output),
             Role::Http(_) => return,
         };
@@ -409,7 +467,11 @@ impl Shard {
 }
 
 fn bad_message(error: Cow<'static, str>) -> SocketError {
-    SocketError { code: "bad_message", error, seq: None }
+    SocketError {
+        code: "bad_message",
+        error,
+        seq: None,
+    }
 }
 
 fn codec_of(connection: &mut Connection) -> Option<(&mut Codec, &mut Output)> {

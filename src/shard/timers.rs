@@ -70,11 +70,21 @@ impl Shard {
             Phase::Head => {
                 let seconds = self.config.http.head_timeout.as_secs();
                 let exchange = self.nameless_exchange(now);
-                self.refuse(now, connection, exchange, ApiError::RequestTimeout { seconds });
+                self.refuse(
+                    now,
+                    connection,
+                    exchange,
+                    ApiError::RequestTimeout { seconds },
+                );
             }
             Phase::Body(exchange, _) => {
                 let seconds = self.config.http.body_timeout.as_secs();
-                self.refuse(now, connection, exchange, ApiError::RequestTimeout { seconds });
+                self.refuse(
+                    now,
+                    connection,
+                    exchange,
+                    ApiError::RequestTimeout { seconds },
+                );
             }
             Phase::Publish(exchange, publisher) => {
                 let silence = self.config.media.publisher_timeout;
@@ -88,7 +98,12 @@ impl Shard {
                 }
                 self.stop_publishing(now, connection.id, &publisher);
                 let seconds = silence.as_secs();
-                self.refuse(now, connection, exchange, ApiError::RequestTimeout { seconds });
+                self.refuse(
+                    now,
+                    connection,
+                    exchange,
+                    ApiError::RequestTimeout { seconds },
+                );
             }
             // The aggregate has a deadline of its own.
             waiting @ Phase::Wait(..) => http.phase = waiting,

@@ -72,7 +72,11 @@ impl<'a> AgentMedia<'a> {
         };
         let mut pts = [0; 8];
         pts.copy_from_slice(&header[1..]);
-        Ok(Self { track, pts: Duration::from_micros(u64::from_be_bytes(pts)), data })
+        Ok(Self {
+            track,
+            pts: Duration::from_micros(u64::from_be_bytes(pts)),
+            data,
+        })
     }
 }
 
@@ -95,7 +99,14 @@ mod tests {
         let message = [&[1][..], &20_000u64.to_be_bytes(), b"opus"].concat();
         let media = AgentMedia::parse(&message).unwrap();
         let pts = Duration::from_millis(20);
-        assert_eq!(media, AgentMedia { track: Track::Audio, pts, data: b"opus" });
+        assert_eq!(
+            media,
+            AgentMedia {
+                track: Track::Audio,
+                pts,
+                data: b"opus"
+            }
+        );
         assert!(AgentMedia::parse(&message[..8]).is_err());
         assert!(AgentMedia::parse(&[7; 20]).is_err());
     }

@@ -45,7 +45,9 @@ impl Codec {
             .write_buffer_size(0)
             .max_message_size(Some(message_bytes))
             .max_frame_size(Some(message_bytes));
-        Self { context: Box::new(WebSocketContext::new(Role::Server, Some(config))) }
+        Self {
+            context: Box::new(WebSocketContext::new(Role::Server, Some(config))),
+        }
     }
 
     /// Takes the next message out of `input`, which is advanced. `None`: more bytes are needed.
@@ -57,7 +59,9 @@ impl Codec {
     ) -> Result<Option<Received>, Violation> {
         loop {
             match self.context.read(&mut Wire { input, output }) {
-                Ok(Message::Text(text)) => return Ok(Some(Received::Text(text.as_str().to_owned()))),
+                Ok(Message::Text(text)) => {
+                    return Ok(Some(Received::Text(text.as_str().to_owned())));
+                }
                 Ok(Message::Binary(bytes)) => return Ok(Some(Received::Binary(bytes.into()))),
                 Ok(Message::Pong(_)) => return Ok(Some(Received::Pong)),
                 Ok(Message::Ping(_) | Message::Frame(_)) => {}
@@ -86,15 +90,27 @@ impl Codec {
 
     /// Appends a close frame. Further messages are dropped.
     pub fn close(&mut self, code: u16, reason: &str, output: &mut Vec<u8>) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
         let mut nothing: &[u8] = &[];
         // Memory takes every byte; a connection that is closed already has nothing to say.
-        let _ = self.context.close(&mut Wire { input: &mut nothing, output }, Some(frame));
+        let _ = self.context.close(
+            &mut Wire {
+                input: &mut nothing,
+                output,
+            },
+            Some(frame),
+        );
     }
 
     fn send(&mut self, message: Message, output: &mut Vec<u8>) {
         let mut nothing: &[u8] = &[];
-        let mut wire = Wire { input: &mut nothing, output };
+        let mut wire = Wire {
+            input: &mut nothing,
+            output,
+        };
         // Memory takes every byte; what is sent after a close is dropped by design.
         let _ = self.context.write(&mut wire, message);
         let _ = self.context.flush(&mut wire);
@@ -103,9 +119,18 @@ impl Codec {
 
 fn violation(error: &Error) -> Violation {
     match error {
-        Error::Capacity(_) => Violation { code: 1009, reason: "message too big" },
-        Error::Utf8(_) => Violation { code: 1007, reason: "text is not UTF-8" },
-        _ => Violation { code: 1002, reason: "protocol error" },
+        Error::Capacity(_) => Violation {
+            code: 1009,
+            reason: "message too big",
+        },
+        Error::Utf8(_) => Violation {
+            code: 1007,
+            reason: "text is not UTF-8",
+        },
+        _ => Violation {
+            code: 1002,
+            reason: "protocol error",
+        },
     }
 }
 
@@ -180,8 +205,11 @@ mod tests {
             frame(0x82, &[7; 300]),
         ]
         .concat();
-        let expected =
-            [Received::Text("one".into()), Received::Text("two".into()), Received::Binary(vec![7; 300])];
+        let expected = [
+            Received::Text("one".into()),
+            Received::Text("two".into()),
+            Received::Binary(vec![7; 300]),
+        ];
         for cut in 0..bytes.len() {
             let mut codec = Codec::new(1 << 10);
             let (mut got, fault, mut output) = all(&mut codec, &bytes[..cut]);
@@ -191,7 +219,10 @@ mod tests {
             got.extend(rest);
             output.extend(more);
             assert_eq!(got, expected, "cut at {cut}");
-            assert_eq!(output, [&[0x8a, 15], b"ping in between".as_slice()].concat());
+            assert_eq!(
+                output,
+                [&[0x8a, 15], b"ping in between".as_slice()].concat()
+            );
         }
     }
 

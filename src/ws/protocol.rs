@@ -130,7 +130,9 @@ impl Action {
             Action::Key { code, .. } if code.is_empty() || code.len() > KEY_CODE_BYTES => {
                 Some("code must have 1 to 64 bytes")
             }
-            Action::Text { text } | Action::Clipboard { text } if text.len() > CONTROL_TEXT_BYTES => {
+            Action::Text { text } | Action::Clipboard { text }
+                if text.len() > CONTROL_TEXT_BYTES =>
+            {
                 Some("text is too long")
             }
             Action::Touch { .. }
@@ -177,7 +179,11 @@ pub struct CodecName {
 
 /// What the server sends, to viewers and agents.
 #[derive(Debug, Serialize)]
-#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 pub enum ServerMessage<'a> {
     /// To a viewer: answer this.
     Offer {
@@ -253,25 +259,56 @@ mod tests {
     #[test]
     fn control_reads_and_writes_as_documented() {
         let text = r#"{"type":"control","seq":7,"action":"touch","phase":"down","x":0.5,"y":1,"pointer":2}"#;
-        let ViewerMessage::Control(control) = serde_json::from_str(text).unwrap() else { panic!() };
-        let action = Action::Touch { phase: TouchPhase::Down, x: 0.5, y: 1.0, pointer: 2 };
-        assert_eq!(control, Control { seq: 7, action: action.clone() });
-        let out = ServerMessage::Control { seq: 9, user_id: "u", action: &action }.text();
+        let ViewerMessage::Control(control) = serde_json::from_str(text).unwrap() else {
+            panic!()
+        };
+        let action = Action::Touch {
+            phase: TouchPhase::Down,
+            x: 0.5,
+            y: 1.0,
+            pointer: 2,
+        };
+        assert_eq!(
+            control,
+            Control {
+                seq: 7,
+                action: action.clone()
+            }
+        );
+        let out = ServerMessage::Control {
+            seq: 9,
+            user_id: "u",
+            action: &action,
+        }
+        .text();
         assert_eq!(
             out,
             r#"{"type":"control","seq":9,"userId":"u","action":"touch","phase":"down","x":0.5,"y":1.0,"pointer":2}"#
         );
         for simple in ["back", "home", "rotate"] {
             let text = format!(r#"{{"type":"control","seq":1,"action":"{simple}"}}"#);
-            assert!(serde_json::from_str::<ViewerMessage>(&text).is_ok(), "{simple}");
+            assert!(
+                serde_json::from_str::<ViewerMessage>(&text).is_ok(),
+                "{simple}"
+            );
         }
     }
 
     #[test]
     fn hostile_coordinates_are_named() {
-        let scroll = Action::Scroll { x: 0.1, y: 0.1, dx: f64::INFINITY, dy: 0.0 };
+        let scroll = Action::Scroll {
+            x: 0.1,
+            y: 0.1,
+            dx: f64::INFINITY,
+            dy: 0.0,
+        };
         assert!(scroll.fault().is_some());
-        let touch = Action::Touch { phase: TouchPhase::Up, x: f64::NAN, y: 0.0, pointer: 0 };
+        let touch = Action::Touch {
+            phase: TouchPhase::Up,
+            x: f64::NAN,
+            y: 0.0,
+            pointer: 0,
+        };
         assert!(touch.fault().is_some());
     }
 }

@@ -109,11 +109,19 @@ mod tests {
         assert_eq!(pulse.beat(start + seconds(9), &output), Beat::Well);
         assert_eq!(pulse.beat(start + seconds(10), &output), Beat::Stalled);
         output.wrote(start + seconds(9), 1);
-        assert_eq!(pulse.beat(start + seconds(10), &output), Beat::Well, "it made progress");
+        assert_eq!(
+            pulse.beat(start + seconds(10), &output),
+            Beat::Well,
+            "it made progress"
+        );
         for _ in 0..config.queue {
             output.bytes.push(0);
             output.end_message();
         }
-        assert_eq!(pulse.beat(start + seconds(10), &output), Beat::Stalled, "too far behind");
+        assert_eq!(
+            pulse.beat(start + seconds(10), &output),
+            Beat::Stalled,
+            "too far behind"
+        );
     }
 }

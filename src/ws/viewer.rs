@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Codec;
 use super::pulse::Pulse;
 use crate::config;
-use crate::ids::{SessionId, UserId};
+use crate::ids::SessionId;
 
 /// Quality is reported so often (M17).
 pub const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -17,8 +17,6 @@ pub struct ViewerSocket {
     pub(crate) pulse: Pulse,
     /// What it watches.
     pub(crate) session: SessionId,
-    /// Who watches.
-    pub(crate) user: UserId,
     /// The session was created for this socket and ends with it.
     pub(crate) owner: bool,
     /// When quality is reported next.
@@ -26,18 +24,11 @@ pub struct ViewerSocket {
 }
 
 impl ViewerSocket {
-    pub(crate) fn new(
-        now: Instant,
-        config: &config::Ws,
-        session: SessionId,
-        user: UserId,
-        owner: bool,
-    ) -> Self {
+    pub(crate) fn new(now: Instant, config: &config::Ws, session: SessionId, owner: bool) -> Self {
         Self {
             codec: Codec::new(config.message_bytes),
             pulse: Pulse::new(now, config),
             session,
-            user,
             owner,
             stats_at: now + STATS_INTERVAL,
         }

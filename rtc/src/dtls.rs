@@ -1,0 +1,190 @@
+//! The process's DTLS identity, and a provider that validates its configuration once.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
+
+use crate::IdentityError;
+
+/// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the same.
+#[derive(Clone)]
+pub struct Identity {
+    certificate: DtlsCert,
+    crypto: Arc<CryptoProvider>,
+    fingerprint: String,
+}
+
+impl Identity {
+    /// Makes a key (ECDSA P-256) and a self-signed certificate.
+    ///
+    /// # Errors
+    /// When the crypto library fails, which it does without entropy.
+    pub fn generate() -> Result<Self, IdentityError> {
+        let made = dimpl::certificate::generate_self_signed_certificate()
+            .map_err(|e| IdentityError::Certificate(e.to_string()))?;
+        let certificate = DtlsCert {
+            certificate: made.certificate,
+            private_key: made.private_key,
+        };
+        configuration(str0m::DATAGRAM_MTU_TARGET)
+            .map_err(|e| IdentityError::Configuration(e.to_string()))?;
+        let mut crypto = str0m_aws_lc_rs::default_provider();
+        crypto.dtls_provider = &CachedDtls;
+        let digest = crypto.sha256_provider.sha256(&certificate.certificate);
+        let hex: Vec<String> = digest.iter().map(|b| format!("{b:02X}")).collect();
+        let fingerprint = format!("sha-256 {}", hex.join(":"));
+        Ok(Self {
+            certificate,
+            crypto: Arc::new(crypto),
+            fingerprint,
+        })
+    }
+
+    /// As in `a=fingerprint` (RFC 8122 §5): `sha-256 AB:CD:…`.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub(crate) fn certificate(&self) -> DtlsCert {
+        self.certificate.clone()
+    }
+
+    pub(crate) fn crypto(&self) -> &Arc<CryptoProvider> {
+        &self.crypto
+    }
+}
+
+/// A `DtlsProvider` like str0m's, except that `dimpl::Config`, which tries out the whole crypto
+/// provider while it is built (0.6 ms), is built once per process instead of once per session.
+#[derive(Debug)]
+struct CachedDtls;
+
+static CONFIGURATION: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
+
+/// The cached configuration, or one for another MTU than str0m's default.
+fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
+    if let Some(config) = CONFIGURATION.get()
+        && config.mtu() == mtu
+    {
+        return Ok(config.clone());
+    }
+    let built = dimpl::Config::builder()
+        // ICE has shown the peer's address to be real before DTLS begins.
+        .use_server_cookie(false)
+        .mtu(mtu)
+        .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
+        .build()?;
+    let built = Arc::new(built);
+    if mtu == str0m::DATAGRAM_MTU_TARGET {
+        // Another shard may have been first; either will do.
+        let _ = CONFIGURATION.set(built.clone());
+    }
+    Ok(built)
+}
+
+impl DtlsProvider for CachedDtls {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        let made = dimpl::certificate::generate_self_signed_certificate().ok()?;
+        Some(DtlsCert {
+            certificate: made.certificate,
+            private_key: made.private_key,
+        })
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let config = configuration(mtu.unwrap_or(str0m::DATAGRAM_MTU_TARGET))
+            .map_err(|e| CryptoError::Other(format!("DTLS configuration: {e}")))?;
+        let certificate = dimpl::DtlsCertificate {
+            certificate: certificate.certificate.clone(),
+            private_key: certificate.private_key.clone(),
+        };
+        let dtls = match version {
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
+            DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),
+            other => return Err(CryptoError::Other(format!("unknown DTLS version {other}"))),
+        };
+        Ok(Box::new(Instance(dtls)))
+    }
+}
+
+/// str0m's face of a `dimpl::Dtls`.
+struct Instance(dimpl::Dtls);
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Instance")
+    }
+}
+
+impl DtlsInstance for Instance {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        self.0.poll_output(buf)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_built_once() {
+        Identity::generate().unwrap();
+        let first = configuration(str0m::DATAGRAM_MTU_TARGET).unwrap();
+        let second = configuration(str0m::DATAGRAM_MTU_TARGET).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn each_identity_has_a_key_of_its_own() {
+        let (a, b) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        assert_ne!(a.fingerprint(), b.fingerprint());
+        assert_eq!(a.fingerprint().len(), "sha-256 ".len() + 32 * 3 - 1);
+        assert_eq!(a.clone().fingerprint(), a.fingerprint());
+    }
+}

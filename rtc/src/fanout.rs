@@ -1,0 +1,361 @@
+//! Fan-out: from the tracks of the sources to every viewer, in slices.
+//!
+//! A written frame marks its source dirty. A sweep then goes once around the source's viewers, from
+//! another first viewer each time, and gives each what it has not got, at most [`BURST_PACKETS`]. Who
+//! has more to get (a keyframe, a join) waits in the pacing queue, where it gets as much again each
+//! [`PACE`]. A viewer reads its track in order whichever way it is served, so no frame overtakes.
+
+use std::time::{Duration, Instant};
+
+use str0m::rtp::RtpWrite;
+use str0m::{Input, Rtc};
+
+use crate::session::{Panicked, Session};
+use crate::source::RESTART_INTERVAL;
+use crate::track::Track;
+use crate::viewer::{Lane, Outgoing, Viewer};
+use crate::{Codec, Outbox, Plane, SessionKey, SourceKey, TrackStats};
+
+/// RTP packets that a viewer gets at a time. A frame of 720p at 2 Mbit/s has 7, a keyframe 41: those
+/// would be a burst that a home router drops.
+pub(crate) const BURST_PACKETS: usize = 16;
+/// Time between two bursts to one viewer: 16 packets each 2 ms are 73 Mbit/s.
+pub(crate) const PACE: Duration = Duration::from_millis(2);
+/// Viewers of one source that are served before the next source has its turn.
+const SWEEP_VIEWERS: usize = 16;
+
+impl Plane {
+    /// One slice of fan-out: writes RTP packets until about `packets` are written (a viewer's burst
+    /// is not divided), or nothing is left. True while work is left that needs no waiting.
+    pub fn fan_out(&mut self, now: Instant, packets: usize, out: &mut Outbox) -> bool {
+        let mut left = packets;
+        while left > 0
+            && let Some((at, session)) = self.paced.front().copied()
+            && at <= now
+        {
+            self.paced.pop_front();
+            if let Some(viewer) = self.viewer_mut(session) {
+                viewer.paced = false;
+                left = left.saturating_sub(self.serve(now, session, out));
+            }
+        }
+        while left > 0
+            && let Some(source) = self.dirty.pop_front()
+        {
+            left = left.saturating_sub(self.sweep(now, source, left, out));
+        }
+        !self.dirty.is_empty() || self.next_pacing().is_some_and(|at| at <= now)
+    }
+
+    /// When fan-out has more for a viewer that it holds back.
+    pub fn next_pacing(&self) -> Option<Instant> {
+        self.paced.front().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn mark_dirty(&mut self, key: SourceKey) {
+        let Some(source) = self.sources.get_mut(key) else {
+            return;
+        };
+        if source.unswept == 0 {
+            // Another viewer is first each time.
+            source.hand += 1;
+        }
+        source.unswept = source.viewers.len();
+        if !source.dirty {
+            source.dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Serves the next viewers of a source, and puts it back in the queue where some are left.
+    /// Returns what that cost, in packets.
+    fn sweep(&mut self, now: Instant, key: SourceKey, budget: usize, out: &mut Outbox) -> usize {
+        let mut cost = 0;
+        for _ in 0..SWEEP_VIEWERS {
+            let Some(source) = self.sources.get_mut(key) else {
+                return cost;
+            };
+            if source.unswept == 0 || source.viewers.is_empty() || cost >= budget {
+                break;
+            }
+            source.unswept -= 1;
+            source.hand %= source.viewers.len();
+            let viewer = &source.viewers[source.hand];
+            source.hand += 1;
+            if !viewer.paced {
+                let session = viewer.session;
+                cost += self.serve(now, session, out);
+            }
+        }
+        if let Some(source) = self.sources.get_mut(key) {
+            if source.unswept > 0 && !source.viewers.is_empty() {
+                self.dirty.push_back(key);
+            } else {
+                (source.unswept, source.dirty) = (0, false);
+                source.trim();
+            }
+        }
+        cost
+    }
+
+    /// Gives a viewer what it has not got, up to a burst. Returns the packets written, at least 1:
+    /// looking costs something too.
+    fn serve(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) -> usize {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return 1;
+        };
+        let Some(source) = self.sources.get_mut(session.source()) else {
+            return 1;
+        };
+        let place = session
+            .viewer
+            .and_then(|place| source.viewers.get_mut(place));
+        let Some(viewer) = place else { return 1 };
+        let (video, audio) = (&source.video, &source.audio);
+        if !viewer.video.has_work(video) && !viewer.audio.has_work(audio) {
+            return 1;
+        }
+        let written = session.write_media(now, viewer, video, audio, out);
+        let more = viewer.video.has_work(video) || viewer.audio.has_work(audio);
+        if more && written.is_ok() {
+            viewer.paced = true;
+            self.paced.push_back((now + PACE, key));
+        }
+        let skipped = viewer.video.take_skipped();
+        session.stats_mut().video.frames_skipped += skipped;
+        self.counters.frames_skipped += skipped;
+        let unsupported = [
+            viewer.video.take_unsupported(),
+            viewer.audio.take_unsupported(),
+        ];
+        for codec in unsupported.into_iter().flatten() {
+            self.not_negotiated(key, codec, out);
+        }
+        self.settle(now, key, out);
+        written.unwrap_or(0).max(1)
+    }
+
+    /// A session has connected: its source's pictures are for it from now on.
+    pub(crate) fn attach(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        if session.viewer.is_some() {
+            return;
+        }
+        let Ok((video, audio)) = session.negotiated(now, out) else {
+            return;
+        };
+        let source_key = session.source();
+        let Some(source) = self.sources.get_mut(source_key) else {
+            return;
+        };
+        let random = &mut self.random;
+        let mut lane = |(ssrc, payload_types), codec: Codec| {
+            let (sequence, offset) = (random.sequence(), random.rtp_offset());
+            Lane::new(ssrc, payload_types, codec.clock_rate(), sequence, offset)
+        };
+        let (video, audio) = (lane(video, Codec::H264), lane(audio, Codec::Opus));
+        session.viewer = Some(source.viewers.len());
+        source.viewers.push(Viewer {
+            session: key,
+            video,
+            audio,
+            paced: false,
+        });
+        self.resume(now, key, out);
+    }
+
+    /// Another answer may have changed what the viewer takes.
+    pub(crate) fn renegotiate(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Ok((video, audio)) = session.negotiated(now, out) else {
+            return;
+        };
+        let place = session.viewer;
+        let Some(source) = self.sources.get_mut(session.source()) else {
+            return;
+        };
+        let missing: Vec<Codec> = source
+            .codecs()
+            .filter(|codec| {
+                let track = if codec.is_video() { &video } else { &audio };
+                track.1.iter().all(|(taken, _)| taken != codec)
+            })
+            .collect();
+        if let Some(viewer) = place.and_then(|place| source.viewers.get_mut(place)) {
+            viewer.video.renegotiate(video.0, video.1);
+            viewer.audio.renegotiate(audio.0, audio.1);
+        }
+        for codec in missing {
+            self.not_negotiated(key, codec, out);
+        }
+    }
+
+    /// Takes the session out of its source's table of viewers.
+    pub(crate) fn detach(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(place) = session.viewer.take() else {
+            return;
+        };
+        let Some(source) = self.sources.get_mut(session.source()) else {
+            return;
+        };
+        source.viewers.swap_remove(place);
+        if source.unswept > 0 {
+            // The viewer that moved may have jumped behind the hand.
+            source.unswept = source.viewers.len();
+        }
+        if let Some(moved) = source.viewers.get(place)
+            && let Some(moved) = self.sessions.get_mut(moved.session)
+        {
+            moved.viewer = Some(place);
+        }
+    }
+
+    /// ICE is lost: nothing is sent into the void.
+    pub(crate) fn pause(&mut self, key: SessionKey) {
+        if let Some(viewer) = self.viewer_mut(key) {
+            viewer.video.pause();
+            viewer.audio.pause();
+        }
+    }
+
+    /// ICE works: the viewer starts with the pictures since the last keyframe.
+    pub(crate) fn resume(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
+        let Some(session) = self.sessions.get(key) else {
+            return;
+        };
+        let source_key = session.source();
+        let Some(place) = session.viewer else { return };
+        let Some(source) = self.sources.get_mut(source_key) else {
+            return;
+        };
+        let Some(viewer) = source.viewers.get_mut(place) else {
+            return;
+        };
+        viewer.video.join_video();
+        viewer.audio.join_audio(&source.audio);
+        let starves = source.video.gop().is_none();
+        self.serve_soon(now, key);
+        if starves {
+            self.want_keyframe(now, source_key, out);
+        }
+    }
+
+    /// The viewer asks for a keyframe. The publisher is asked, where it was not just now. One that
+    /// cannot make keyframes has not answered by the time the viewer asks again: then what is cached
+    /// since the last one is sent once more, which is sooner than the next.
+    pub(crate) fn picture_lost(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let source_key = session.source();
+        let rested = session
+            .restarted
+            .is_none_or(|at| now >= at + RESTART_INTERVAL);
+        if rested
+            && self
+                .sources
+                .get(source_key)
+                .is_some_and(|s| s.can_restart(now))
+        {
+            session.restarted = Some(now);
+            if let Some(viewer) = self.viewer_mut(key) {
+                viewer.video.join_video();
+                self.serve_soon(now, key);
+            }
+        }
+        self.want_keyframe(now, source_key, out);
+    }
+
+    /// Puts the viewer at the front of the pacing queue.
+    fn serve_soon(&mut self, now: Instant, key: SessionKey) {
+        if let Some(viewer) = self.viewer_mut(key)
+            && !viewer.paced
+        {
+            viewer.paced = true;
+            self.paced.push_front((now, key));
+        }
+    }
+
+    fn viewer_mut(&mut self, key: SessionKey) -> Option<&mut Viewer> {
+        let session = self.sessions.get(key)?;
+        self.sources
+            .get_mut(session.source())?
+            .viewers
+            .get_mut(session.viewer?)
+    }
+}
+
+impl Session {
+    /// Writes up to a burst of packets, audio first: it is little, and heard at once when late.
+    fn write_media(
+        &mut self,
+        now: Instant,
+        viewer: &mut Viewer,
+        video: &Track,
+        audio: &Track,
+        out: &mut Outbox,
+    ) -> Result<usize, Panicked> {
+        let mut sent = (Sent::default(), Sent::default());
+        self.turn(now, out, |rtc| {
+            sent.0 = write_lane(rtc, &mut viewer.audio, audio, BURST_PACKETS);
+            let left = BURST_PACKETS.saturating_sub(sent.0.packets);
+            sent.1 = write_lane(rtc, &mut viewer.video, video, left);
+            // str0m takes what was written with the time that comes in.
+            rtc.handle_input(Input::Timeout(now)).is_ok()
+        })?;
+        let stats = self.stats_mut();
+        sent.0.count(&mut stats.audio);
+        sent.1.count(&mut stats.video);
+        Ok(sent.0.packets + sent.1.packets)
+    }
+}
+
+/// What was written of one track.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sent {
+    packets: usize,
+    frames: u64,
+    codec: Option<Codec>,
+}
+
+impl Sent {
+    fn count(self, stats: &mut TrackStats) {
+        stats.frames_sent += self.frames;
+        stats.codec = self.codec.or(stats.codec);
+    }
+}
+
+fn write_lane(rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit: usize) -> Sent {
+    let mut sent = Sent::default();
+    let mut api = rtc.direct_api();
+    let mut stream = lane.ssrc().and_then(|ssrc| api.stream_tx(&ssrc));
+    while sent.packets < limit
+        && let Some(outgoing) = lane.next(track)
+    {
+        let Outgoing {
+            packet,
+            payload_type,
+            sequence,
+            rtp,
+            wallclock,
+        } = outgoing;
+        sent.packets += 1;
+        sent.frames += u64::from(packet.marker);
+        sent.codec = Some(packet.codec);
+        if let Some(stream) = &mut stream {
+            let payload = packet.payload.clone();
+            let write = RtpWrite::new(payload_type, sequence.into(), rtp, wallclock, payload)
+                .marker(packet.marker)
+                .nackable(packet.codec.is_video());
+            stream.write_rtp(write);
+        }
+    }
+    sent
+}

@@ -1,0 +1,303 @@
+//! Offer and answer of one session, ICE restart included.
+//!
+//! A later offer is always made as an ICE restart of str0m's, which is its only change without an
+//! effect before the answer. str0m draws credentials for it and has no way to be given others, so
+//! they are replaced: in the offer's text, and in the ICE agent in the same turn in which the answer
+//! makes it restart. An offer that is to restart nothing carries the credentials in use; the
+//! viewer then keeps its own, and str0m takes that for what it is: no restart.
+
+use std::time::Instant;
+
+use str0m::change::SdpPendingOffer;
+use str0m::media::{Mid, Pt};
+use str0m::rtp::Ssrc;
+use str0m::{IceCreds, Rtc};
+
+use crate::sdp::{self, Description};
+use crate::session::{Panicked, Session};
+use crate::{Codec, Outbox, SessionError, SessionState};
+
+/// How long a sent packet can be asked for again: a few round trips of a bad link.
+const RETRANSMIT_AGE: std::time::Duration = std::time::Duration::from_secs(1);
+/// How many packets can: those of half a second of 720p at 4 Mbit/s, or of a large keyframe.
+const RETRANSMIT_PACKETS: usize = 256;
+
+/// Where a session is in offer and answer.
+pub(crate) struct Negotiation {
+    video: Mid,
+    audio: Mid,
+    /// Local credentials in use.
+    credentials: IceCreds,
+    open: Option<OpenOffer>,
+    answered: Option<Answered>,
+    offers: u64,
+}
+
+struct OpenOffer {
+    pending: SdpPendingOffer,
+    sdp: String,
+    /// Local credentials from the answer on.
+    restart: Option<IceCreds>,
+}
+
+/// What an answer fixed, or may change in an ICE restart only.
+struct Answered {
+    ufrag: Option<String>,
+    fingerprint: Option<String>,
+}
+
+/// A track after the answer: its SSRC and payload types, both empty where it was refused.
+pub(crate) type Negotiated = (Option<Ssrc>, Vec<(Codec, Pt)>);
+
+impl Negotiation {
+    pub(crate) fn new(
+        video: Mid,
+        audio: Mid,
+        credentials: IceCreds,
+        offer: &str,
+        pending: SdpPendingOffer,
+    ) -> Self {
+        let sdp = sdp::finish_offer(offer, 1, None, &credentials);
+        let open = Some(OpenOffer {
+            pending,
+            sdp,
+            restart: None,
+        });
+        Self {
+            video,
+            audio,
+            credentials,
+            open,
+            answered: None,
+            offers: 1,
+        }
+    }
+
+    pub(crate) fn video(&self) -> Mid {
+        self.video
+    }
+
+    /// An answer was accepted, so DTLS and SRTP may come.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.is_some()
+    }
+
+    pub(crate) fn offer_is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The open offer's text.
+    pub(crate) fn open_sdp(&self) -> Option<&str> {
+        self.open.as_ref().map(|open| open.sdp.as_str())
+    }
+
+    /// Ufrags that reach this session: the one in use, and the one of a restart that is offered.
+    pub(crate) fn ufrags(&self) -> impl Iterator<Item = &str> {
+        self.all_credentials()
+            .map(|credentials| credentials.ufrag.as_str())
+    }
+
+    /// The password that goes with a ufrag of ours.
+    pub(crate) fn password(&self, ufrag: &str) -> Option<&str> {
+        self.all_credentials()
+            .find(|c| c.ufrag == ufrag)
+            .map(|c| c.pass.as_str())
+    }
+
+    fn all_credentials(&self) -> impl Iterator<Item = &IceCreds> {
+        let restart = self.open.as_ref().and_then(|open| open.restart.as_ref());
+        [Some(&self.credentials), restart].into_iter().flatten()
+    }
+
+    /// Checks an answer against all that is known. Changes nothing.
+    fn check(&self, answer: &Description) -> Result<(), String> {
+        let open = self.open.as_ref().ok_or("there is no open offer")?;
+        answer.check_answers(&Description::read(&open.sdp)?)?;
+        let Some(before) = &self.answered else {
+            return Ok(());
+        };
+        if before.fingerprint != answer.fingerprint {
+            return Err(
+                "a=fingerprint has changed: a new peer connection needs a new session".into(),
+            );
+        }
+        let restarted = before.ufrag != answer.ufrag;
+        match (restarted, open.restart.is_some()) {
+            (true, false) => Err("a=ice-ufrag has changed, but no ICE restart was offered".into()),
+            (false, true) => {
+                Err("an ICE restart was offered, but a=ice-ufrag is the old one".into())
+            }
+            (true, true) | (false, false) => Ok(()),
+        }
+    }
+}
+
+impl Session {
+    /// Takes the answer to the open offer. `limit` bounds the remote candidates.
+    pub(crate) fn accept_answer(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        limit: usize,
+        out: &mut Outbox,
+    ) -> Result<(), SessionError> {
+        if !self.negotiation.offer_is_open() {
+            return Err(SessionError::NoOpenOffer);
+        }
+        let description = Description::read(sdp).map_err(SessionError::BadSdp)?;
+        self.negotiation
+            .check(&description)
+            .map_err(SessionError::BadSdp)?;
+        let answer = sdp::parse_answer(sdp).map_err(SessionError::BadSdp)?;
+        let candidates = self.candidates + description.candidates.len();
+        if candidates > limit {
+            return Err(SessionError::TooManyCandidates { limit });
+        }
+        let Some(OpenOffer {
+            pending, restart, ..
+        }) = self.negotiation.open.take()
+        else {
+            return Err(SessionError::NoOpenOffer);
+        };
+        let taken = self.turn(now, out, |rtc| {
+            let taken = rtc.sdp_api().accept_answer(pending, answer);
+            if taken.is_ok()
+                && let Some(ours) = &restart
+            {
+                rtc.direct_api().set_local_ice_credentials(ours.clone());
+            }
+            taken
+        });
+        match taken {
+            Ok(Ok(())) => {}
+            // The check above let something through: str0m has half taken it, the offer is used up.
+            Ok(Err(error)) => {
+                self.signals.closed = Some(crate::CloseReason::Fault);
+                return Err(SessionError::BadSdp(error.to_string()));
+            }
+            Err(Panicked) => return Err(SessionError::Internal),
+        }
+        if let Some(ours) = restart {
+            self.negotiation.credentials = ours;
+            self.addresses_seen = self.addresses.len();
+        }
+        let Description {
+            ufrag, fingerprint, ..
+        } = description;
+        self.negotiation.answered = Some(Answered { ufrag, fingerprint });
+        self.candidates = candidates;
+        self.touch(now);
+        if self.state() == SessionState::New {
+            self.move_to(SessionState::Connecting, out);
+            self.bound_retransmission(now, out);
+        }
+        Ok(())
+    }
+
+    /// A fresh offer; the one before, if it is open, is void. `restart` are the credentials of an ICE
+    /// restart.
+    pub(crate) fn fresh_offer(
+        &mut self,
+        now: Instant,
+        restart: Option<IceCreds>,
+        out: &mut Outbox,
+    ) -> Result<String, SessionError> {
+        self.touch(now);
+        if !self.negotiation.is_answered() {
+            return self.repeat_offer(now, restart, out);
+        }
+        let made = self.turn(now, out, |rtc| {
+            let mut changes = rtc.sdp_api();
+            let drawn = changes.ice_restart(true);
+            changes
+                .apply()
+                .map(|(offer, pending)| (offer.to_sdp_string(), pending, drawn))
+        });
+        let Ok(Some((text, pending, drawn))) = made else {
+            return Err(SessionError::Internal);
+        };
+        let negotiation = &mut self.negotiation;
+        negotiation.offers += 1;
+        let ours = restart.as_ref().unwrap_or(&negotiation.credentials);
+        let sdp = sdp::finish_offer(&text, negotiation.offers, Some(&drawn), ours);
+        negotiation.open = Some(OpenOffer {
+            pending,
+            sdp: sdp.clone(),
+            restart,
+        });
+        Ok(sdp)
+    }
+
+    /// Nobody has answered the first offer: it is still the one to answer, and a restart is nothing
+    /// but other credentials.
+    fn repeat_offer(
+        &mut self,
+        now: Instant,
+        restart: Option<IceCreds>,
+        out: &mut Outbox,
+    ) -> Result<String, SessionError> {
+        if let Some(ours) = restart {
+            let theirs = ours.clone();
+            self.turn(now, out, move |rtc| {
+                rtc.direct_api().set_local_ice_credentials(theirs)
+            })
+            .map_err(|Panicked| SessionError::Internal)?;
+            let negotiation = &mut self.negotiation;
+            negotiation.offers += 1;
+            let before = std::mem::replace(&mut negotiation.credentials, ours);
+            if let Some(open) = &mut negotiation.open {
+                let ours = &negotiation.credentials;
+                open.sdp = sdp::finish_offer(&open.sdp, negotiation.offers, Some(&before), ours);
+            }
+        }
+        self.negotiation
+            .open_sdp()
+            .map(str::to_owned)
+            .ok_or(SessionError::Internal)
+    }
+
+    /// What the viewer takes of each track, video first.
+    pub(crate) fn negotiated(
+        &mut self,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(Negotiated, Negotiated), Panicked> {
+        let (video, audio) = (self.negotiation.video, self.negotiation.audio);
+        self.turn(now, out, |rtc| {
+            (negotiated(rtc, video), negotiated(rtc, audio))
+        })
+    }
+
+    fn bound_retransmission(&mut self, now: Instant, out: &mut Outbox) {
+        let video = self.negotiation.video;
+        // A panic is in the signals already.
+        let _ = self.turn(now, out, |rtc| {
+            if let Some(stream) = rtc.direct_api().stream_tx_by_mid(video, None) {
+                // No cap on the share of resent packets: a lost keyframe is most of a second's bytes.
+                stream.set_rtx_cache(RETRANSMIT_PACKETS, RETRANSMIT_AGE, None);
+            }
+        });
+    }
+}
+
+fn negotiated(rtc: &mut Rtc, mid: Mid) -> Negotiated {
+    let Some(media) = rtc.media(mid) else {
+        return (None, Vec::new());
+    };
+    if media.disabled() || !media.direction().is_sending() {
+        return (None, Vec::new());
+    }
+    let remote = media.remote_pts();
+    let payload_types = rtc
+        .codec_config()
+        .params()
+        .iter()
+        .filter(|params| remote.contains(&params.pt()))
+        .filter_map(|params| Some((sdp::codec_of(params)?, params.pt())))
+        .collect();
+    let ssrc = rtc
+        .direct_api()
+        .stream_tx_by_mid(mid, None)
+        .map(|stream| stream.ssrc());
+    (ssrc, payload_types)
+}

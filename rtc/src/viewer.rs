@@ -1,0 +1,250 @@
+//! A viewer's place in its source's tracks, and the RTP numbers it is sent.
+
+use std::time::{Duration, Instant};
+
+use str0m::media::Pt;
+use str0m::rtp::Ssrc;
+
+use crate::track::{LogPacket, Track};
+use crate::{Codec, SessionKey};
+
+/// A viewer that lies more frames than this behind the newest keyframe jumps to it: what it has not
+/// got would only be late.
+const SKIP_FRAMES: u64 = 8;
+/// Distance of replayed pictures in RTP time. A browser plays by timestamps: those of the cached
+/// pictures, unchanged, would make it show them at their old pace and stay that far behind for good.
+const REPLAY_STEP: Duration = Duration::from_millis(1);
+
+/// A connected session in the dense table of its source.
+pub(crate) struct Viewer {
+    pub(crate) session: SessionKey,
+    pub(crate) video: Lane,
+    pub(crate) audio: Lane,
+    /// It waits in the plane's pacing queue.
+    pub(crate) paced: bool,
+}
+
+/// One track as one viewer gets it. Numbers go on whatever happens to the source.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    position: Position,
+    ssrc: Option<Ssrc>,
+    payload_types: Vec<(Codec, Pt)>,
+    clock_rate: u32,
+    sequence: u64,
+    rtp_offset: u32,
+    /// The frame being sent and its ticks; the next frame has more.
+    frame: Option<(u64, u64)>,
+    replay: Option<Replay>,
+    skipped: u64,
+    unsupported: Option<Codec>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Position {
+    /// Sends nothing: ICE is gone.
+    Idle,
+    /// Waits for pictures that a decoder can start from.
+    Keyframe,
+    /// The next packet to send.
+    At(u64),
+}
+
+/// Squeezes the pictures before `frame` together right before it.
+#[derive(Debug, Clone, Copy)]
+struct Replay {
+    frame: u64,
+    rtp: u64,
+}
+
+/// The next packet for a viewer.
+pub(crate) struct Outgoing<'t> {
+    pub(crate) packet: &'t LogPacket,
+    pub(crate) payload_type: Pt,
+    pub(crate) sequence: u64,
+    pub(crate) rtp: u32,
+    /// What `rtp` stands for on the source's timeline.
+    pub(crate) wallclock: Instant,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        ssrc: Option<Ssrc>,
+        payload_types: Vec<(Codec, Pt)>,
+        clock_rate: u32,
+        sequence: u64,
+        rtp_offset: u32,
+    ) -> Self {
+        Self {
+            position: Position::Idle,
+            ssrc,
+            payload_types,
+            clock_rate,
+            sequence,
+            rtp_offset,
+            frame: None,
+            replay: None,
+            skipped: 0,
+            unsupported: None,
+        }
+    }
+
+    pub(crate) fn ssrc(&self) -> Option<Ssrc> {
+        self.ssrc
+    }
+
+    /// Starts with the pictures since the last keyframe, or waits for the next one.
+    pub(crate) fn join_video(&mut self) {
+        self.position = Position::Keyframe;
+    }
+
+    /// Starts with what comes next.
+    pub(crate) fn join_audio(&mut self, track: &Track) {
+        self.position = Position::At(track.end());
+    }
+
+    /// Sends nothing until it joins again.
+    pub(crate) fn pause(&mut self) {
+        self.position = Position::Idle;
+    }
+
+    /// Another answer: other payload types, and perhaps a track that was refused before.
+    pub(crate) fn renegotiate(&mut self, ssrc: Option<Ssrc>, payload_types: Vec<(Codec, Pt)>) {
+        self.ssrc = ssrc;
+        self.payload_types = payload_types;
+    }
+
+    /// It waits for pictures to start from.
+    pub(crate) fn waits(&self) -> bool {
+        self.position == Position::Keyframe
+    }
+
+    /// The oldest position that it will still ask for.
+    pub(crate) fn needs(&self, track: &Track) -> u64 {
+        match self.position {
+            Position::At(position) => position,
+            Position::Idle | Position::Keyframe => track.end(),
+        }
+    }
+
+    /// There is a packet to send.
+    pub(crate) fn has_work(&self, track: &Track) -> bool {
+        match self.position {
+            Position::Idle => false,
+            Position::Keyframe => track.gop().is_some(),
+            Position::At(position) => position < track.end(),
+        }
+    }
+
+    /// Frames passed over since this was last asked.
+    pub(crate) fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// A codec met since this was last asked that the viewer cannot be sent.
+    pub(crate) fn take_unsupported(&mut self) -> Option<Codec> {
+        self.unsupported.take()
+    }
+
+    /// The next packet, and steps over it.
+    pub(crate) fn next<'t>(&mut self, track: &'t Track) -> Option<Outgoing<'t>> {
+        loop {
+            let position = self.resolve(track)?;
+            let packet = track.get(position)?;
+            self.position = Position::At(position + 1);
+            let known = self
+                .payload_types
+                .iter()
+                .find(|(codec, _)| *codec == packet.codec);
+            let (Some(&(_, payload_type)), true) = (known, self.ssrc.is_some()) else {
+                self.unsupported = Some(packet.codec);
+                continue;
+            };
+            let ticks = self.ticks(packet);
+            let sequence = self.sequence;
+            self.sequence += 1;
+            return Some(Outgoing {
+                packet,
+                payload_type,
+                sequence,
+                rtp: self.rtp_offset.wrapping_add(ticks as u32),
+                wallclock: self.wallclock(packet, ticks),
+            });
+        }
+    }
+
+    /// Where to read next: past what is gone, and past what a newer keyframe makes worthless.
+    fn resolve(&mut self, track: &Track) -> Option<u64> {
+        let gop = track.gop();
+        match self.position {
+            Position::Idle => None,
+            Position::Keyframe => {
+                let gop = gop?;
+                self.replay = track
+                    .last()
+                    .filter(|last| last.frame > gop.frame)
+                    .map(|last| Replay {
+                        frame: last.frame,
+                        rtp: last.rtp,
+                    });
+                Some(gop.position)
+            }
+            Position::At(position) if position < track.first() => {
+                // The server could not keep up with this viewer: its packets are gone.
+                self.skipped += 1;
+                self.position = match track.get(track.first()) {
+                    Some(oldest) if !oldest.codec.is_video() => Position::At(track.first()),
+                    Some(_) | None => Position::Keyframe,
+                };
+                self.resolve(track)
+            }
+            Position::At(position) => {
+                let packet = track.get(position)?;
+                match gop {
+                    Some(gop) if packet.first && gop.frame > packet.frame + SKIP_FRAMES => {
+                        self.skipped += gop.frame - packet.frame;
+                        self.replay = None;
+                        Some(gop.position)
+                    }
+                    Some(_) | None => Some(position),
+                }
+            }
+        }
+    }
+
+    /// Ticks for this viewer: the track's own, squeezed in a replay, always more than before.
+    fn ticks(&mut self, packet: &LogPacket) -> u64 {
+        let (frame, last) = match self.frame {
+            Some((frame, ticks)) if frame == packet.frame && !packet.first => return ticks,
+            Some((frame, ticks)) => (Some(frame), ticks),
+            None => (None, 0),
+        };
+        let own = match self.replay {
+            Some(replay) if packet.frame < replay.frame => {
+                let step = REPLAY_STEP.as_micros() as u64 * u64::from(self.clock_rate) / 1_000_000;
+                let squeezed = (replay.frame - packet.frame) * step;
+                // Room below for the first pictures of a young track.
+                replay
+                    .rtp
+                    .saturating_sub(squeezed.min(replay.rtp - packet.rtp))
+            }
+            Some(_) | None => {
+                self.replay = None;
+                packet.rtp
+            }
+        };
+        let ticks = if frame.is_some() {
+            own.max(last + 1)
+        } else {
+            own
+        };
+        self.frame = Some((packet.frame, ticks));
+        ticks
+    }
+
+    /// The capture time moved by as much as the ticks were, for the sender reports' sake.
+    fn wallclock(&self, packet: &LogPacket, ticks: u64) -> Instant {
+        let moved = ticks.saturating_sub(packet.rtp);
+        packet.capture + Duration::from_micros(moved * 1_000_000 / u64::from(self.clock_rate))
+    }
+}
