@@ -45,6 +45,9 @@ pub(super) struct PictureAssembler {
     /// The picture before was ended by silence, and nothing has shown yet that this was right.
     ended_early: bool,
     cut_pictures: u64,
+    /// A picture has left.
+    begun: bool,
+    /// Pictures left out in a row.
     undecodable_pictures: u32,
     format: Option<VideoFormat>,
 }
@@ -135,6 +138,15 @@ impl PictureAssembler {
         self.end_nal()?;
         let picture = std::mem::take(&mut self.data);
         self.emit(picture, out)
+    }
+
+    /// Whether the stream, which ended, had a picture at all.
+    pub(super) fn check_begun(&self) -> Result<(), BitstreamError> {
+        match self.undecodable_pictures {
+            _ if self.begun => Ok(()),
+            0 => Err(BitstreamError::NoPicture),
+            pictures => Err(BitstreamError::NoParameterSets { pictures }),
+        }
     }
 
     /// Whether silence would end a picture.
@@ -293,6 +305,7 @@ impl PictureAssembler {
             };
         };
         self.undecodable_pictures = 0;
+        self.begun = true;
         if seen.keyframe {
             let missing = self.missing_sets(&seen, sps);
             data.splice(seen.insert_at..seen.insert_at, missing);
