@@ -200,7 +200,7 @@ impl PictureAssembler {
     /// it begins another (§7.4.1.2.3).
     fn classify(&mut self, out: &mut Vec<AccessUnit>) -> Result<Nal, BitstreamError> {
         let (header, first) = (self.data[self.nal_start], self.data[self.nal_start + 1]);
-        // VPS, SPS, PPS and delimiter of H.265 have types that H.264 puts little behind.
+        // How VPS, SPS, PPS and delimiter of H.265 begin, and no H.264 stream does.
         if self.format.is_none() && matches!((header, first), (0x40 | 0x42 | 0x44 | 0x46, 1)) {
             return Err(BitstreamError::H265);
         }
