@@ -62,7 +62,7 @@ export class DeviceList {
     this.#showPublishing(reachable === true && devices.length === 0);
   }
 
-  /** Opens the commands as the list becomes empty and closes them as it fills; in between that is the person's choice. */
+  /** Opens the commands as the list becomes empty, closes them as it fills; in between the person decides. */
   #showPublishing(empty) {
     if (empty === this.#empty) return;
     this.#empty = empty;

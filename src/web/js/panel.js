@@ -20,6 +20,8 @@ const STATES = {
   failed: 'Cannot play',
 };
 
+const NO_AGENT = 'No agent on this device: it can be watched, not controlled.';
+
 /**
  * Shows the player's state, in words and figures for a person and in data attributes for whoever automates the page.
  */
@@ -42,7 +44,7 @@ export class Panel {
     setText(refs.title, view.deviceId);
     setText(refs.pill, STATES[view.state]);
     this.#message(view, device);
-    setText(refs.notice, view.notice || (control.agent === false ? 'No agent on this device: it can be watched only.' : ''));
+    setText(refs.notice, view.notice || (control.agent === false ? NO_AGENT : ''));
     refs.notice.hidden = refs.notice.textContent === '';
     // They share a line, so that the picture does not jump.
     refs.hint.hidden = !refs.notice.hidden;

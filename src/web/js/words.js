@@ -36,7 +36,8 @@ const CLOSE_CODES = {
 export function errorText(message) {
   if (typeof message.code === 'string' && Object.hasOwn(ERRORS, message.code)) return ERRORS[message.code];
   if (typeof message.error === 'string' && message.error !== '') return sentence(message.error);
-  return typeof message.code === 'string' ? `The server reported “${message.code}”.` : 'The server reported an error.';
+  if (typeof message.code === 'string') return `The server reported “${message.code}”.`;
+  return 'The server reported an error.';
 }
 
 /** @param {unknown} reason of a `closing` message */
