@@ -11,8 +11,8 @@ import { acknowledge, copyText, refs as refsOf, setData, setText } from './ui.js
 /** Where the browser keeps the viewer's name. */
 const USER_KEY = 'media.userId';
 
-/** Text sent at once, in UTF-16 units: however it is escaped, the message stays below the server's 512 KiB. */
-const TEXT_CHARS = 65_536;
+/** What the server takes as text or clipboard of one control message, in bytes of UTF-8. */
+const TEXT_BYTES = 16_384;
 
 /** A click older than this, in ms, did not cause the navigation that is being handled. */
 const CLICK_MS = 1000;
@@ -112,8 +112,8 @@ function changeUser() {
 }
 
 function act(action, fields) {
-  if (fields?.text?.length > TEXT_CHARS) {
-    player.note(`This text is too long for the device: ${TEXT_CHARS} characters at most.`);
+  if (fields?.text !== undefined && new TextEncoder().encode(fields.text).length > TEXT_BYTES) {
+    player.note(`This text is too long for the device: ${TEXT_BYTES / 1024} KiB at most.`);
     return false;
   }
   const left = control.send(action, fields);
