@@ -21,10 +21,12 @@ export function isId(text) {
 }
 
 /**
+ * @typedef {{codec: string, width: number | null, height: number | null, fps: number, bitrateBps: number}} Video
+ *
  * @typedef {object} Device
  * @property {string} deviceId
  * @property {boolean} live
- * @property {{codec: string, width: number | null, height: number | null, fps: number, bitrateBps: number} | null} video
+ * @property {Video | null} video
  * @property {{codec: string, bitrateBps?: number} | null} audio
  * @property {number} viewers
  * @property {{kind: string, address: string | null, since: string} | null} publisher
