@@ -7,12 +7,15 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses its part of the kit
 
 pub mod annexb;
+pub mod browser;
 pub mod http;
 pub mod json_lines;
 pub mod media;
 pub mod metrics;
+pub mod pipeline;
 pub mod process;
 pub mod publish;
+pub mod python;
 pub mod rtp;
 pub mod server;
 pub mod viewer;
