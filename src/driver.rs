@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::time::{Instant, SystemTime};
 
 use executor::{
-    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger, UdpPort,
+    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger,
+    UdpPort,
 };
 use rtc::SocketIndex;
 use tracing::{error, warn};
