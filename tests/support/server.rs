@@ -278,12 +278,14 @@ pub struct Footprint {
     pub threads: usize,
 }
 
-fn addresses(list: &Value) -> Vec<SocketAddr> {
-    let list = list
-        .as_array()
-        .unwrap_or_else(|| panic!("not a list of addresses: {list}"));
-    let parse = |v: &Value| v.as_str().and_then(|text| text.parse().ok());
-    list.iter()
-        .map(|v| parse(v).unwrap_or_else(|| panic!("not an address: {v}")))
-        .collect()
+/// Addresses of a log field, which is one text with blanks between them.
+fn addresses(field: &Value) -> Vec<SocketAddr> {
+    let text = field
+        .as_str()
+        .unwrap_or_else(|| panic!("not a list of addresses: {field}"));
+    let parse = |text: &str| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("not an address: {text}"))
+    };
+    text.split_ascii_whitespace().map(parse).collect()
 }
