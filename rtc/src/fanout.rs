@@ -347,7 +347,7 @@ fn write_lane(rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit: usize) -> Se
             wallclock,
         } = outgoing;
         sent.packets += 1;
-        sent.frames += u64::from(packet.marker);
+        sent.frames += u64::from(packet.last);
         sent.codec = Some(packet.codec);
         if let Some(stream) = &mut stream {
             let payload = packet.payload.clone();

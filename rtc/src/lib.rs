@@ -24,7 +24,6 @@ mod event;
 mod fanout;
 mod ingest;
 mod keys;
-mod negotiation;
 mod outbox;
 mod packetise;
 mod plane;

@@ -155,7 +155,7 @@ struct Section {
     /// Payload types of `a=rtpmap` lines.
     mapped: Vec<String>,
     mids: Vec<String>,
-    setups: usize,
+    setups: Vec<String>,
     directions: usize,
 }
 
@@ -214,7 +214,7 @@ impl Description {
                     .mapped
                     .push(value.split(' ').next().unwrap_or("").to_owned());
             }
-            "setup" => section.setups += 1,
+            "setup" => section.setups.push(value.trim().to_owned()),
             "sendrecv" | "sendonly" | "recvonly" | "inactive" => section.directions += 1,
             _ => {}
         }
@@ -296,8 +296,11 @@ impl Section {
                 offer.kind
             ));
         }
-        if self.setups > 1 {
-            return Err(format!("a=setup is repeated in the section of a=mid:{mid}"));
+        match self.setups.as_slice() {
+            [] => {}
+            [role] if matches!(role.as_str(), "active" | "passive" | "actpass") => {}
+            [role] => return Err(format!("a=setup:{role} is no DTLS role of an answer")),
+            [_, _, ..] => return Err(format!("a=setup is repeated in the section of a=mid:{mid}")),
         }
         if self.kind != "application" && self.directions != 1 {
             return Err(format!(

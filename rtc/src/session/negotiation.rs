@@ -6,19 +6,19 @@
 //! makes it restart. An offer that is to restart nothing carries the credentials in use; the
 //! viewer then keeps its own, and str0m takes that for what it is: no restart.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::change::SdpPendingOffer;
 use str0m::media::{Mid, Pt};
 use str0m::rtp::Ssrc;
 use str0m::{IceCreds, Rtc};
 
+use super::{Panicked, Session};
 use crate::sdp::{self, Description};
-use crate::session::{Panicked, Session};
 use crate::{Codec, Outbox, SessionError, SessionState};
 
 /// How long a sent packet can be asked for again: a few round trips of a bad link.
-const RETRANSMIT_AGE: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRANSMIT_AGE: Duration = Duration::from_secs(1);
 /// How many packets can: those of half a second of 720p at 4 Mbit/s, or of a large keyframe.
 const RETRANSMIT_PACKETS: usize = 256;
 
