@@ -1,9 +1,9 @@
 //! Which session a datagram belongs to, in O(1), and whether it may reach it.
 //!
 //! Two tables: the address that a datagram came from, and the local ufrag in a STUN request's
-//! USERNAME. An address gets into the first only by a Binding request whose MESSAGE-INTEGRITY is right
-//! (RFC 8445 §7.3). Nothing but STUN from any other address reaches a session, so a stranger who
-//! races the viewer with a ClientHello of his own gets no answer.
+//! USERNAME. An address gets into the first only by a Binding request whose MESSAGE-INTEGRITY is
+//! right (RFC 8445 §7.3). Nothing but STUN from any other address reaches a session, so a stranger
+//! who races the viewer with a ClientHello of his own gets no answer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

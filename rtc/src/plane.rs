@@ -25,8 +25,8 @@ pub(crate) const MAX_SOCKETS: usize = u8::MAX as usize;
 
 /// The sessions and sources of one shard.
 ///
-/// Every call leaves what follows from it in the [`Outbox`]. After a call nothing is left half done:
-/// events of a call describe a state that the plane is already in.
+/// Every call leaves what follows from it in the [`Outbox`]. After a call nothing is left half
+/// done: events of a call describe a state that the plane is already in.
 pub struct Plane {
     pub(crate) sessions: Arena<SessionKey, Box<Session>>,
     pub(crate) sources: Arena<SourceKey, Source>,
@@ -98,10 +98,10 @@ impl Plane {
 
     /// Takes in an access unit of a source: video or audio, by its codec.
     ///
-    /// `capture` is the time of the picture on the source's timeline: its arrival, or a presentation
-    /// time that the caller maps onto instants, the same way for video and audio; not later than
-    /// `now`. RTP times and sender reports follow it. A jump of it, backwards or by more than 10 s, is
-    /// not passed on. Video goes out from the first keyframe on.
+    /// `capture` is the time of the picture on the source's timeline: its arrival, or a
+    /// presentation time that the caller maps onto instants, the same way for video and audio; not
+    /// later than `now`. RTP times and sender reports follow it. A jump of it, backwards or by more
+    /// than 10 s, is not passed on. Video goes out from the first keyframe on.
     pub fn write(
         &mut self,
         now: Instant,
@@ -121,8 +121,8 @@ impl Plane {
         }
     }
 
-    /// The publisher went. The viewers stay; whoever publishes next begins with a keyframe, and their
-    /// picture goes on with it.
+    /// The publisher went. The viewers stay; whoever publishes next begins with a keyframe, and
+    /// their picture goes on with it.
     pub fn publisher_gone(&mut self, source: SourceKey) {
         if let Some(source) = self.sources.get_mut(source) {
             source.publisher_gone();
@@ -272,8 +272,8 @@ impl Plane {
         offer
     }
 
-    /// Closes a session: the viewer is told (DTLS `close_notify`), the key is dead. No event tells of
-    /// it.
+    /// Closes a session: the viewer is told (DTLS `close_notify`), the key is dead. No event tells
+    /// of it.
     pub fn close_session(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -289,8 +289,9 @@ impl Plane {
         self.sessions.get(key).map(Box::as_ref)
     }
 
-    /// Sends text on the session's data channel. False when it is not open, when `text` is longer than
-    /// [`CONTROL_MESSAGE_BYTES`](crate::CONTROL_MESSAGE_BYTES), or when too much waits already.
+    /// Sends text on the session's data channel. False when it is not open, when `text` is longer
+    /// than [`CONTROL_MESSAGE_BYTES`](crate::CONTROL_MESSAGE_BYTES), or when too much waits
+    /// already.
     pub fn send_text(
         &mut self,
         now: Instant,

@@ -1,8 +1,8 @@
 //! Offers as we write them, answers as we take them.
 //!
 //! str0m consumes the pending offer when an answer comes, and changes the session before it finds a
-//! fault in it. So an answer is checked here first, against the offer and as strictly as str0m will:
-//! a bad one then leaves the offer open.
+//! fault in it. So an answer is checked here first, against the offer and as strictly as str0m
+//! will: a bad one then leaves the offer open.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -344,8 +344,9 @@ pub(crate) fn parse_answer(sdp: &str) -> Result<SdpAnswer, String> {
     }
 }
 
-/// Checks a candidate attribute (RFC 8839 §5.1), with or without `a=`. False for those that stand for
-/// nothing here: the empty one that ends them (RFC 8838 §14), mDNS names, other transports than UDP.
+/// Checks a candidate attribute (RFC 8839 §5.1), with or without `a=`. False for those that stand
+/// for nothing here: the empty one that ends them (RFC 8838 §14), mDNS names, other transports than
+/// UDP.
 pub(crate) fn is_usable_candidate(candidate: &str) -> Result<bool, String> {
     let text = candidate.trim();
     let text = text.strip_prefix("a=").unwrap_or(text);

@@ -303,8 +303,8 @@ impl Session {
         }
     }
 
-    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox. In the round trip in which
-    /// the SCTP handshake runs str0m refuses to; the viewer's consent checks then tell it.
+    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox. In the round trip in
+    /// which the SCTP handshake runs str0m refuses to; the viewer's consent checks then tell it.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
         // What fails or panics here has nobody left to tell.
         let _ = self.turn(now, out, |rtc| rtc.close().is_ok());

@@ -1,7 +1,7 @@
 //! A plane, str0m viewers and a network between them, in virtual time.
 //!
-//! Nothing here sleeps or reads a clock but once: a [`Sim`] steps its own time by milliseconds, loses
-//! datagrams by a seeded generator, and does what a driver does with an outbox.
+//! Nothing here sleeps or reads a clock but once: a [`Sim`] steps its own time by milliseconds,
+//! loses datagrams by a seeded generator, and does what a driver does with an outbox.
 
 #![allow(dead_code)] // Several test targets may share this; none need use all of it.
 

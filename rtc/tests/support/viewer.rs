@@ -92,7 +92,8 @@ impl Viewer {
         }
     }
 
-    /// Answers an offer, as the DTLS client that every browser then is. (str0m would be the server.)
+    /// Answers an offer, as the DTLS client that every browser then is. (str0m would be the
+    /// server.)
     pub(crate) fn answer(&mut self, now: Instant, offer: &str) -> String {
         let offer = offer.replace("a=setup:actpass", "a=setup:passive");
         let offer = SdpOffer::from_sdp_string(&offer).expect("an offer that parses");
