@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::time::{Instant, SystemTime};
 
 use executor::{
-    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, Trigger, UdpPort,
+    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger,
+    UdpPort,
 };
 use rtc::SocketIndex;
 use tracing::{error, warn};
@@ -192,6 +193,7 @@ impl Driver {
     async fn turns(&mut self) {
         let mut events = Vec::new();
         let mut more = false;
+        let mut ticked = self.seat.reactor.now();
         loop {
             let deadline = if more {
                 Some(self.seat.reactor.now())
@@ -200,15 +202,25 @@ impl Driver {
             };
             let wake = self.seat.reactor.wait(deadline, &mut events).await;
             let now = wake.now;
+            let units = self.shard.metrics().access_units;
             more = self.turn(now, &events);
             if wake.tick {
+                let lag = now.saturating_duration_since(ticked + TICK);
+                self.shard.metrics().tick_lag.observe(lag);
+                ticked = now;
                 self.shard.tick(now, SystemTime::now());
                 self.reopen(now);
             }
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
             let took = self.seat.reactor.now().saturating_duration_since(now);
-            self.shard.metrics().turns.observe(took);
+            let metrics = self.shard.metrics();
+            metrics.turns.observe(took);
+            if metrics.access_units > units {
+                // From the turn in which it was read to the end of the flush that carries its
+                // first packets.
+                metrics.frame_latency.observe(took);
+            }
             if self.shard.is_draining() {
                 self.stop_listening(now);
                 if self.shard.is_drained(now) {

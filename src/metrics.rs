@@ -1,10 +1,11 @@
 //! What a shard counts, and how `/metrics` shows it.
 //!
-//! Each shard owns a [`ShardMetrics`]: plain cells that its code bumps, with no atomic, no lock and no allocation on
-//! the way. A scrape asks every shard for a [`Snapshot`], and [`encode`] sums and writes them off the shards. The names
-//! live in `families`, each once, next to its help.
+//! Each shard owns a [`ShardMetrics`]: plain cells that its code bumps, with no atomic, no lock and
+//! no allocation on the way. A scrape asks every shard for a [`Snapshot`], and [`encode`] sums and
+//! writes them off the shards. The names live in `families`, each once, next to its help.
 //!
-//! Labels that grow with use (`session_id`, `device_id`) are capped, and their series vanish with what they name.
+//! Labels that grow with use (`session_id`, `device_id`) are capped, and their series vanish with
+//! what they name.
 
 mod devices;
 mod encode;
@@ -42,7 +43,8 @@ pub struct MetricsConfig {
     pub shards: usize,
     /// Sessions of the process that have series of their own. 0: none has, `usize::MAX`: all have.
     pub session_series: usize,
-    /// Devices of the process that have series of their own, as above. The rest is counted as `device_id="_other"`.
+    /// Devices of the process that have series of their own, as above. The rest is counted as
+    /// `device_id="_other"`.
     pub device_series: usize,
 }
 
@@ -54,8 +56,9 @@ impl Merge for MetricsConfig {
 cells! {
     /// The cells of one shard.
     ///
-    /// Where another part of the shard already counts (the media plane its packets), its counts are copied in before a
-    /// snapshot is taken; the cells here are then the only ones that `/metrics` knows.
+    /// Where another part of the shard already counts (the media plane its packets), its counts are
+    /// copied in before a snapshot is taken; the cells here are then the only ones that `/metrics`
+    /// knows.
     pub struct ShardMetrics {
         config: MetricsConfig,
         http: HttpCells,
@@ -88,6 +91,8 @@ cells! {
 
         /// Datagrams received.
         pub datagrams_received: u64,
+        /// Bytes of those datagrams, without UDP and IP headers.
+        pub bytes_received: u64,
         /// Datagrams received and not used, by reason.
         pub datagrams_dropped: ByLabel<DatagramDrop>,
         /// Sends: each is a run of datagrams to one address (UDP_SEGMENT).
@@ -100,11 +105,11 @@ cells! {
         pub send_blocked: u64,
         /// Datagrams dropped because the kernel refused them (an unreachable address).
         pub send_failed: u64,
-        /// RTP packets sent, without retransmissions.
+        /// RTP packets sent, retransmissions included.
         pub rtp_packets: u64,
-        /// Bytes of those packets.
-        pub rtp_bytes: u64,
-        /// Packets that viewers reported missing (NACK, RFC 4585 §6.2.1).
+        /// Pictures not sent to a viewer that lay too far behind.
+        pub frames_skipped: u64,
+        /// Reports of missing packets from viewers (NACK, RFC 4585 §6.2.1).
         pub nacks: u64,
         /// Keyframes that viewers asked for (PLI and FIR, RFC 4585 §6.3.1, RFC 5104 §4.3.1).
         pub plis: u64,
@@ -132,8 +137,9 @@ impl ShardMetrics {
         }
     }
 
-    /// Counts an answered request. `took` runs from its complete head to its complete answer, so for a live body it
-    /// is the time that was published, and for a WebSocket that of the handshake.
+    /// Counts an answered request. `took` runs from its complete head to its complete answer, so
+    /// for a live body it is the time that was published, and for a WebSocket that of the
+    /// handshake.
     pub fn http_request(&mut self, method: &str, route: Route, status: u16, took: Duration) {
         self.http.count(method, route, status, took);
     }

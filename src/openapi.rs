@@ -1,7 +1,7 @@
 //! The OpenAPI document of the Media routes, served at `/openapi.json`.
 //!
-//! It is written by hand beside this file and embedded. Tests hold it against the route table, so neither can name a
-//! path or a method that the other does not know.
+//! It is written by hand beside this file and embedded. Tests hold it against the route table, so
+//! neither can name a path or a method that the other does not know.
 
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Fate, Phase, Role, Transfer};
 use crate::http::{HttpDate, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
-use crate::limits::FAN_OUT_PACKETS;
+use crate::limits::{Cap, FAN_OUT_PACKETS};
 use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
 use crate::metrics::{ConnectionEnd, MetricsConfig, ShardMetrics};
@@ -132,13 +132,15 @@ impl Shard {
     /// A shard that starts now.
     pub fn new(now: Instant, wall: SystemTime, seed: ShardSeed) -> Result<Self, rtc::PlaneError> {
         let config = seed.config;
+        // Labels whose values grow without bound can be switched off together (M16).
+        let series = |cap: Cap| match config.metrics.per_session {
+            true => cap.get().unwrap_or(usize::MAX),
+            false => 0,
+        };
         let metrics = MetricsConfig {
             shards: seed.shards.count(),
-            session_series: match config.metrics.per_session {
-                true => config.metrics.session_series.get().unwrap_or(usize::MAX),
-                false => 0,
-            },
-            device_series: config.metrics.device_series.get().unwrap_or(usize::MAX),
+            session_series: series(config.metrics.session_series),
+            device_series: series(config.metrics.device_series),
         };
         let origins = OriginPolicy::new(
             &seed.listen,
@@ -300,7 +302,6 @@ impl Shard {
 
     /// A datagram came in.
     pub fn datagram(&mut self, now: Instant, socket: SocketIndex, from: SocketAddr, bytes: &[u8]) {
-        self.metrics.datagrams_received += 1;
         self.plane.datagram(now, socket, from, bytes, &mut self.rtc);
     }
 

@@ -12,7 +12,7 @@ use crate::driver::Mail;
 use crate::limits::SIDE_JOBS;
 use crate::logging::DroppedLines;
 use crate::message::Message;
-use crate::metrics::{ExecutorFigures, LeakDetector, ProcessFigures, encode};
+use crate::metrics::{ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, encode};
 use crate::shard::Job;
 use crate::totals::{Total, Totals};
 
@@ -68,6 +68,7 @@ impl Side {
 
     fn run(self, view: &SideView) {
         let mut leak = LeakDetector::new();
+        let mut last = LastAnswers::new();
         let mut sample_at = Instant::now();
         loop {
             let now = Instant::now();
@@ -79,7 +80,7 @@ impl Side {
                 .0
                 .recv_timeout(sample_at.saturating_duration_since(now))
             {
-                Ok(job) => run_job(view, &leak, job),
+                Ok(job) => run_job(view, &leak, &mut last, job),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -93,7 +94,7 @@ fn unaccounted(view: &SideView, process: &ProcessFigures) -> u64 {
     held.saturating_sub(view.totals.sum(Total::Connections) as u64)
 }
 
-fn run_job(view: &SideView, leak: &LeakDetector, job: Job) {
+fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Job) {
     match job {
         Job::EncodeMetrics {
             from,
@@ -110,7 +111,7 @@ fn run_job(view: &SideView, leak: &LeakDetector, job: Job) {
                 longest_stall: shard.longest_stall,
             };
             process.executors = view.health.shards().map(figures).collect();
-            match encode(&snapshots, &process) {
+            match encode(last.update(snapshots), &process) {
                 Ok(text) => {
                     let message = Mail::Message(Message::Encoded { connection, text });
                     deliver(view, from.index(), message);

@@ -22,7 +22,7 @@ pub struct File {
     pub content_type: &'static str,
     /// The file as it was when the binary was built.
     pub body: &'static [u8],
-    /// Strong entity tag with its quotes (RFC 9110 §8.8.3). Equal content has an equal tag in every process of a build.
+    /// Strong entity tag with its quotes (RFC 9110 §8.8.3), the same in every process of a build.
     pub etag: &'static str,
 }
 

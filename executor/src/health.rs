@@ -69,7 +69,7 @@ pub(crate) struct Vitals {
 
 /// Written by the shard alone, in each turn; on cache lines of its own (two, as the CPU prefetches
 /// them in pairs).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Pulse {
     turns: AtomicU64,
@@ -88,7 +88,7 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Life {
-    /// Not watched: the main future may take its time before its first turn.
+    /// Not watched yet.
     Starting,
     Running,
     Returned,
@@ -120,7 +120,11 @@ impl Vitals {
     pub(crate) fn new(cpu: usize, kick: EventFd) -> Self {
         Self {
             cpu,
-            pulse: Pulse::default(),
+            // Before its first turn it is for glommio to get the main future going.
+            pulse: Pulse {
+                turns: AtomicU64::new(0),
+                parked: AtomicBool::new(true),
+            },
             watch: Watch::default(),
             kick,
             heartbeat: OnceLock::new(),

@@ -192,3 +192,126 @@ impl<M> fmt::Debug for Full<M> {
         f.write_str("Full")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::thread;
+
+    use super::*;
+
+    /// Whether the inbox is reported readable within `timeout` milliseconds.
+    fn readable<M>(inbox: &Inbox<M>, timeout: i32) -> bool {
+        let mut pollfd = libc::pollfd {
+            fd: inbox.as_fd().as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: the pointer is to one pollfd.
+        unsafe { libc::poll(&raw mut pollfd, 1, timeout) == 1 }
+    }
+
+    fn one_mailbox(capacity: usize) -> (Postbox<u32>, Inbox<u32>) {
+        let (postbox, mut inboxes) = mailboxes(1, capacity).unwrap();
+        (postbox, inboxes.pop().unwrap())
+    }
+
+    #[test]
+    fn messages_go_to_their_shard_in_order() {
+        let (postbox, mut inboxes) = mailboxes(3, 8).unwrap();
+        assert_eq!(postbox.shards(), 3);
+        for message in 0..6 {
+            postbox.clone().send(message % 2 * 2, message).unwrap();
+        }
+        let mut received = Vec::new();
+        assert!(!inboxes[0].receive(8, &mut received));
+        assert_eq!(received, [0, 2, 4]);
+        assert!(!readable(&inboxes[1], 0));
+        received.clear();
+        assert!(!inboxes[2].receive(8, &mut received));
+        assert_eq!(received, [1, 3, 5]);
+    }
+
+    #[test]
+    fn a_full_mailbox_gives_the_message_back() {
+        let (postbox, mut inbox) = one_mailbox(2);
+        postbox.send(0, 1).unwrap();
+        postbox.send(0, 2).unwrap();
+        let Full(message) = postbox.send(0, 3).unwrap_err();
+        assert_eq!(message, 3);
+        let mut received = Vec::new();
+        inbox.receive(8, &mut received);
+        postbox.send(0, message).unwrap();
+        inbox.receive(8, &mut received);
+        assert_eq!(received, [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_message_to_a_shard_that_has_ended_comes_back() {
+        let (postbox, inbox) = one_mailbox(2);
+        drop(inbox);
+        assert!(postbox.send(0, 1).is_err());
+    }
+
+    #[test]
+    fn the_inbox_is_readable_until_it_is_empty() {
+        let (postbox, mut inbox) = one_mailbox(8);
+        assert!(!readable(&inbox, 0));
+        for message in 0..3 {
+            postbox.send(0, message).unwrap();
+        }
+        let mut received = Vec::new();
+        assert!(inbox.receive(2, &mut received), "one is left");
+        assert!(readable(&inbox, 0), "and will be reported");
+        assert!(!inbox.receive(2, &mut received));
+        assert!(!readable(&inbox, 0));
+        assert_eq!(received, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_batch_that_just_fits_leaves_nothing() {
+        let (postbox, mut inbox) = one_mailbox(8);
+        postbox.send(0, 1).unwrap();
+        postbox.send(0, 2).unwrap();
+        let mut received = Vec::new();
+        assert!(!inbox.receive(2, &mut received));
+        assert!(!readable(&inbox, 0));
+        postbox.send(0, 3).unwrap();
+        assert!(readable(&inbox, 0), "the bell was armed again");
+    }
+
+    /// Receivers that sleep until they are told, and a lost wake-up would let sleep for ever.
+    #[test]
+    fn no_wakeup_is_lost_between_threads() {
+        const SENDERS: u32 = 3;
+        const EACH: u32 = 20_000;
+        let (postbox, mut inbox) = one_mailbox(64);
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let postbox = postbox.clone();
+                thread::spawn(move || {
+                    for message in 0..EACH {
+                        let mut pending = sender * EACH + message;
+                        while let Err(Full(message)) = postbox.send(0, pending) {
+                            pending = message;
+                            thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let (mut received, mut all) = (Vec::new(), Vec::new());
+        while all.len() < (SENDERS * EACH) as usize {
+            assert!(readable(&inbox, 5_000), "asleep with {} to come", all.len());
+            inbox.receive(7, &mut received);
+            all.append(&mut received);
+        }
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        for sender in 0..SENDERS {
+            let own = all.iter().filter(|message| **message / EACH == sender);
+            assert!(own.is_sorted(), "the order of sender {sender} is kept");
+        }
+    }
+}

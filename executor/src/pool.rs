@@ -6,23 +6,39 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use crate::eventfd::EventFd;
 use crate::health::{Health, Life, Vitals};
-use crate::reactor::{Heart, Reactor, heartbeat};
+use crate::reactor::{Heart, Reactor, TICK, heartbeat};
 use crate::watchdog::{self, StallLimits};
 
-/// glommio's preempt timer. An executor whose timer has fired before its tasks ran parks although
-/// they are runnable: at 1 ms it hung in 4 of 4 runs, at 10 ms within 10 s, at 100 ms never in
-/// 4.3 million requests. The driver does not rely on being preempted.
-const PREEMPT_TIMER: Duration = Duration::from_millis(100);
+/// What the product runs with; only a test that provokes lost wake-ups has other values.
+const TIMING: Timing = Timing {
+    preempt_timer: Duration::from_millis(100),
+    heartbeat: TICK,
+    start_within: Duration::from_secs(10),
+};
 /// Memory that glommio pins for file I/O, three times per shard. We do none, and this is the least
 /// that it takes (the default is 10 MiB).
 const IO_MEMORY_BYTES: usize = 64 << 10;
+
+/// How a shard relies on glommio.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    /// glommio's preempt timer. An executor whose timer has fired before its tasks ran parks
+    /// although they are runnable: at 1 ms it hung in 4 of 4 runs, at 10 ms within 10 s, at 100 ms
+    /// never in 4.3 million requests. The driver does not rely on being preempted.
+    preempt_timer: Duration,
+    /// Pause between two beats of the heartbeat task.
+    heartbeat: Duration,
+    /// Time for the executors to run their first task. One that parks instead cannot be kicked,
+    /// as nothing of it can be woken yet.
+    start_within: Duration,
+}
 
 /// How shards are started and watched.
 #[derive(Clone, Debug)]
@@ -81,6 +97,15 @@ pub enum PoolError {
         /// What glommio said.
         reason: String,
     },
+    /// Some executors have not run their first task in time: the machine is overloaded, or glommio
+    /// has lost their very first wake-up. Starting the process again helps.
+    #[error("{missing} of the shards have not started within {} s", .within.as_secs())]
+    NotStarted {
+        /// How many.
+        missing: usize,
+        /// The time that they had.
+        within: Duration,
+    },
     /// The main future of a shard has panicked. The others may still be running: end the process
     /// with [`EXIT_SHARD_DIED`](crate::EXIT_SHARD_DIED), as the watchdog does otherwise.
     #[error("shard {shard} has died: {message}")]
@@ -98,6 +123,20 @@ pub enum PoolError {
 /// # Errors
 /// See [`PoolError`].
 pub fn spawn<T, F, Fut>(options: PoolOptions, seeds: Vec<T>, main: F) -> Result<Pool, PoolError>
+where
+    T: Send + 'static,
+    F: Fn(Seat, T) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    spawn_timed(options, seeds, main, TIMING)
+}
+
+fn spawn_timed<T, F, Fut>(
+    options: PoolOptions,
+    seeds: Vec<T>,
+    main: F,
+    timing: Timing,
+) -> Result<Pool, PoolError>
 where
     T: Send + 'static,
     F: Fn(Seat, T) -> Fut + Clone + Send + 'static,
@@ -127,6 +166,7 @@ where
         let shard = Shard {
             index,
             vitals: shards[index].clone(),
+            timing,
         };
         let (ready, gate, end, main) = (ready.clone(), gate.clone(), end.clone(), main.clone());
         let thread = thread::Builder::new()
@@ -138,9 +178,13 @@ where
             })?;
         threads.push(thread);
     }
-    for _ in 0..threads.len() {
+    drop(ready);
+    let deadline = Instant::now() + timing.start_within;
+    for started in 0..threads.len() {
+        let (missing, within) = (threads.len() - started, timing.start_within);
+        let result = all_ready.recv_deadline(deadline);
         // An early return drops `start`, which sends home the threads that wait at the gate.
-        all_ready.recv().unwrap_or(Err(PoolError::NoShards))?;
+        result.unwrap_or(Err(PoolError::NotStarted { missing, within }))?;
     }
     let watchdog = watchdog::start(shards.clone(), options.stall)
         .map_err(|source| PoolError::Thread { shard: 0, source })?;
@@ -185,6 +229,7 @@ impl Pool {
 struct Shard {
     index: usize,
     vitals: Arc<Vitals>,
+    timing: Timing,
 }
 
 impl Shard {
@@ -197,20 +242,10 @@ impl Shard {
     ) where
         Fut: Future<Output = ()> + 'static,
     {
-        let heart = Heart::new();
-        let made = self.executor().and_then(|executor| {
-            let reactor = Reactor::new(self.vitals.clone(), heart.clone()).map_err(|source| {
-                PoolError::Thread {
-                    shard: self.index,
-                    source,
-                }
-            })?;
-            Ok((executor, reactor))
-        });
-        let (executor, reactor) = match made {
-            Ok(made) => {
+        let (executor, seat, heartbeat) = match self.prepare() {
+            Ok(prepared) => {
                 let _ = ready.send(Ok(()));
-                made
+                prepared
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -218,19 +253,16 @@ impl Shard {
             }
         };
         if gate.recv().is_err() {
-            return; // another shard could not be started
+            // Another shard could not be started. The heartbeat may be dropped on its executor only.
+            executor.run(async move { drop(heartbeat) });
+            return;
         }
-        let seat = Seat {
-            index: self.index,
-            cpu: self.vitals.cpu,
-            reactor,
-        };
+        self.vitals.set_life(Life::Running);
         let vitals = self.vitals.clone();
         let result = catch_unwind(AssertUnwindSafe(|| {
-            executor.run(async {
-                // Cancelled when it is dropped.
-                let _heartbeat = glommio::spawn_local(heartbeat(heart, vitals.clone()));
-                vitals.set_life(Life::Running);
+            executor.run(async move {
+                let _heartbeat = heartbeat;
+                vitals.pulse.set_parked(false);
                 main(seat).await;
             });
         }));
@@ -247,10 +279,35 @@ impl Shard {
         let _ = end.send((self.index, outcome));
     }
 
+    /// Makes the executor and everything that the main future needs, and runs the heartbeat for the
+    /// first time: from then on the shard can be kicked.
+    fn prepare(&self) -> Result<(LocalExecutor, Seat, glommio::Task<()>), PoolError> {
+        let executor = self.executor()?;
+        let heart = Heart::new(self.timing.heartbeat);
+        let reactor = Reactor::new(self.vitals.clone(), heart.clone()).map_err(|source| {
+            PoolError::Thread {
+                shard: self.index,
+                source,
+            }
+        })?;
+        let seat = Seat {
+            index: self.index,
+            cpu: self.vitals.cpu,
+            reactor,
+        };
+        let vitals = self.vitals.clone();
+        #[expect(
+            clippy::async_yields_async,
+            reason = "the heartbeat goes on; it is not awaited"
+        )]
+        let heartbeat = executor.run(async { glommio::spawn_local(heartbeat(heart, vitals)) });
+        Ok((executor, seat, heartbeat))
+    }
+
     fn executor(&self) -> Result<LocalExecutor, PoolError> {
         let builder = LocalExecutorBuilder::new(Placement::Fixed(self.vitals.cpu))
             .name("shard")
-            .preempt_timer(PREEMPT_TIMER)
+            .preempt_timer(self.timing.preempt_timer)
             .io_memory(IO_MEMORY_BYTES)
             // Made before this thread is pinned, so it may run on any CPU of the process.
             .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
@@ -275,3 +332,6 @@ fn describe(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "panicked".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

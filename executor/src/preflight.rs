@@ -241,3 +241,89 @@ fn has_capability(capability: u32) -> bool {
     let bits = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     bits.is_some_and(|bits| bits & (1 << capability) != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(errno: i32, disabled: Option<&str>) -> String {
+        let problem = io_uring_problem(&io::Error::from_raw_os_error(errno), disabled);
+        assert!(problem.fatal);
+        problem.message
+    }
+
+    #[test]
+    fn this_machine_can_run_shards() {
+        let problems = Preflight {
+            shards: 2,
+            descriptors: 256,
+        }
+        .check();
+        assert!(
+            problems.iter().all(|problem| !problem.fatal),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn every_refusal_of_io_uring_says_what_to_do() {
+        assert!(refused(libc::EPERM, Some("2")).contains("sysctl -w kernel.io_uring_disabled=0"));
+        assert!(refused(libc::EPERM, Some("0")).contains("--security-opt seccomp="));
+        assert!(refused(libc::EPERM, None).contains("SystemCallFilter="));
+        assert!(refused(libc::ENOSYS, None).contains("Linux 5.8 or newer"));
+        assert!(refused(libc::ENOMEM, None).contains("RLIMIT_MEMLOCK"));
+        assert!(refused(libc::EMFILE, None).contains("io_uring cannot be used"));
+    }
+
+    #[test]
+    fn too_little_locked_memory_is_fatal() {
+        let problem = locked_memory_problem(64 << 10, 512 << 10).unwrap();
+        assert!(problem.fatal);
+        assert!(problem.message.contains("is 64 KiB"), "{}", problem.message);
+        assert!(
+            problem.message.contains("--ulimit memlock=524288"),
+            "{}",
+            problem.message
+        );
+        assert_eq!(locked_memory_problem(512 << 10, 512 << 10), None);
+        assert_eq!(locked_memory_problem(libc::RLIM_INFINITY, 512 << 10), None);
+    }
+
+    #[test]
+    fn too_few_descriptors_cost_connections_or_the_start() {
+        let problem = descriptors_problem(1024, 100, 65_536).unwrap();
+        assert!(!problem.fatal);
+        assert!(
+            problem.message.contains("beyond about 924"),
+            "{}",
+            problem.message
+        );
+        assert!(
+            problem.message.contains("LimitNOFILE=65536"),
+            "{}",
+            problem.message
+        );
+        assert!(descriptors_problem(64, 100, 65_536).unwrap().fatal);
+        assert_eq!(descriptors_problem(65_536, 100, 65_536), None);
+    }
+
+    #[test]
+    fn small_buffers_are_a_warning() {
+        let problem = buffers_problem("send", "wmem_max", 212_992, 8 << 20).unwrap();
+        assert!(!problem.fatal);
+        assert!(
+            problem.message.contains("net.core.wmem_max=8388608"),
+            "{}",
+            problem.message
+        );
+        assert_eq!(buffers_problem("send", "wmem_max", 8 << 20, 8 << 20), None);
+    }
+
+    #[test]
+    fn releases_are_parsed() {
+        assert_eq!(parse_release("6.18.44-generic\n"), Some((6, 18)));
+        assert_eq!(parse_release("5.8\n"), Some((5, 8)));
+        assert_eq!(parse_release("5.10-rc1\n"), Some((5, 10)));
+        assert_eq!(parse_release("unknown"), None);
+    }
+}

@@ -165,13 +165,16 @@ impl Reactor {
 /// What the driver and the heartbeat task of a shard share.
 #[derive(Debug)]
 pub(crate) struct Heart {
+    /// Between two beats, if the driver reports no tick in the meantime.
+    pause: Duration,
     next_tick: Cell<Instant>,
     driver: RefCell<Option<Waker>>,
 }
 
 impl Heart {
-    pub(crate) fn new() -> Rc<Self> {
+    pub(crate) fn new(pause: Duration) -> Rc<Self> {
         Rc::new(Self {
+            pause,
             next_tick: Cell::new(Instant::now() + TICK),
             driver: RefCell::new(None),
         })
@@ -182,6 +185,20 @@ impl Heart {
         match &mut *driver {
             Some(known) => known.clone_from(waker),
             None => *driver = Some(waker.clone()),
+        }
+    }
+
+    /// To the next tick if the driver has reported the last one by itself, being awake. If the
+    /// tick is what the driver is about to report, a whole pause.
+    fn until_next_beat(&self) -> Duration {
+        let to_tick = self
+            .next_tick
+            .get()
+            .saturating_duration_since(Instant::now());
+        if to_tick.is_zero() {
+            self.pause
+        } else {
+            to_tick
         }
     }
 
@@ -196,17 +213,14 @@ impl Heart {
 /// The heartbeat task: wakes the driver at every tick, so that no wake-up that glommio loses lasts
 /// longer, and whenever it is woken itself, which is what a kick of the watchdog does. Never ends.
 pub(crate) fn heartbeat(heart: Rc<Heart>, vitals: Arc<Vitals>) -> impl Future<Output = ()> {
-    let mut timer = Box::pin(Timer::new(TICK));
+    let mut timer = Box::pin(Timer::new(heart.pause));
     poll_fn(move |cx| {
         if vitals.heartbeat.get().is_none() {
             let _ = vitals.heartbeat.set(cx.waker().clone());
         }
         heart.beat();
         while timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let next = heart.next_tick.get();
-            let pause = if next > now { next - now } else { TICK };
-            timer.set(Timer::new(pause));
+            timer.set(Timer::new(heart.until_next_beat()));
         }
         Poll::Pending
     })

@@ -76,3 +76,132 @@ fn release(stream: TcpStream) -> OwnedFd {
     // SAFETY: the stream that owned the descriptor is gone without having closed it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::os::fd::AsFd;
+    use std::rc::Rc;
+    use std::task::Waker;
+    use std::time::{Duration, Instant};
+
+    use glommio::LocalExecutor;
+    use glommio::timer::sleep;
+
+    use super::*;
+    use crate::epoll::{Epoll, Readiness, Token, Trigger};
+    use crate::eventfd::EventFd;
+
+    const TOKEN: Token = Token(7);
+
+    fn watched_eventfd() -> (Epoll, Rc<EventFd>) {
+        let epoll = Epoll::new().unwrap();
+        let eventfd = Rc::new(EventFd::new().unwrap());
+        epoll.add(eventfd.as_fd(), TOKEN, Trigger::Level).unwrap();
+        (epoll, eventfd)
+    }
+
+    fn ready(epoll: &Epoll) -> Vec<Token> {
+        let mut buffer = [libc::epoll_event { events: 0, u64: 0 }; 4];
+        let mut tokens = Vec::new();
+        epoll.poll(&mut buffer, |Readiness { token, .. }| tokens.push(token));
+        tokens
+    }
+
+    fn wait(readable: &mut Readable) -> impl Future<Output = ()> + '_ {
+        poll_fn(|cx| readable.poll_readable(cx))
+    }
+
+    fn open_descriptors() -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+
+    #[test]
+    fn wakes_each_time_and_consumes_nothing() {
+        LocalExecutor::default().run(async {
+            let (epoll, eventfd) = watched_eventfd();
+            let mut readable = Readable::new(epoll.as_fd()).unwrap();
+            for _ in 0..5_000 {
+                let sender = eventfd.clone();
+                // Spawned tasks run at once, so the signal sometimes comes before the poll is armed
+                // and, with the sleep of no length, sometimes after.
+                let signal = glommio::spawn_local(async move {
+                    sleep(Duration::ZERO).await;
+                    sender.signal();
+                });
+                wait(&mut readable).await;
+                signal.await;
+                assert_eq!(
+                    ready(&epoll),
+                    [TOKEN],
+                    "the event is still there to be taken"
+                );
+                eventfd.clear();
+                assert_eq!(ready(&epoll), []);
+            }
+        });
+    }
+
+    #[test]
+    fn stays_pending_while_nothing_is_readable() {
+        LocalExecutor::default().run(async {
+            let (epoll, eventfd) = watched_eventfd();
+            let mut readable = Readable::new(epoll.as_fd()).unwrap();
+            let began = Instant::now();
+            let sender = eventfd.clone();
+            let pause = Duration::from_millis(50);
+            let signal = glommio::spawn_local(async move {
+                sleep(pause).await;
+                sender.signal();
+            });
+            wait(&mut readable).await;
+            assert!(began.elapsed() >= pause, "woken by nothing");
+            signal.await;
+        });
+    }
+
+    #[test]
+    fn is_ready_at_once_when_something_already_is() {
+        LocalExecutor::default().run(async {
+            let (epoll, eventfd) = watched_eventfd();
+            eventfd.signal();
+            let mut readable = Readable::new(epoll.as_fd()).unwrap();
+            wait(&mut readable).await;
+            assert_eq!(ready(&epoll), [TOKEN]);
+        });
+    }
+
+    #[test]
+    fn waiting_takes_no_descriptors() {
+        LocalExecutor::default().run(async {
+            let (epoll, eventfd) = watched_eventfd();
+            let mut readable = Readable::new(epoll.as_fd()).unwrap();
+            eventfd.signal();
+            let before = open_descriptors();
+            let mut seen = 0;
+            for _ in 0..100 {
+                wait(&mut readable).await;
+                // Other tests of this process open and close some, too.
+                seen = seen.max(open_descriptors().saturating_sub(before));
+            }
+            assert!(seen < 50, "{seen} descriptors more than before");
+        });
+    }
+
+    #[test]
+    fn can_be_dropped_while_it_waits() {
+        LocalExecutor::default().run(async {
+            let (epoll, eventfd) = watched_eventfd();
+            let mut readable = Readable::new(epoll.as_fd()).unwrap();
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(readable.poll_readable(&mut cx).is_pending());
+            sleep(Duration::from_millis(1)).await; // the poll is in the kernel now
+            drop(readable);
+
+            let mut again = Readable::new(epoll.as_fd()).unwrap();
+            eventfd.signal();
+            wait(&mut again).await;
+            assert_eq!(ready(&epoll), [TOKEN]);
+        });
+    }
+}

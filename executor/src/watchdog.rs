@@ -7,7 +7,6 @@
 //! part is gone would go on accepting connections for it.
 
 use std::io;
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -114,8 +113,8 @@ impl<'a> Patient<'a> {
         let turns = self.vitals.pulse.turns();
         if turns != self.turns {
             self.moved(shard, turns);
-        } else if turns != 0 {
-            // Before its first turn it may take its time to prepare.
+        } else if turns != 0 || self.vitals.pulse.parked() {
+            // Between its first moment and its first turn the main future may take its time.
             self.still_for += step;
             self.stands_still(shard, limits);
         }
@@ -180,7 +179,115 @@ fn bump(cell: &std::sync::atomic::AtomicU64) {
 fn exit(code: i32) -> ! {
     thread::sleep(LOG_GRACE);
     // SAFETY: takes no pointers and does not return.
-    unsafe { libc::_exit(code) };
-    #[allow(unreachable_code)]
-    process::abort()
+    unsafe { libc::_exit(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eventfd::EventFd;
+
+    const LIMITS: StallLimits = StallLimits {
+        kick_after: Duration::from_millis(20),
+        report_after: Duration::from_secs(1),
+        fatal_after: None,
+    };
+
+    fn running_shard() -> Vitals {
+        let vitals = Vitals::new(0, EventFd::new().unwrap());
+        vitals.set_life(Life::Running);
+        vitals
+    }
+
+    fn count(cell: &std::sync::atomic::AtomicU64) -> u64 {
+        cell.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_shard_that_turns_is_left_alone() {
+        let vitals = running_shard();
+        let mut patient = Patient::new(&vitals);
+        for _ in 0..1_000 {
+            vitals.pulse.turn();
+            assert!(patient.look(0, LOOK_EVERY, &LIMITS));
+        }
+        assert_eq!(count(&vitals.watch.kicks), 0);
+        assert_eq!(count(&vitals.watch.longest_stall_us), 0);
+    }
+
+    #[test]
+    fn a_parked_shard_that_stands_still_is_kicked_until_it_moves() {
+        let vitals = running_shard();
+        let mut patient = Patient::new(&vitals);
+        vitals.pulse.turn();
+        vitals.pulse.set_parked(true);
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        assert_eq!(count(&vitals.watch.kicks), 0, "10 ms are no stall");
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        assert_eq!(count(&vitals.watch.kicks), 2);
+        assert_eq!(
+            count(&vitals.watch.lost_wakeups),
+            0,
+            "not known before it moves"
+        );
+
+        vitals.pulse.turn();
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        assert_eq!(count(&vitals.watch.kicks), 2);
+        assert_eq!(count(&vitals.watch.lost_wakeups), 1);
+        assert_eq!(count(&vitals.watch.longest_stall_us), 30_000);
+    }
+
+    #[test]
+    fn a_shard_that_works_for_long_is_not_kicked_but_reported_once() {
+        let vitals = running_shard();
+        let mut patient = Patient::new(&vitals);
+        vitals.pulse.set_parked(false);
+        vitals.pulse.turn();
+        for _ in 0..150 {
+            patient.look(0, LOOK_EVERY, &LIMITS);
+        }
+        assert_eq!(count(&vitals.watch.kicks), 0);
+        assert!(patient.reported);
+        vitals.pulse.turn();
+        patient.look(0, LOOK_EVERY, &LIMITS);
+        assert!(!patient.reported);
+        assert_eq!(count(&vitals.watch.lost_wakeups), 0);
+        assert_eq!(count(&vitals.watch.longest_stall_us), 1_490_000);
+    }
+
+    #[test]
+    fn a_shard_may_prepare_but_is_kicked_if_it_never_began() {
+        let vitals = running_shard();
+        let mut patient = Patient::new(&vitals);
+        for _ in 0..5 {
+            patient.look(0, LOOK_EVERY, &LIMITS);
+        }
+        assert!(
+            count(&vitals.watch.kicks) > 0,
+            "its main future has not been polled"
+        );
+
+        vitals.pulse.set_parked(false);
+        let kicks = count(&vitals.watch.kicks);
+        for _ in 0..500 {
+            patient.look(0, LOOK_EVERY, &LIMITS);
+        }
+        assert_eq!(count(&vitals.watch.kicks), kicks);
+        assert!(!patient.reported);
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_is_no_longer_watched() {
+        let vitals = running_shard();
+        let mut patient = Patient::new(&vitals);
+        vitals.pulse.turn();
+        for life in [Life::Returned, Life::Died] {
+            vitals.set_life(life);
+            assert!(!patient.look(0, LOOK_EVERY, &LIMITS));
+        }
+    }
 }

@@ -43,7 +43,7 @@ const SLOTS: usize = 64;
 const SLOT_BITS: u32 = SLOTS.trailing_zeros();
 /// Levels of the wheel: 64⁷ ticks of 5 ms are 697 years, so no deadline lies beyond.
 const LEVELS: usize = 7;
-/// Deadlines further away than this many ticks are treated as if they were this far away.
+/// The last tick; deadlines after it are treated as if they were in it.
 const HORIZON_TICKS: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
 /// End of a list in the slab.
 const NIL: u32 = u32::MAX;
@@ -179,8 +179,7 @@ impl<K> Wheel<K> {
         let tick = self.nodes[node as usize].tick;
         debug_assert!(tick > self.elapsed);
         let highest_differing_bit = u64::BITS - 1 - (self.elapsed ^ tick).leading_zeros();
-        // The horizon is relative to now, so a carry may reach one digit past the last level.
-        let level = ((highest_differing_bit / SLOT_BITS) as usize).min(LEVELS - 1);
+        let level = (highest_differing_bit / SLOT_BITS) as usize;
         let slot = (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS;
         let level = &mut self.levels[level];
         self.nodes[node as usize].next = std::mem::replace(&mut level.heads[slot], node);
@@ -232,3 +231,6 @@ impl<K> Wheel<K> {
         self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,15 @@
 //! ICE credentials and other unguessable numbers, from a generator of our own.
 //!
-//! Everything that reaches a session's DTLS and SRTP must first pass a STUN check keyed with its ICE
-//! password, so these must come from a CSPRNG; str0m's own are drawn from a fast predictable one.
+//! Everything that reaches a session's DTLS and SRTP must first pass a STUN check keyed with its
+//! ICE password, so these must come from a CSPRNG; str0m's own are drawn from a fast predictable
+//! one.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use str0m::IceCreds;
 
-/// Characters of a ufrag: 48 bits, twice the least of RFC 8445 §5.3, and unique in its plane anyway.
+/// Characters of a ufrag: 48 bits, twice the least of RFC 8445 §5.3, and unique in its plane
+/// anyway.
 const UFRAG_CHARS: usize = 8;
 /// Characters of a password: 144 bits (RFC 8445 §5.3 asks for 128).
 const PASSWORD_CHARS: usize = 24;

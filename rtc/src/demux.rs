@@ -1,9 +1,9 @@
 //! Which session a datagram belongs to, in O(1), and whether it may reach it.
 //!
 //! Two tables: the address that a datagram came from, and the local ufrag in a STUN request's
-//! USERNAME. An address gets into the first only by a Binding request whose MESSAGE-INTEGRITY is right
-//! (RFC 8445 §7.3). Nothing but STUN from any other address reaches a session, so a stranger who
-//! races the viewer with a ClientHello of his own gets no answer.
+//! USERNAME. An address gets into the first only by a Binding request whose MESSAGE-INTEGRITY is
+//! right (RFC 8445 §7.3). Nothing but STUN from any other address reaches a session, so a stranger
+//! who races the viewer with a ClientHello of his own gets no answer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,14 +36,10 @@ pub(crate) enum Kind {
     Unknown,
 }
 
-/// A STUN request, as far as it can be read without a session.
-pub(crate) enum Check<'a> {
-    /// A Binding request for the session with this ufrag.
-    Request {
-        message: StunMessage<'a>,
-        ufrag: String,
-    },
-    /// Other STUN: an ICE-lite agent sends no checks, so no answer is for it.
+/// Why a STUN message is no connectivity check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoCheck {
+    /// A response or an indication. An ICE-lite agent sends no checks, so no answer is for it.
     Other,
     Malformed,
 }
@@ -66,23 +62,18 @@ impl Kind {
     }
 }
 
-impl<'a> Check<'a> {
-    pub(crate) fn read(datagram: &'a [u8]) -> Self {
-        let Ok(message) = StunMessage::parse(datagram) else {
-            return Check::Malformed;
-        };
-        if !message.is_binding_request() {
-            return Check::Other;
-        }
-        // USERNAME is the receiver's ufrag, a colon, and the sender's (RFC 8445 §7.2.2).
-        match message.split_username() {
-            Some((local, _)) => {
-                let ufrag = local.to_owned();
-                Check::Request { message, ufrag }
-            }
-            None => Check::Malformed,
-        }
+/// Reads a connectivity check: a Binding request, and our ufrag in its USERNAME, which is the
+/// receiver's ufrag, a colon and the sender's (RFC 8445 §7.2.2).
+pub(crate) fn read_check(datagram: &[u8]) -> Result<(StunMessage<'_>, &str), NoCheck> {
+    let message = StunMessage::parse(datagram).map_err(|_| NoCheck::Malformed)?;
+    if !message.is_binding_request() {
+        return Err(NoCheck::Other);
     }
+    let (ufrag, _) = message
+        .username()
+        .and_then(|name| name.split_once(':'))
+        .ok_or(NoCheck::Malformed)?;
+    Ok((message, ufrag))
 }
 
 impl Demux {
@@ -179,7 +170,7 @@ mod tests {
     fn garbage_is_malformed_and_never_a_panic() {
         for len in 0..64 {
             let junk: Vec<u8> = (0..len).map(|i| (i * 37) as u8).collect();
-            assert!(matches!(Check::read(&junk), Check::Malformed));
+            assert!(read_check(&junk).is_err());
         }
     }
 }

@@ -9,7 +9,8 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider,
 
 use crate::IdentityError;
 
-/// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the same.
+/// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the
+/// same.
 #[derive(Clone)]
 pub struct Identity {
     certificate: DtlsCert,

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::plane::MAX_SOCKETS;
+
 /// Why a request about a session was refused. The session is as it was before, except after
 /// [`Internal`](SessionError::Internal).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +52,7 @@ pub enum PlaneError {
     #[error("no media address: give at least one address to listen on for media")]
     NoSockets,
     /// More sockets than a [`SocketIndex`](crate::SocketIndex) counts.
-    #[error("{0} media addresses are too many: at most {max} are possible", max = crate::plane::MAX_SOCKETS)]
+    #[error("{0} media addresses are too many: at most {MAX_SOCKETS} are possible")]
     TooManySockets(usize),
     /// The address cannot stand in a candidate.
     #[error(

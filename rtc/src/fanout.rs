@@ -1,9 +1,10 @@
 //! Fan-out: from the tracks of the sources to every viewer, in slices.
 //!
 //! A written frame marks its source dirty. A sweep then goes once around the source's viewers, from
-//! another first viewer each time, and gives each what it has not got, at most [`BURST_PACKETS`]. Who
-//! has more to get (a keyframe, a join) waits in the pacing queue, where it gets as much again each
-//! [`PACE`]. A viewer reads its track in order whichever way it is served, so no frame overtakes.
+//! another first viewer each time, and gives each what it has not got, at most [`BURST_PACKETS`].
+//! Who has more to get (a keyframe, a join) waits in the pacing queue, where it gets as much again
+//! each [`PACE`]. A viewer reads its track in order whichever way it is served, so no frame
+//! overtakes.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ use crate::track::Track;
 use crate::viewer::{Lane, Outgoing, Viewer};
 use crate::{Codec, Outbox, Plane, SessionKey, SourceKey, TrackStats};
 
-/// RTP packets that a viewer gets at a time. A frame of 720p at 2 Mbit/s has 7, a keyframe 41: those
-/// would be a burst that a home router drops.
+/// RTP packets that a viewer gets at a time. A frame of 720p at 2 Mbit/s has 7, a keyframe 41:
+/// those would be a burst that a home router drops.
 pub(crate) const BURST_PACKETS: usize = 16;
 /// Time between two bursts to one viewer: 16 packets each 2 ms are 73 Mbit/s.
 pub(crate) const PACE: Duration = Duration::from_millis(2);
@@ -248,8 +249,8 @@ impl Plane {
     }
 
     /// The viewer asks for a keyframe. The publisher is asked, where it was not just now. One that
-    /// cannot make keyframes has not answered by the time the viewer asks again: then what is cached
-    /// since the last one is sent once more, which is sooner than the next.
+    /// cannot make keyframes has not answered by the time the viewer asks again: then what is
+    /// cached since the last one is sent once more, which is sooner than the next.
     pub(crate) fn picture_lost(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -347,7 +348,7 @@ fn write_lane(rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit: usize) -> Se
             wallclock,
         } = outgoing;
         sent.packets += 1;
-        sent.frames += u64::from(packet.marker);
+        sent.frames += u64::from(packet.last);
         sent.codec = Some(packet.codec);
         if let Some(stream) = &mut stream {
             let payload = packet.payload.clone();

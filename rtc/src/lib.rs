@@ -1,13 +1,14 @@
 //! Sans-IO media plane: the WebRTC sessions and the media sources of one shard.
 //!
-//! A [`Plane`] is a state machine. Time comes in as a parameter of every call, randomness as the seed
-//! of its configuration, datagrams as slices; what it wants to send, to say and to be woken for lies in
-//! an [`Outbox`] that the caller drains once per turn. It knows no socket, clock, thread or lock.
+//! A [`Plane`] is a state machine. Time comes in as a parameter of every call, randomness as the
+//! seed of its configuration, datagrams as slices; what it wants to send, to say and to be woken
+//! for lies in an [`Outbox`] that the caller drains once per turn. It knows no socket, clock,
+//! thread or lock.
 //!
 //! ```text
 //!   write(access unit) ─► Source: packetise once ─► Track: packets since the last keyframe
 //!                                                     │  one cursor per viewer
-//!                                           fan_out ─► Lane: own SSRC, sequence, RTP time, payload type
+//!                                           fan_out ─► Lane: own SSRC, sequence, RTP time, format
 //!                                                     │
 //!   datagram ─► Demux: address / ufrag ─► Session: ICE-lite, DTLS, SRTP, data channel (str0m)
 //!                                                     │
@@ -24,7 +25,6 @@ mod event;
 mod fanout;
 mod ingest;
 mod keys;
-mod negotiation;
 mod outbox;
 mod packetise;
 mod plane;

@@ -151,7 +151,7 @@ impl RunHead {
     fn takes(&self, len: usize) -> bool {
         let held = self.end - self.start;
         len <= self.segment
-            && held % self.segment == 0
+            && held.is_multiple_of(self.segment)
             && held / self.segment < RUN_MAX_SEGMENTS
             && held + len <= RUN_MAX_BYTES
     }

@@ -1,23 +1,23 @@
 //! The media plane of one shard: its sources, its sessions, and the tables between them.
 
+mod ingress;
+
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Input};
+use str0m::Candidate;
 
 use crate::credentials::Random;
-use crate::demux::{Admission, Check, Demux, Kind};
+use crate::demux::Demux;
 use crate::keys::Arena;
 use crate::sdp;
 use crate::session::{Birth, Panicked, Session};
 use crate::source::Source;
 use crate::{
     AccessUnit, CloseReason, Codec, Event, Identity, MediaSocket, Outbox, PlaneConfig,
-    PlaneCounters, PlaneError, PlaneLimits, SessionError, SessionKey, SessionState, SocketIndex,
-    SourceKey, SourceStats,
+    PlaneCounters, PlaneError, PlaneLimits, SessionError, SessionKey, SessionState, SourceKey,
+    SourceStats,
 };
 
 /// Sockets of a plane: what a [`SocketIndex`] counts.
@@ -25,8 +25,8 @@ pub(crate) const MAX_SOCKETS: usize = u8::MAX as usize;
 
 /// The sessions and sources of one shard.
 ///
-/// Every call leaves what follows from it in the [`Outbox`]. After a call nothing is left half done:
-/// events of a call describe a state that the plane is already in.
+/// Every call leaves what follows from it in the [`Outbox`]. After a call nothing is left half
+/// done: events of a call describe a state that the plane is already in.
 pub struct Plane {
     pub(crate) sessions: Arena<SessionKey, Box<Session>>,
     pub(crate) sources: Arena<SourceKey, Source>,
@@ -98,10 +98,10 @@ impl Plane {
 
     /// Takes in an access unit of a source: video or audio, by its codec.
     ///
-    /// `capture` is the time of the picture on the source's timeline: its arrival, or a presentation
-    /// time that the caller maps onto instants, the same way for video and audio; not later than
-    /// `now`. RTP times and sender reports follow it. A jump of it, backwards or by more than 10 s, is
-    /// not passed on. Video goes out from the first keyframe on.
+    /// `capture` is the time of the picture on the source's timeline: its arrival, or a
+    /// presentation time that the caller maps onto instants, the same way for video and audio; not
+    /// later than `now`. RTP times and sender reports follow it. A jump of it, backwards or by more
+    /// than 10 s, is not passed on. Video goes out from the first keyframe on.
     pub fn write(
         &mut self,
         now: Instant,
@@ -121,8 +121,8 @@ impl Plane {
         }
     }
 
-    /// The publisher went. The viewers stay; whoever publishes next begins with a keyframe, and their
-    /// picture goes on with it.
+    /// The publisher went. The viewers stay; whoever publishes next begins with a keyframe, and
+    /// their picture goes on with it.
     pub fn publisher_gone(&mut self, source: SourceKey) {
         if let Some(source) = self.sources.get_mut(source) {
             source.publisher_gone();
@@ -272,8 +272,8 @@ impl Plane {
         offer
     }
 
-    /// Closes a session: the viewer is told (DTLS `close_notify`), the key is dead. No event tells of
-    /// it.
+    /// Closes a session: the viewer is told (DTLS `close_notify`), the key is dead. No event tells
+    /// of it.
     pub fn close_session(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -289,8 +289,9 @@ impl Plane {
         self.sessions.get(key).map(Box::as_ref)
     }
 
-    /// Sends text on the session's data channel. False when it is not open, when `text` is longer than
-    /// [`CONTROL_MESSAGE_BYTES`](crate::CONTROL_MESSAGE_BYTES), or when too much waits already.
+    /// Sends text on the session's data channel. False when it is not open, when `text` is longer
+    /// than [`CONTROL_MESSAGE_BYTES`](crate::CONTROL_MESSAGE_BYTES), or when too much waits
+    /// already.
     pub fn send_text(
         &mut self,
         now: Instant,
@@ -329,118 +330,6 @@ impl Plane {
     /// What was counted since the plane was made.
     pub fn counters(&self) -> &PlaneCounters {
         &self.counters
-    }
-
-    /// Takes a datagram in. It never fails; what is dropped is counted, by reason.
-    pub fn datagram(
-        &mut self,
-        now: Instant,
-        socket: SocketIndex,
-        from: SocketAddr,
-        bytes: &[u8],
-        out: &mut Outbox,
-    ) {
-        self.counters.datagrams_received += 1;
-        self.counters.bytes_received += bytes.len() as u64;
-        let Some(local) = self.sockets.get(usize::from(socket.0)) else {
-            self.counters.unknown_socket += 1;
-            return;
-        };
-        let to = local.advertised;
-        let key = match Kind::of(bytes) {
-            Kind::Stun => self.checked(now, socket, from, bytes),
-            Kind::Sealed => self.sealed(socket, from),
-            Kind::Unknown => {
-                self.counters.malformed += 1;
-                None
-            }
-        };
-        let Some(key) = key else { return };
-        let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        if let Some(session) = self.sessions.get_mut(key) {
-            // A panic is in the signals, which settle handles.
-            let _: Result<(), Panicked> = session.receive(now, Input::Receive(now, receive), out);
-            self.settle(now, key, out);
-        }
-    }
-
-    /// The session that a connectivity check is for, when its integrity is right.
-    fn checked(
-        &mut self,
-        now: Instant,
-        socket: SocketIndex,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) -> Option<SessionKey> {
-        let (message, ufrag) = match Check::read(bytes) {
-            Check::Request { message, ufrag } => (message, ufrag),
-            Check::Other => {
-                self.counters.stun_ignored += 1;
-                return None;
-            }
-            Check::Malformed => {
-                self.counters.malformed += 1;
-                return None;
-            }
-        };
-        let known = self.demux.by_ufrag(&ufrag);
-        let Some(session) = known.and_then(|key| self.sessions.get_mut(key)) else {
-            self.counters.unknown_ufrag += 1;
-            return None;
-        };
-        let password = session.negotiation.password(&ufrag)?;
-        let hmac = self.identity.crypto().sha1_hmac_provider;
-        if !message.verify(password.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts)) {
-            self.counters.stun_bad_integrity += 1;
-            return None;
-        }
-        session.touch(now);
-        match self.demux.admit(session, socket, from) {
-            Admission::Admitted => Some(session.key()),
-            Admission::Refused => {
-                self.counters.stun_address_limit += 1;
-                None
-            }
-        }
-    }
-
-    /// The session that a sealed datagram is for: that of an address which passed a check, once
-    /// there is an answer to hold its certificate against.
-    fn sealed(&mut self, socket: SocketIndex, from: SocketAddr) -> Option<SessionKey> {
-        let Some(key) = self.demux.by_address(socket, from) else {
-            self.counters.unknown_source += 1;
-            return None;
-        };
-        let answered = self
-            .sessions
-            .get(key)
-            .is_some_and(|s| s.negotiation.is_answered());
-        if !answered {
-            self.counters.early += 1;
-            return None;
-        }
-        Some(key)
-    }
-
-    /// The time that the session's last timer named has come.
-    pub fn timeout(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
-        if let Some(session) = self.sessions.get_mut(key) {
-            // A panic is in the signals, which settle handles.
-            let _: Result<(), Panicked> = session.fired(now, out);
-            self.settle(now, key, out);
-        }
-    }
-
-    /// The socket would have blocked: a run of this session was given up, whole. It is lost to this
-    /// viewer alone, who asks for it again (NACK) or for a keyframe (PLI).
-    pub fn send_blocked(&mut self, session: SessionKey, datagrams: u64) {
-        self.counters.blocked += datagrams;
-        if let Some(session) = self.sessions.get_mut(session) {
-            session.stats_mut().connection.datagrams_blocked += datagrams;
-        }
     }
 
     /// Acts on what a session's turn has found. Every turn is followed by this.

@@ -1,8 +1,8 @@
 //! Offers as we write them, answers as we take them.
 //!
 //! str0m consumes the pending offer when an answer comes, and changes the session before it finds a
-//! fault in it. So an answer is checked here first, against the offer and as strictly as str0m will:
-//! a bad one then leaves the offer open.
+//! fault in it. So an answer is checked here first, against the offer and as strictly as str0m
+//! will: a bad one then leaves the offer open.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -155,7 +155,7 @@ struct Section {
     /// Payload types of `a=rtpmap` lines.
     mapped: Vec<String>,
     mids: Vec<String>,
-    setups: usize,
+    setups: Vec<String>,
     directions: usize,
 }
 
@@ -214,7 +214,7 @@ impl Description {
                     .mapped
                     .push(value.split(' ').next().unwrap_or("").to_owned());
             }
-            "setup" => section.setups += 1,
+            "setup" => section.setups.push(value.trim().to_owned()),
             "sendrecv" | "sendonly" | "recvonly" | "inactive" => section.directions += 1,
             _ => {}
         }
@@ -296,8 +296,11 @@ impl Section {
                 offer.kind
             ));
         }
-        if self.setups > 1 {
-            return Err(format!("a=setup is repeated in the section of a=mid:{mid}"));
+        match self.setups.as_slice() {
+            [] => {}
+            [role] if matches!(role.as_str(), "active" | "passive" | "actpass") => {}
+            [role] => return Err(format!("a=setup:{role} is no DTLS role of an answer")),
+            [_, _, ..] => return Err(format!("a=setup is repeated in the section of a=mid:{mid}")),
         }
         if self.kind != "application" && self.directions != 1 {
             return Err(format!(
@@ -341,8 +344,9 @@ pub(crate) fn parse_answer(sdp: &str) -> Result<SdpAnswer, String> {
     }
 }
 
-/// Checks a candidate attribute (RFC 8839 §5.1), with or without `a=`. False for those that stand for
-/// nothing here: the empty one that ends them (RFC 8838 §14), mDNS names, other transports than UDP.
+/// Checks a candidate attribute (RFC 8839 §5.1), with or without `a=`. False for those that stand
+/// for nothing here: the empty one that ends them (RFC 8838 §14), mDNS names, other transports than
+/// UDP.
 pub(crate) fn is_usable_candidate(candidate: &str) -> Result<bool, String> {
     let text = candidate.trim();
     let text = text.strip_prefix("a=").unwrap_or(text);

@@ -3,20 +3,24 @@
 //! Everything that changes the `Rtc` goes through [`Session::turn`], which makes the one change,
 //! drains all that follows from it into the outbox, re-arms the timer, and catches a panic.
 
+mod alarm;
+mod events;
+mod negotiation;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
+use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, MediaKind};
 use str0m::rtp::{Extension, ExtensionMap};
-use str0m::stats::MediaEgressStats;
-use str0m::{Candidate, IceCreds, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
-use crate::negotiation::Negotiation;
+use self::alarm::Alarm;
+use self::negotiation::Negotiation;
 use crate::stats::STATS_INTERVAL;
 use crate::{
     CloseReason, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
@@ -39,9 +43,6 @@ const SEND_BUFFER_PACKETS: usize = 128;
 /// How many times str0m may ask to be called again at once. It does so while a handshake moves on;
 /// after that the next tick is soon enough.
 const IMMEDIATE_TIMEOUTS: usize = 4;
-/// By how much an owner's timer may be early and still count as fired: one tick.
-const TIMER_SLACK: Duration = Duration::from_millis(5);
-
 /// A WebRTC session with one viewer.
 pub struct Session {
     key: SessionKey,
@@ -98,12 +99,6 @@ pub(crate) struct Signals {
 struct Control {
     id: ChannelId,
     open: bool,
-}
-
-/// The one timer that the owner holds for the session.
-#[derive(Debug, Default)]
-struct Alarm {
-    armed: Option<Instant>,
 }
 
 /// A panic was caught. The session is closed; its `Rtc` is not touched again.
@@ -308,7 +303,8 @@ impl Session {
         }
     }
 
-    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox.
+    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox. In the round trip in
+    /// which the SCTP handshake runs str0m refuses to; the viewer's consent checks then tell it.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
         // What fails or panics here has nobody left to tell.
         let _ = self.turn(now, out, |rtc| rtc.close().is_ok());
@@ -352,158 +348,6 @@ impl Session {
             out.timer(self.key, next);
         }
     }
-
-    fn drain(&mut self, now: Instant, out: &mut Outbox) {
-        loop {
-            match self.rtc.poll_output() {
-                Ok(Output::Timeout(at)) => {
-                    self.deadline = at;
-                    break;
-                }
-                Ok(Output::Transmit(transmit)) => self.transmit(&transmit, out),
-                Ok(Output::Event(event)) => self.on_event(now, event, out),
-                Err(error) => {
-                    // Another certificate than the answer named, or a handshake given up.
-                    tracing::debug!(%error, "session failed");
-                    self.signals.closed.get_or_insert(CloseReason::DtlsFailed);
-                    break;
-                }
-            }
-        }
-        if !self.rtc.is_alive() {
-            self.signals.closed.get_or_insert(CloseReason::DtlsFailed);
-        }
-    }
-
-    fn transmit(&mut self, transmit: &str0m::net::Transmit, out: &mut Outbox) {
-        let from = self
-            .sockets
-            .iter()
-            .position(|socket| socket.advertised == transmit.source);
-        let Some(index) = from.and_then(|index| u8::try_from(index).ok()) else {
-            return;
-        };
-        let media = is_rtp(&transmit.contents);
-        self.signals.datagrams += 1;
-        self.signals.bytes += transmit.contents.len() as u64;
-        self.signals.rtp_packets += u64::from(media);
-        let to = transmit.destination;
-        out.datagram(self.key, SocketIndex(index), to, media, &transmit.contents);
-    }
-
-    fn on_event(&mut self, now: Instant, event: str0m::Event, out: &mut Outbox) {
-        use str0m::Event as E;
-        match event {
-            E::Connected => {
-                self.touch(now);
-                self.signals.connected = true;
-                self.move_to(SessionState::Connected, out);
-            }
-            E::IceConnectionStateChange(state) => self.on_ice(now, state.into(), out),
-            E::ChannelOpen(id, _) if id == self.control.id => {
-                self.control.open = true;
-                out.event(Event::ChannelOpen { session: self.key });
-            }
-            E::ChannelOpen(id, _) => self.signals.foreign_channels.push(id),
-            E::ChannelClose(id) if id == self.control.id => self.control.open = false,
-            E::ChannelData(data) => self.on_message(now, data, out),
-            E::KeyframeRequest(_) => {
-                self.touch(now);
-                self.signals.keyframe_requests += 1;
-            }
-            E::MediaEgressStats(report) => self.on_egress(&report),
-            // The first of each round of reports.
-            E::PeerStats(report) => {
-                self.stats_span = report.timestamp.saturating_duration_since(self.stats_at);
-                self.stats_at = report.timestamp;
-                let connection = &mut self.stats.connection;
-                connection.bytes_sent = report.peer_bytes_tx;
-                connection.bytes_received = report.peer_bytes_rx;
-                connection.remote = report.selected_candidate_pair.map(|pair| pair.remote.addr);
-            }
-            E::Closed => {
-                self.signals.closed.get_or_insert(CloseReason::PeerClosed);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_ice(&mut self, now: Instant, state: IceState, out: &mut Outbox) {
-        if state == self.ice_state {
-            return;
-        }
-        self.ice_state = state;
-        self.stats.connection.ice_state = state;
-        out.event(Event::IceState {
-            session: self.key,
-            state,
-        });
-        match state {
-            IceState::Disconnected => {
-                self.ice_lost.get_or_insert(now);
-                self.signals.ice_lost = true;
-            }
-            IceState::Connected | IceState::Completed => {
-                self.ice_lost = None;
-                self.signals.ice_back = true;
-            }
-            // A restart, or a first check after a loss: the time of the loss still runs.
-            IceState::New | IceState::Checking => {}
-        }
-    }
-
-    fn on_message(&mut self, now: Instant, data: ChannelData, out: &mut Outbox) {
-        self.touch(now);
-        let ours = data.id == self.control.id && !data.binary;
-        match String::from_utf8(data.data) {
-            Ok(text) if ours && text.len() <= CONTROL_MESSAGE_BYTES => {
-                out.event(Event::ChannelMessage {
-                    session: self.key,
-                    text,
-                });
-            }
-            Ok(_) | Err(_) => self.signals.messages_dropped += 1,
-        }
-    }
-
-    fn on_egress(&mut self, report: &MediaEgressStats) {
-        let video = report.mid == self.negotiation.video();
-        let (track, before) = if video {
-            (&mut self.stats.video, &mut self.frames_reported.0)
-        } else {
-            (&mut self.stats.audio, &mut self.frames_reported.1)
-        };
-        self.signals.nacks += track.report(report, self.stats_span, *before);
-        *before = track.frames_sent;
-        self.stats.connection.rtt_ms = track.rtt_ms.or(self.stats.connection.rtt_ms);
-    }
-}
-
-impl Alarm {
-    /// A timer fired: the armed one, unless that is still to come.
-    fn fired(&mut self, now: Instant) {
-        if self.armed.is_some_and(|at| at <= now + TIMER_SLACK) {
-            self.armed = None;
-        }
-    }
-
-    /// Whether the owner must be told of `next`: it is earlier than what is armed, or what is armed
-    /// should have fired long ago.
-    fn arm(&mut self, now: Instant, next: Instant) -> bool {
-        if self
-            .armed
-            .is_some_and(|at| at <= next && at + TIMER_SLACK >= now)
-        {
-            return false;
-        }
-        self.armed = Some(next);
-        true
-    }
-}
-
-/// RTP, and not RTCP (RFC 5761 §4), DTLS or STUN.
-fn is_rtp(datagram: &[u8]) -> bool {
-    matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
 }
 
 fn configuration(birth: &Birth<'_>) -> RtcConfig {
@@ -527,3 +371,6 @@ fn configuration(birth: &Birth<'_>) -> RtcConfig {
         str0m::format::CodecConfig::new_from_payload_params(birth.formats.clone());
     config
 }
+
+#[cfg(test)]
+mod tests;

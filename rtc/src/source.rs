@@ -20,8 +20,8 @@ const KEYFRAME_GRACE: Duration = Duration::from_millis(300);
 /// Largest group of pictures that is sent again to a viewer who lost its picture: 2 s at 4 Mbit/s.
 /// More would fill the very link that has just lost packets.
 const RESTART_BYTES: usize = 1 << 20;
-/// Shortest time between two restarts of one viewer from the cached pictures: what a browser needs to
-/// decode them, and to stop asking.
+/// Shortest time between two restarts of one viewer from the cached pictures: what a browser needs
+/// to decode them, and to stop asking.
 pub(crate) const RESTART_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The media of one device and the viewers who are being sent it.

@@ -31,8 +31,9 @@ impl Timeline {
 
     /// Ticks of a picture captured at `capture` and written at `now`.
     ///
-    /// A jump (backwards, or more than [`MAX_STEP`] forward) starts a new mapping, which goes on from
-    /// the last tick by as much as has passed between the two writes: what the viewer saw pass.
+    /// A jump (backwards, or more than [`MAX_STEP`] forward) starts a new mapping, which goes on
+    /// from the last tick by as much as has passed between the two writes: what the viewer saw
+    /// pass.
     pub(crate) fn ticks(&mut self, now: Instant, capture: Instant) -> u64 {
         let (anchor, ticks) = match self.last {
             None => ((capture, 0), 0),

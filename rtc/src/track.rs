@@ -28,8 +28,9 @@ pub(crate) struct LogPacket {
     pub(crate) payload: Arc<[u8]>,
     pub(crate) codec: Codec,
     pub(crate) marker: bool,
-    /// First packet of its frame.
+    /// First, and last, packet of its frame.
     pub(crate) first: bool,
+    pub(crate) last: bool,
     /// Number of its frame in the track.
     pub(crate) frame: u64,
     /// Ticks of the track's clock.
@@ -112,6 +113,7 @@ impl Track {
         let position = self.end();
         let number = self.frames;
         self.frames += 1;
+        let count = packets.len();
         let mut size = 0;
         for (i, packet) in packets.drain(..).enumerate() {
             size += packet.payload.len();
@@ -120,6 +122,7 @@ impl Track {
                 codec: frame.codec,
                 marker: packet.marker,
                 first: i == 0,
+                last: i + 1 == count,
                 frame: number,
                 rtp: frame.rtp,
                 capture: frame.capture,

@@ -12,7 +12,8 @@ use crate::{Codec, SessionKey};
 /// got would only be late.
 const SKIP_FRAMES: u64 = 8;
 /// Distance of replayed pictures in RTP time. A browser plays by timestamps: those of the cached
-/// pictures, unchanged, would make it show them at their old pace and stay that far behind for good.
+/// pictures, unchanged, would make it show them at their old pace and stay that far behind for
+/// good.
 const REPLAY_STEP: Duration = Duration::from_millis(1);
 
 /// A connected session in the dense table of its source.

@@ -1,9 +1,11 @@
 //! The paths of the server: which route a path names, and what may be done with it.
 //!
-//! A route is known before anything else about a request is: it decides which shard owns the request, which limits
-//! apply and under which `path` label it is counted. So it is a small `Copy` enum, and finding it allocates nothing.
+//! A route is known before anything else about a request is: it decides which shard owns the
+//! request, which limits apply and under which `path` label it is counted. So it is a small `Copy`
+//! enum, and finding it allocates nothing.
 
-/// Defines the routes once: name, path template, methods. The order is the order of the metric tables.
+/// Defines the routes once: name, path template, methods. The order is the order of the metric
+/// tables.
 macro_rules! routes {
     ($($(#[$doc:meta])* $name:ident $template:literal $methods:expr;)*) => {
         /// What a path names. `/openapi.json` describes every one of them but [`Route::Unmatched`].
@@ -17,14 +19,16 @@ macro_rules! routes {
             /// Every route, in the order of [`Route::index`].
             pub const ALL: &'static [Route] = &[$(Route::$name,)*];
 
-            /// The path with its parameter in braces, as the OpenAPI document and the `path` label write it.
+            /// The path with its parameter in braces, as the OpenAPI document and the `path` label
+            /// write it.
             pub const fn template(self) -> &'static str {
                 match self {
                     $(Route::$name => $template,)*
                 }
             }
 
-            /// What the `Allow` header of a 405 lists; anything else is a 405. Empty for [`Route::Unmatched`] alone.
+            /// What the `Allow` header of a 405 lists; anything else is a 405. Empty for
+            /// [`Route::Unmatched`] alone.
             pub const fn methods(self) -> &'static [&'static str] {
                 match self {
                     $(Route::$name => $methods,)*
@@ -34,7 +38,8 @@ macro_rules! routes {
     };
 }
 
-/// A resource that is only read. HEAD is GET without the body; OPTIONS is answered everywhere (CORS).
+/// A resource that is only read. HEAD is GET without the body; OPTIONS is answered everywhere
+/// (CORS).
 const READ: &[&str] = &["GET", "HEAD", "OPTIONS"];
 /// An action on a session.
 const ACT: &[&str] = &["POST", "OPTIONS"];
@@ -80,7 +85,8 @@ routes! {
     DeviceSocket "/api/media/devices/{id}/ws" UPGRADE;
     /// The WebSocket of a viewer.
     ViewerSocket "/api/media/ws" UPGRADE;
-    /// None of the above, or a request whose path was never read: 404, and one `path` label for all of them.
+    /// None of the above, or a request whose path was never read: 404, and one `path` label for all
+    /// of them.
     Unmatched "unmatched" &[];
 }
 
@@ -104,7 +110,8 @@ impl Route {
 pub struct Target<'a> {
     /// What the path names.
     pub route: Route,
-    /// The `{id}` of the template as it stands in the path: percent-encoded and unchecked, never empty.
+    /// The `{id}` of the template as it stands in the path: percent-encoded and unchecked, never
+    /// empty.
     pub id: Option<&'a str>,
 }
 
@@ -123,8 +130,8 @@ impl<'a> Target<'a> {
 
 /// What `path` (raw, without the query) names.
 ///
-/// Templates match exactly and case counts: a trailing or doubled slash is another path, and no `.` or `..` is
-/// resolved. Only the `{id}` segment may be percent-encoded.
+/// Templates match exactly and case counts: a trailing or doubled slash is another path, and no `.`
+/// or `..` is resolved. Only the `{id}` segment may be percent-encoded.
 pub fn resolve(path: &str) -> Target<'_> {
     if let Some(rest) = path.strip_prefix("/api/media/") {
         return resolve_media(rest);
@@ -166,8 +173,8 @@ fn resolve_media(rest: &str) -> Target<'_> {
     }
 }
 
-/// A file beside the page: `/app.css`, `/favicon.svg`, `/js/player.js`. A name with an extension, at most one folder
-/// deep, so that a mistyped API path is never taken for one.
+/// A file beside the page: `/app.css`, `/favicon.svg`, `/js/player.js`. A name with an extension,
+/// at most one folder deep, so that a mistyped API path is never taken for one.
 fn is_page_file(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else {
         return false;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::histogram::{Histogram, Lifetime};
 use super::merge::{Merge, cells};
 
-/// The `device_id` of all devices that have no series of their own. Ids may begin with `_`, so a device can take this
-/// name; it is then counted with the others.
+/// The `device_id` of all devices that have no series of their own. Ids may begin with `_`, so a
+/// device can take this name; it is then counted with the others.
 const OTHER_DEVICES: &str = "_other";
 
 cells! {

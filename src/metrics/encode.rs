@@ -20,9 +20,10 @@ type Written = Result<(), prometheus::Error>;
 /// A family, and where its figure is found in each `T`.
 type Reading<T, N> = (&'static Family, fn(&T) -> N);
 
-/// The Prometheus text (format 0.0.4) of the process: sums over the shards, and series by shard where the shard
-/// matters. `shards[i]` is what shard `i` answered; of a shard that is `None` nothing is known, and
-/// `media_shard_up{shard="i"}` is 0. Takes milliseconds where there are thousands of series: not for a shard's thread.
+/// The Prometheus text (format 0.0.4) of the process: sums over the shards, and series by shard
+/// where the shard matters. `shards[i]` is what shard `i` answered; of a shard that is `None`
+/// nothing is known, and `media_shard_up{shard="i"}` is 0. Takes milliseconds where there are
+/// thousands of series: not for a shard's thread.
 pub fn encode(
     shards: &[Option<Snapshot>],
     process: &ProcessFigures,
@@ -54,8 +55,8 @@ pub fn encode(
     Ok(text.finish())
 }
 
-/// The sessions that get series of their own: the oldest of each shard, as many as the cap of the process allows, and
-/// as evenly over the shards as their numbers allow.
+/// The sessions that get series of their own: the oldest of each shard, as many as the cap of the
+/// process allows, and as evenly over the shards as their numbers allow.
 fn shown_sessions<'a>(shards: &[&'a Snapshot]) -> Vec<&'a SessionSeries> {
     let cap = shards
         .first()
@@ -183,15 +184,16 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
 
 fn write_datagrams(text: &mut Text, metrics: &ShardMetrics) -> Written {
     text.by_label(&f::DATAGRAMS_DROPPED, "reason", &metrics.datagrams_dropped)?;
-    let counts: [(&Family, u64); 10] = [
+    let counts: [(&Family, u64); 11] = [
         (&f::DATAGRAMS_RECEIVED, metrics.datagrams_received),
+        (&f::RECEIVED_BYTES, metrics.bytes_received),
         (&f::SEND_RUNS, metrics.send_runs),
-        (&f::SEND_DATAGRAMS, metrics.send_datagrams),
-        (&f::SEND_BYTES, metrics.send_bytes),
+        (&f::DATAGRAMS_SENT, metrics.send_datagrams),
+        (&f::SENT_BYTES, metrics.send_bytes),
         (&f::SEND_BLOCKED, metrics.send_blocked),
         (&f::SEND_FAILED, metrics.send_failed),
         (&f::RTP_PACKETS, metrics.rtp_packets),
-        (&f::RTP_BYTES, metrics.rtp_bytes),
+        (&f::FRAMES_SKIPPED, metrics.frames_skipped),
         (&f::NACKS, metrics.nacks),
         (&f::PLIS, metrics.plis),
     ];

@@ -1,7 +1,7 @@
 //! Every metric: its name, its kind and its help, once.
 //!
-//! Names follow the Prometheus conventions (base units, `_total` for counters) but where the service that this one
-//! replaces had fixed a name with its own unit: its dashboards go on working.
+//! Names follow the Prometheus conventions (base units, `_total` for counters) but where the
+//! service that this one replaces had fixed a name with its own unit: its dashboards go on working.
 
 use prometheus::proto::MetricType;
 
@@ -110,24 +110,26 @@ families! {
     // Datagrams.
     DATAGRAMS_RECEIVED COUNTER "media_datagrams_received_total"
         "Datagrams received.";
+    RECEIVED_BYTES COUNTER "media_received_bytes_total"
+        "Bytes of the datagrams received, without UDP and IP headers.";
     DATAGRAMS_DROPPED COUNTER "media_datagrams_dropped_total"
         "Datagrams received and not used, by reason.";
     SEND_RUNS COUNTER "media_send_runs_total"
         "Sends: each is a run of datagrams to one address.";
-    SEND_DATAGRAMS COUNTER "media_send_datagrams_total"
-        "Datagrams sent in those runs.";
-    SEND_BYTES COUNTER "media_send_bytes_total"
-        "Bytes sent in those runs, without UDP and IP headers.";
+    DATAGRAMS_SENT COUNTER "media_datagrams_sent_total"
+        "Datagrams sent.";
+    SENT_BYTES COUNTER "media_sent_bytes_total"
+        "Bytes of the datagrams sent, without UDP and IP headers.";
     SEND_BLOCKED COUNTER "media_send_blocked_datagrams_total"
         "Datagrams dropped because the socket would have blocked.";
     SEND_FAILED COUNTER "media_send_failed_datagrams_total"
         "Datagrams dropped because the kernel refused them.";
     RTP_PACKETS COUNTER "media_rtp_packets_sent_total"
-        "RTP packets sent, without retransmissions.";
-    RTP_BYTES COUNTER "media_rtp_bytes_sent_total"
-        "Bytes of the RTP packets sent, without retransmissions.";
+        "RTP packets sent, retransmissions included.";
+    FRAMES_SKIPPED COUNTER "media_frames_skipped_total"
+        "Pictures not sent to a viewer that lay too far behind.";
     NACKS COUNTER "media_nacks_received_total"
-        "Packets that viewers reported missing.";
+        "Reports of missing packets from viewers.";
     PLIS COUNTER "media_plis_received_total"
         "Keyframes that viewers asked for.";
 

@@ -13,11 +13,13 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// The buckets of a histogram.
 pub trait Buckets: Copy + Debug + Default {
-    /// Upper bounds in µs, ascending. What is longer than the last shows in the count and the sum alone.
+    /// Upper bounds in µs, ascending. What is longer than the last shows in the count and the sum
+    /// alone.
     const BOUNDS_US: &'static [u64];
 }
 
-/// Buckets for what a client waits for: a request on loopback takes tens of microseconds, and at 10 s clients give up.
+/// Buckets for what a client waits for: a request on loopback takes tens of microseconds, and at 10
+/// s clients give up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Latency;
 
@@ -43,7 +45,8 @@ impl Buckets for Latency {
     ];
 }
 
-/// Buckets for work on a shard: a turn aims at 0.5 ms, a stall is noticed at 20 ms, reported at 1 s and fatal at 10 s.
+/// Buckets for work on a shard: a turn aims at 0.5 ms, a stall is noticed at 20 ms, reported at 1 s
+/// and fatal at 10 s.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work;
 
@@ -99,11 +102,19 @@ pub struct Histogram<B> {
 }
 
 impl<B: Buckets> Histogram<B> {
-    const FITS: () = assert!(B::BOUNDS_US.len() <= MAX_BUCKETS);
+    /// Evaluated for every kind of bucket that is used: there is room for them, and they ascend.
+    const BOUNDS_ARE_SOUND: () = {
+        assert!(B::BOUNDS_US.len() <= MAX_BUCKETS);
+        let mut index = 1;
+        while index < B::BOUNDS_US.len() {
+            assert!(B::BOUNDS_US[index - 1] < B::BOUNDS_US[index]);
+            index += 1;
+        }
+    };
 
     /// Counts one duration. A bucket's bound belongs to it.
     pub fn observe(&mut self, duration: Duration) {
-        let () = Self::FITS;
+        let () = Self::BOUNDS_ARE_SOUND;
         let within = |&bound: &u64| duration <= Duration::from_micros(bound);
         if let Some(bucket) = B::BOUNDS_US.iter().position(within) {
             self.buckets[bucket] += 1;

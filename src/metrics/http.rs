@@ -31,7 +31,8 @@ const OTHER: &str = "other";
 const METHOD_ROWS: usize = METHODS.len() + 1;
 const STATUS_COLUMNS: usize = STATUSES.len() + 1;
 
-/// Dense tables, so that counting a request is a few comparisons and an index (about 65 kB a shard).
+/// Dense tables, so that counting a request is a few comparisons and an index (about 65 kB a
+/// shard).
 #[derive(Clone, Debug)]
 pub(super) struct HttpCells {
     requests: Box<[u64]>,

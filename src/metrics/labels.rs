@@ -136,14 +136,20 @@ labels! {
     DatagramDrop {
         /// A STUN message whose integrity check failed (RFC 8489 §9.1.3).
         BadIntegrity "bad_integrity",
-        /// STUN for a ufrag that no session of this shard has.
+        /// STUN for a ufrag that no session of this shard has; perhaps one of another's.
         UnknownUfrag "unknown_ufrag",
         /// DTLS, RTP or RTCP from an address that passed no connectivity check.
         UnknownSource "unknown_source",
         /// None of the protocols that share the port (RFC 7983 §7), or a broken one.
         Malformed "malformed",
-        /// It belongs to a session of another shard.
-        WrongShard "wrong_shard",
+        /// STUN that is no Binding request.
+        StunIgnored "stun_ignored",
+        /// A valid check from one address too many for its session.
+        AddressLimit "address_limit",
+        /// DTLS or SRTP before the answer.
+        Early "early",
+        /// DTLS refused it.
+        DtlsRefused "dtls_refused",
     }
 }
 

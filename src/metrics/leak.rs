@@ -11,8 +11,9 @@ const BASELINE_FLOOR: u64 = 100;
 /// How many baselines are too many.
 const LEAK_FACTOR: u64 = 3;
 
-/// Watches the count of one kind of thing, less those accounted to a live session, connection or room: what remains
-/// should hardly move, so if it grows to three times its baseline, something forgets to let go.
+/// Watches the count of one kind of thing, less those accounted to a live session, connection or
+/// room: what remains should hardly move, so if it grows to three times its baseline, something
+/// forgets to let go.
 ///
 /// A pure state machine: the owner calls [`LeakDetector::sample`] as often as it likes.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,8 @@ impl LeakDetector {
         self.max
     }
 
-    /// Whether the last sample is more than three times the baseline (of at least 100). Never before there is one.
+    /// Whether the last sample is more than three times the baseline (of at least 100). Never
+    /// before there is one.
     pub fn potential_leak(&self) -> bool {
         self.baseline
             .is_some_and(|baseline| self.count > LEAK_FACTOR * baseline.max(BASELINE_FLOOR))

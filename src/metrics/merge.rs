@@ -12,7 +12,8 @@ impl Merge for u64 {
     }
 }
 
-/// Defines a struct of cells, all zero by default, that is merged field by field: no new cell can be forgotten.
+/// Defines a struct of cells, all zero by default, that is merged field by field: no new cell can
+/// be forgotten.
 macro_rules! cells {
     (
         $(#[$doc:meta])*
@@ -35,7 +36,8 @@ macro_rules! cells {
 }
 pub(super) use cells;
 
-/// Counts by a name that is written in the source. There are few of them, so a list is searched without a hash.
+/// Counts by a name that is written in the source. There are few of them, so a list is searched
+/// without a hash.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ByName {
     counts: Vec<(&'static str, u64)>,

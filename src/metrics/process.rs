@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Ticks of a second in `/proc/self/stat`: `USER_HZ`, 100 on every architecture that Rust's Linux targets have.
+/// Ticks of a second in `/proc/self/stat`: `USER_HZ`, 100 on every architecture that Rust's Linux
+/// targets have.
 const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 
 /// What is not of one shard. A figure that the kernel would not tell is `None`, and has no series.
@@ -22,7 +23,8 @@ pub struct ProcessFigures {
     pub cpu_seconds: Option<f64>,
     /// When the process started, in seconds since the Unix epoch.
     pub start_time: Option<f64>,
-    /// Tasks that are not accounted to anything: [`LeakDetector::count`](super::LeakDetector::count).
+    /// Tasks that are not accounted to anything:
+    /// [`LeakDetector::count`](super::LeakDetector::count).
     pub tasks: u64,
     /// The most of them: [`LeakDetector::max`](super::LeakDetector::max).
     pub tasks_max: u64,
@@ -44,8 +46,9 @@ pub struct ExecutorFigures {
 }
 
 impl ProcessFigures {
-    /// Reads what the kernel knows from `/proc/self`; the rest is for the caller to fill in. Counting descriptors
-    /// takes about a microsecond for each, so this belongs on a thread that may wait.
+    /// Reads what the kernel knows from `/proc/self`; the rest is for the caller to fill in.
+    /// Counting descriptors takes about a microsecond for each, so this belongs on a thread that
+    /// may wait.
     pub fn read() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -82,8 +85,8 @@ fn open_fds() -> Option<u64> {
     (entries.count() as u64).checked_sub(1)
 }
 
-/// The field of `/proc/self/stat` with the number that proc(5) gives it, in clock ticks. The name of the program, which
-/// is field 2, may hold anything, even a parenthesis.
+/// The field of `/proc/self/stat` with the number that proc(5) gives it, in clock ticks. The name
+/// of the program, which is field 2, may hold anything, even a parenthesis.
 fn stat_ticks(stat: &str, number: usize) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name
@@ -98,7 +101,8 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) / CLOCK_TICKS_PER_SECOND)
 }
 
-/// Read once: the kernel derives the time of boot from a clock that may be set, and a start does not move.
+/// Read once: the kernel derives the time of boot from a clock that may be set, and a start does
+/// not move.
 fn start_time(stat: &str) -> Option<f64> {
     static START_TIME: OnceLock<Option<f64>> = OnceLock::new();
     *START_TIME.get_or_init(|| {

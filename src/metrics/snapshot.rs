@@ -32,7 +32,8 @@ pub struct SessionGauges<'a> {
     pub session_id: &'a dyn Display,
     /// The device that it watches.
     pub device_id: &'a str,
-    /// ICE state as the W3C names it: new, checking, connected, completed, disconnected, failed, closed.
+    /// ICE state as the W3C names it: new, checking, connected, completed, disconnected, failed,
+    /// closed.
     pub ice_state: &'static str,
     /// Video frames sent over the last second, 1/s.
     pub frame_rate: f64,
@@ -135,8 +136,9 @@ pub struct Snapshot {
 }
 
 impl ShardMetrics {
-    /// Copies the cells and adds what the shard holds now. `sessions` are all sessions of the shard, oldest first:
-    /// past the cap the youngest go without series of their own, and count in the totals alone.
+    /// Copies the cells and adds what the shard holds now. `sessions` are all sessions of the
+    /// shard, oldest first: past the cap the youngest go without series of their own, and count in
+    /// the totals alone.
     pub fn snapshot<'a>(
         &self,
         gauges: ShardGauges,
@@ -170,8 +172,9 @@ impl ShardMetrics {
     }
 }
 
-/// The last answer of each shard. One that does not answer in time keeps its place with it, so that the counters of the
-/// process do not fall and rise again, which Prometheus would take for a restart.
+/// The last answer of each shard. One that does not answer in time keeps its place with it, so that
+/// the counters of the process do not fall and rise again, which Prometheus would take for a
+/// restart.
 #[derive(Debug, Default)]
 pub struct LastAnswers {
     shards: Vec<Option<Snapshot>>,
@@ -183,7 +186,8 @@ impl LastAnswers {
         Self::default()
     }
 
-    /// Takes what the shards answered now, by index, and gives what [`encode`](super::encode) should write.
+    /// Takes what the shards answered now, by index, and gives what [`encode`](super::encode)
+    /// should write.
     pub fn update(&mut self, answers: Vec<Option<Snapshot>>) -> &[Option<Snapshot>] {
         self.shards.resize_with(answers.len(), || None);
         for (last, answer) in self.shards.iter_mut().zip(answers) {

@@ -9,8 +9,8 @@ use super::families::Family;
 use super::histogram::{self, Histogram};
 use super::labels::{ByLabel, Label};
 
-/// The text as far as it is written. Families are encoded one after the other, so that only one is ever held beside
-/// its text.
+/// The text as far as it is written. Families are encoded one after the other, so that only one is
+/// ever held beside its text.
 #[derive(Default)]
 pub(super) struct Text {
     written: String,
@@ -64,7 +64,8 @@ impl Text {
         self.figures(family, labels, series)
     }
 
-    /// A family of series: the values of `labels`, and the figure. One that is not finite is not known, and left out.
+    /// A family of series: the values of `labels`, and the figure. One that is not finite is not
+    /// known, and left out.
     pub(super) fn figures<V: Into<String>, const N: usize>(
         &mut self,
         family: &Family,

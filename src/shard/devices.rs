@@ -153,7 +153,8 @@ impl Shard {
                 Fired::Nothing => {}
                 Fired::Again(at) => shard.schedule(at, Timer::Publisher(id)),
                 Fired::Due => {
-                    let result = publisher.silence(now);
+                    // A body that is held back is not silent.
+                    let result = if read { publisher.silence(now) } else { Ok(()) };
                     shard.publish(now, connection, result);
                 }
             }

@@ -8,7 +8,7 @@ use crate::connection::{Connection, ConnectionId, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::message::{Answer, GatherId, Message, Query};
-use crate::metrics::Snapshot;
+use crate::metrics::{self, Snapshot};
 use crate::placement::ShardId;
 
 /// A shard that has not answered by then is left out of `/metrics` (`media_shard_up` is 0); a list
@@ -113,8 +113,7 @@ impl Shard {
                 }
             }
             Message::Encoded { connection, text } => {
-                const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-                let response = Response::text(200, TEXT, text.into_bytes());
+                let response = Response::text(200, metrics::CONTENT_TYPE, text.into_bytes());
                 self.give(now, connection, Ok(response));
             }
             Message::Drain { deadline } => self.drain(now, deadline),

@@ -53,14 +53,27 @@ impl Shard {
     fn copy_plane_counters(&mut self) {
         let counters = self.plane.counters();
         let metrics = &mut self.metrics;
+        metrics.datagrams_received = counters.datagrams_received;
+        metrics.bytes_received = counters.bytes_received;
         metrics.rtp_packets = counters.rtp_packets_sent;
+        metrics.frames_skipped = counters.frames_skipped;
         metrics.nacks = counters.nacks;
         metrics.plis = counters.plis;
         let drops = &mut metrics.datagrams_dropped;
-        drops.set(DatagramDrop::BadIntegrity, counters.stun_bad_integrity);
-        drops.set(DatagramDrop::UnknownUfrag, counters.unknown_ufrag);
-        drops.set(DatagramDrop::UnknownSource, counters.unknown_source);
-        let malformed = counters.malformed + counters.stun_ignored + counters.refused;
-        drops.set(DatagramDrop::Malformed, malformed);
+        for (reason, count) in [
+            (DatagramDrop::BadIntegrity, counters.stun_bad_integrity),
+            (DatagramDrop::UnknownUfrag, counters.unknown_ufrag),
+            (DatagramDrop::UnknownSource, counters.unknown_source),
+            (
+                DatagramDrop::Malformed,
+                counters.malformed + counters.unknown_socket,
+            ),
+            (DatagramDrop::StunIgnored, counters.stun_ignored),
+            (DatagramDrop::AddressLimit, counters.stun_address_limit),
+            (DatagramDrop::Early, counters.early),
+            (DatagramDrop::DtlsRefused, counters.refused),
+        ] {
+            drops.set(reason, count);
+        }
     }
 }

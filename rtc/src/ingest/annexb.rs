@@ -91,7 +91,11 @@ impl AnnexB {
 
     pub(super) fn finish(&mut self, out: &mut Vec<AccessUnit>) -> Result<(), BitstreamError> {
         self.take_head(out)?;
-        self.end(out)
+        self.end(out)?;
+        match self.searched {
+            Some(_) => Ok(()), // an empty body
+            None => self.picture.check_begun(),
+        }
     }
 
     /// Reads bytes that hold whole access units. Parameter sets are kept from call to call.

@@ -72,7 +72,7 @@ pub enum BitstreamError {
     /// A slice header that cannot be read.
     #[error("a slice header cannot be read: the stream is damaged, or is not H.264")]
     BadSlice,
-    /// Picture after picture without the parameter sets to decode them.
+    /// Many pictures, or all of a body, without the parameter sets to decode them.
     #[error(
         "{pictures} pictures came without SPS and PPS: have the encoder send them with every \
          keyframe (ffmpeg: -bsf:v dump_extra; x264: repeat-headers=1)"
@@ -81,6 +81,9 @@ pub enum BitstreamError {
         /// Pictures that were left out.
         pictures: u32,
     },
+    /// A body that ended without one picture.
+    #[error("there is no picture in this body: send raw H.264 (ffmpeg: -c:v libx264 -f h264)")]
+    NoPicture,
     /// A picture beyond [`MAX_ACCESS_UNIT_BYTES`].
     #[error(
         "a picture is larger than {} MiB: lower the bitrate, or check that this is video",

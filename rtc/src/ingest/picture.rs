@@ -45,6 +45,9 @@ pub(super) struct PictureAssembler {
     /// The picture before was ended by silence, and nothing has shown yet that this was right.
     ended_early: bool,
     cut_pictures: u64,
+    /// A picture has left.
+    begun: bool,
+    /// Pictures left out in a row.
     undecodable_pictures: u32,
     format: Option<VideoFormat>,
 }
@@ -137,6 +140,15 @@ impl PictureAssembler {
         self.emit(picture, out)
     }
 
+    /// Whether the stream, which ended, had a picture at all.
+    pub(super) fn check_begun(&self) -> Result<(), BitstreamError> {
+        match self.undecodable_pictures {
+            _ if self.begun => Ok(()),
+            0 => Err(BitstreamError::NoPicture),
+            pictures => Err(BitstreamError::NoParameterSets { pictures }),
+        }
+    }
+
     /// Whether silence would end a picture.
     pub(super) fn holds_picture(&self) -> bool {
         self.seen.slices
@@ -188,7 +200,7 @@ impl PictureAssembler {
     /// it begins another (§7.4.1.2.3).
     fn classify(&mut self, out: &mut Vec<AccessUnit>) -> Result<Nal, BitstreamError> {
         let (header, first) = (self.data[self.nal_start], self.data[self.nal_start + 1]);
-        // VPS, SPS, PPS and delimiter of H.265 have types that H.264 puts little behind.
+        // How VPS, SPS, PPS and delimiter of H.265 begin, and no H.264 stream does.
         if self.format.is_none() && matches!((header, first), (0x40 | 0x42 | 0x44 | 0x46, 1)) {
             return Err(BitstreamError::H265);
         }
@@ -293,6 +305,7 @@ impl PictureAssembler {
             };
         };
         self.undecodable_pictures = 0;
+        self.begun = true;
         if seen.keyframe {
             let missing = self.missing_sets(&seen, sps);
             data.splice(seen.insert_at..seen.insert_at, missing);

@@ -1,4 +1,5 @@
-//! A strict reader of the Prometheus text format 0.0.4: whatever a scraper could stumble over fails the test.
+//! A strict reader of the Prometheus text format 0.0.4: whatever a scraper could stumble over fails
+//! the test.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -21,13 +21,16 @@ export function isId(text) {
 }
 
 /**
+ * @typedef {{codec: string, width: number | null, height: number | null, fps: number, bitrateBps: number}} Video
+ *
  * @typedef {object} Device
  * @property {string} deviceId
  * @property {boolean} live
- * @property {{codec: string, width: number, height: number, fps: number, bitrateBps: number} | null} video
+ * @property {Video | null} video
  * @property {{codec: string, bitrateBps?: number} | null} audio
  * @property {number} viewers
- * @property {{kind: string, address: string, since: string} | null} publisher
+ * @property {{kind: string, address: string | null, since: string} | null} publisher
+ * @property {boolean} agent whether something carries out control messages on it
  * @property {string | null} since when it went live, or last was
  */
 

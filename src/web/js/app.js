@@ -11,6 +11,9 @@ import { acknowledge, copyText, refs as refsOf, setData, setText } from './ui.js
 /** Where the browser keeps the viewer's name. */
 const USER_KEY = 'media.userId';
 
+/** What the server takes as text or clipboard of one control message, in bytes of UTF-8. */
+const TEXT_BYTES = 16_384;
+
 /** A click older than this, in ms, did not cause the navigation that is being handled. */
 const CLICK_MS = 1000;
 
@@ -24,6 +27,7 @@ const player = new Player(refs.video, refs.still, {
   onsession: () => control.reset(),
   onmessage: (message) => {
     const taken = control.receive(message);
+    if (taken && message.type === 'ack') player.note('');
     if (taken) renderPlayer();
     return taken;
   },
@@ -108,6 +112,10 @@ function changeUser() {
 }
 
 function act(action, fields) {
+  if (fields?.text !== undefined && new TextEncoder().encode(fields.text).length > TEXT_BYTES) {
+    player.note(`This text is too long for the device: ${TEXT_BYTES / 1024} KiB at most.`);
+    return false;
+  }
   const left = control.send(action, fields);
   renderPlayer();
   return left;
@@ -117,7 +125,7 @@ async function sendClipboard() {
   const typed = refs.text.value;
   try {
     const text = typed || (await navigator.clipboard.readText());
-    if (text !== '') acknowledge(refs.clipboard, act('clipboard', { text }) ? 'Sent' : 'Not connected');
+    if (text !== '') acknowledge(refs.clipboard, act('clipboard', { text }) ? 'Sent' : 'Not sent');
   } catch {
     // The browser keeps its clipboard to itself, so the text has to go through the field.
     refs.text.focus();

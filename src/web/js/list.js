@@ -62,7 +62,7 @@ export class DeviceList {
     this.#showPublishing(reachable === true && devices.length === 0);
   }
 
-  /** Opens the commands as the list becomes empty and closes them as it fills; in between that is the person's choice. */
+  /** Opens the commands as the list becomes empty, closes them as it fills; in between the person decides. */
   #showPublishing(empty) {
     if (empty === this.#empty) return;
     this.#empty = empty;
@@ -92,7 +92,7 @@ export class DeviceList {
     setText(cells.fps, live && device.video ? `${fps(device.video.fps, 0)} fps` : '–');
     setText(cells.rate, live && device.video ? bitrate(device.video.bitrateBps) : '–');
     setText(cells.viewers, `${viewers} ${viewers === 1 ? 'viewer' : 'viewers'}`);
-    setText(cells.publisher, device.publisher ? `${device.publisher.kind} ${device.publisher.address}` : '–');
+    setText(cells.publisher, publisherText(device.publisher));
     const since = device.publisher?.since ?? device.since;
     setText(cells.since, since ? span(Date.now() - Date.parse(since)) : '–');
     cells.since.title = since ?? '';
@@ -116,6 +116,11 @@ function makeRow(deviceId) {
 /** @param {Device['video']} video */
 function videoText(video) {
   return video ? `${codec(video.codec)} ${size(video.width, video.height)}` : '–';
+}
+
+/** @param {Device['publisher']} publisher */
+function publisherText(publisher) {
+  return publisher ? `${publisher.kind} ${publisher.address ?? ''}`.trim() : '–';
 }
 
 function moreText(all, matching, drawn) {

@@ -20,6 +20,8 @@ const STATES = {
   failed: 'Cannot play',
 };
 
+const NO_AGENT = 'No agent on this device: it can be watched, not controlled.';
+
 /**
  * Shows the player's state, in words and figures for a person and in data attributes for whoever automates the page.
  */
@@ -35,14 +37,17 @@ export class Panel {
 
   /** @param {View} view @param {ControlFigures} control @param {Device | undefined} device */
   render(view, control, device) {
+    // What the last message met is newer than the list; before the first one the list knows.
+    const agent = control.agent ?? device?.agent;
     this.#root.hidden = view.state === 'idle';
-    this.#attributes(view, control);
+    this.#attributes(view, control, agent);
     if (view.state === 'idle') return;
     const refs = this.#refs;
     setText(refs.title, view.deviceId);
     setText(refs.pill, STATES[view.state]);
     this.#message(view, device);
-    setText(refs.notice, view.notice || (control.agent === false ? 'No agent on this device: it can be watched only.' : ''));
+    setText(refs.notice, view.notice || (agent === false ? NO_AGENT : ''));
+    setData(refs.notice, 'quiet', view.notice === '' ? '' : null);
     refs.notice.hidden = refs.notice.textContent === '';
     // They share a line, so that the picture does not jump.
     refs.hint.hidden = !refs.notice.hidden;
@@ -50,12 +55,12 @@ export class Panel {
     this.#server(view.server);
     setText(refs.controlLast, millis(control.lastMs));
     setText(refs.controlMedian, millis(control.medianMs));
-    setText(refs.controlVia, control.agent === false ? 'no agent' : (control.via ?? '–'));
+    setText(refs.controlVia, agent === false ? 'no agent' : (control.via ?? '–'));
     drawSpark(refs.fpsSpark, view.history.fps, HISTORY);
     drawSpark(refs.bitrateSpark, view.history.bitrate, HISTORY);
   }
 
-  #attributes(view, control) {
+  #attributes(view, control, agent) {
     const { figures } = view;
     const shown = {
       state: view.state,
@@ -83,7 +88,7 @@ export class Panel {
       controlAcks: control.acks,
       controlLastMs: rounded(control.lastMs),
       controlMedianMs: rounded(control.medianMs),
-      agent: control.agent,
+      agent,
     };
     for (const [name, value] of Object.entries(shown)) setData(this.#root, name, value);
   }

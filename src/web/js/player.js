@@ -127,6 +127,11 @@ export class Player {
     return this.#session?.send(message) ?? null;
   }
 
+  /** Tells the person something besides the state; an empty text takes it back. */
+  note(notice) {
+    if (this.view.notice !== notice) this.#set({ notice });
+  }
+
   #set(changes) {
     Object.assign(this.view, changes);
     this.#hooks.onchange();

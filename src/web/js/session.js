@@ -7,6 +7,9 @@ const CONNECT_MS = 10_000;
 /** How long ICE may be disconnected, in ms, before the session counts as broken: it often heals by itself. */
 const DISCONNECTED_MS = 3000;
 
+/** What the browser reports for a connection that broke (RFC 6455 §7.1.5). */
+const CLOSED_ABNORMALLY = 1006;
+
 /** Messages longer than this go over the WebSocket: a long one would hold up the touches behind it. */
 const CHANNEL_CHARS = 4096;
 
@@ -42,11 +45,10 @@ export class Session {
     this.#socket = new WebSocket(viewerSocketUrl(deviceId, userId));
     this.#socket.onopen = () => (this.#opened = true);
     this.#socket.onmessage = ({ data }) => this.#receive(data);
-    this.#socket.onclose = ({ code }) => {
-      this.#end(this.#opened ? (this.#lastError ?? closeCodeText(code)) : null);
-    };
+    this.#socket.onclose = ({ code }) => this.#end(this.#opened ? this.#closeText(code) : null);
     this.#connectTimer = setTimeout(() => {
-      this.#end('No media path to the server: is UDP blocked on the way?');
+      const offered = this.#peer !== null;
+      this.#end(offered ? 'No media path to the server: is UDP blocked on the way?' : 'The server does not answer.');
     }, CONNECT_MS);
   }
 
@@ -95,9 +97,14 @@ export class Session {
         this.#end(closingText(message.reason));
         break;
       default:
-        if (message.type === 'error') this.#lastError = errorText(message);
+        if (message.type === 'error' && message.seq === undefined) this.#lastError = errorText(message);
         this.#hooks.onmessage(message);
     }
+  }
+
+  /** A server that closes properly may have said why; a connection that broke has nothing to do with what it said. */
+  #closeText(code) {
+    return (code === CLOSED_ABNORMALLY ? null : this.#lastError) ?? closeCodeText(code);
   }
 
   /** Descriptions and candidates are applied one after the other, as they came. */

@@ -4,21 +4,10 @@
 const ERRORS = {
   codec_not_negotiated: 'This browser cannot play the codec that the device sends.',
   no_agent: 'No agent on this device',
-  rate_limited: 'Too many sessions were asked for in a short time.',
   too_many_candidates: 'The server took as many network candidates as it allows; the first ones are used.',
   bad_sdp: 'The server did not understand this browser’s answer.',
   no_open_offer: 'The answer came when no offer was open.',
   unknown_session: 'The session is gone.',
-};
-
-/** Reasons in the server's `closing` message. */
-const CLOSINGS = {
-  draining: 'The server is shutting down.',
-  shutdown: 'The server is shutting down.',
-  expired: 'The session was idle for too long.',
-  idle: 'The session was idle for too long.',
-  deleted: 'The session was ended on the server.',
-  replaced: 'The session was taken over by another connection.',
 };
 
 /** Close codes of RFC 6455 §7.4.1 that a viewer can meet. */
@@ -36,13 +25,13 @@ const CLOSE_CODES = {
 export function errorText(message) {
   if (typeof message.code === 'string' && Object.hasOwn(ERRORS, message.code)) return ERRORS[message.code];
   if (typeof message.error === 'string' && message.error !== '') return sentence(message.error);
-  return typeof message.code === 'string' ? `The server reported “${message.code}”.` : 'The server reported an error.';
+  if (typeof message.code === 'string') return `The server reported “${message.code}”.`;
+  return 'The server reported an error.';
 }
 
-/** @param {unknown} reason of a `closing` message */
+/** @param {unknown} reason of a `closing` message: a few words of the server */
 export function closingText(reason) {
-  if (typeof reason !== 'string' || reason === '') return 'The server ended the session.';
-  return Object.hasOwn(CLOSINGS, reason) ? CLOSINGS[reason] : `The server ended the session: ${reason}.`;
+  return typeof reason === 'string' && reason !== '' ? `Session ended: ${reason}.` : 'Session ended.';
 }
 
 export function closeCodeText(code) {

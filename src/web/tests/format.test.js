@@ -69,9 +69,8 @@ test('a code is put into words, an unknown one keeps the server’s sentence', (
   assert.equal(errorText({ code: 'new_one' }), 'The server reported “new_one”.');
   assert.equal(errorText({ code: 'toString' }), 'The server reported “toString”.');
   assert.equal(errorText({}), 'The server reported an error.');
-  assert.match(closingText('draining'), /shutting down/);
-  assert.equal(closingText('maintenance'), 'The server ended the session: maintenance.');
-  assert.equal(closingText(undefined), 'The server ended the session.');
+  assert.equal(closingText('idle for too long'), 'Session ended: idle for too long.');
+  assert.equal(closingText(undefined), 'Session ended.');
   assert.match(closeCodeText(1006), /lost/);
   assert.match(closeCodeText(4321), /closed/);
 });

@@ -183,9 +183,10 @@ fn pictures_before_the_parameter_sets_are_left_out() {
     let units = units(Container::AnnexB, &bytes);
     assert_eq!(data(&units), [stream(&[SPS, PPS, IDR]), stream(&[P])]);
 
-    let never = stream(&[P; 1000]);
-    let told = refusal(Container::AnnexB, &never);
-    assert!(told.contains("without SPS and PPS"), "{told}");
+    for pictures in [1, 1000] {
+        let told = refusal(Container::AnnexB, &stream(&vec![P; pictures]));
+        assert!(told.contains("without SPS and PPS"), "{told}");
+    }
 }
 
 #[test]
@@ -294,7 +295,7 @@ fn silence_within_a_slice_header_ends_nothing() {
 
 #[test]
 fn refusals_tell_what_to_do() {
-    let cases: [(&[u8], &[&str]); 10] = [
+    let cases: [(&[u8], &[&str]); 11] = [
         (MP4, &["MP4", "-f h264"]),
         (TINY_IVF, &["IVF", "video/x-ivf"]),
         (TINY_OGG, &["Ogg", "audio/ogg"]),
@@ -303,6 +304,7 @@ fn refusals_tell_what_to_do() {
         (YUV444, &["4:4:4", "yuv420p"]),
         (HEVC, &["H.265", "libx264"]),
         (b"{\"not\": \"video\"}", &["no start code", "-f h264"]),
+        (&stream(&[FILLER, SPS, PPS, SEI]), &["no picture"]),
         (&[0, 0, 1, 0xb3, 0x14, 0x00, 0xf0, 0x13], &["0xb3", "H.264"]),
         (
             &[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0, 0, 1, 0x68],

@@ -2,23 +2,23 @@
 //!
 //! A later offer is always made as an ICE restart of str0m's, which is its only change without an
 //! effect before the answer. str0m draws credentials for it and has no way to be given others, so
-//! they are replaced: in the offer's text, and in the ICE agent in the same turn in which the answer
-//! makes it restart. An offer that is to restart nothing carries the credentials in use; the
+//! they are replaced: in the offer's text, and in the ICE agent in the same turn in which the
+//! answer makes it restart. An offer that is to restart nothing carries the credentials in use; the
 //! viewer then keeps its own, and str0m takes that for what it is: no restart.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::change::SdpPendingOffer;
 use str0m::media::{Mid, Pt};
 use str0m::rtp::Ssrc;
 use str0m::{IceCreds, Rtc};
 
+use super::{Panicked, Session};
 use crate::sdp::{self, Description};
-use crate::session::{Panicked, Session};
 use crate::{Codec, Outbox, SessionError, SessionState};
 
 /// How long a sent packet can be asked for again: a few round trips of a bad link.
-const RETRANSMIT_AGE: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRANSMIT_AGE: Duration = Duration::from_secs(1);
 /// How many packets can: those of half a second of 720p at 4 Mbit/s, or of a large keyframe.
 const RETRANSMIT_PACKETS: usize = 256;
 
@@ -194,8 +194,8 @@ impl Session {
         Ok(())
     }
 
-    /// A fresh offer; the one before, if it is open, is void. `restart` are the credentials of an ICE
-    /// restart.
+    /// A fresh offer; the one before, if it is open, is void. `restart` are the credentials of an
+    /// ICE restart.
     pub(crate) fn fresh_offer(
         &mut self,
         now: Instant,
@@ -273,7 +273,8 @@ impl Session {
         // A panic is in the signals already.
         let _ = self.turn(now, out, |rtc| {
             if let Some(stream) = rtc.direct_api().stream_tx_by_mid(video, None) {
-                // No cap on the share of resent packets: a lost keyframe is most of a second's bytes.
+                // No cap on the share of resent packets: a lost keyframe is most of a second's
+                // bytes.
                 stream.set_rtx_cache(RETRANSMIT_PACKETS, RETRANSMIT_AGE, None);
             }
         });

@@ -1,0 +1,126 @@
+//! What comes in from the network and from the clock.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::Input;
+use str0m::net::{Protocol, Receive};
+
+use super::Plane;
+use crate::demux::{Admission, Kind, NoCheck, read_check};
+use crate::session::Panicked;
+use crate::{Outbox, SessionKey, SocketIndex};
+
+impl Plane {
+    /// Takes a datagram in. It never fails; what is dropped is counted, by reason.
+    pub fn datagram(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) {
+        self.counters.datagrams_received += 1;
+        self.counters.bytes_received += bytes.len() as u64;
+        let Some(local) = self.sockets.get(usize::from(socket.0)) else {
+            self.counters.unknown_socket += 1;
+            return;
+        };
+        let to = local.advertised;
+        let key = match Kind::of(bytes) {
+            Kind::Stun => self.checked(now, socket, from, bytes),
+            Kind::Sealed => self.sealed(socket, from),
+            Kind::Unknown => {
+                self.counters.malformed += 1;
+                None
+            }
+        };
+        let Some(key) = key else { return };
+        let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(key) {
+            // A panic is in the signals, which settle handles.
+            let _: Result<(), Panicked> = session.receive(now, Input::Receive(now, receive), out);
+            self.settle(now, key, out);
+        }
+    }
+
+    /// The session that a connectivity check is for, when its integrity is right.
+    fn checked(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<SessionKey> {
+        let (message, ufrag) = match read_check(bytes) {
+            Ok(check) => check,
+            Err(NoCheck::Other) => {
+                self.counters.stun_ignored += 1;
+                return None;
+            }
+            Err(NoCheck::Malformed) => {
+                self.counters.malformed += 1;
+                return None;
+            }
+        };
+        let known = self.demux.by_ufrag(ufrag);
+        let Some(session) = known.and_then(|key| self.sessions.get_mut(key)) else {
+            self.counters.unknown_ufrag += 1;
+            return None;
+        };
+        let password = session.negotiation.password(ufrag)?;
+        let hmac = self.identity.crypto().sha1_hmac_provider;
+        if !message.verify(password.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts)) {
+            self.counters.stun_bad_integrity += 1;
+            return None;
+        }
+        session.touch(now);
+        match self.demux.admit(session, socket, from) {
+            Admission::Admitted => Some(session.key()),
+            Admission::Refused => {
+                self.counters.stun_address_limit += 1;
+                None
+            }
+        }
+    }
+
+    /// The session that a sealed datagram is for: that of an address which passed a check, once
+    /// there is an answer to hold its certificate against.
+    fn sealed(&mut self, socket: SocketIndex, from: SocketAddr) -> Option<SessionKey> {
+        let Some(key) = self.demux.by_address(socket, from) else {
+            self.counters.unknown_source += 1;
+            return None;
+        };
+        let answered = self
+            .sessions
+            .get(key)
+            .is_some_and(|s| s.negotiation.is_answered());
+        if !answered {
+            self.counters.early += 1;
+            return None;
+        }
+        Some(key)
+    }
+
+    /// The time that the session's last timer named has come.
+    pub fn timeout(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            // A panic is in the signals, which settle handles.
+            let _: Result<(), Panicked> = session.fired(now, out);
+            self.settle(now, key, out);
+        }
+    }
+
+    /// The socket would have blocked: a run of this session was given up, whole. It is lost to this
+    /// viewer alone, who asks for it again (NACK) or for a keyframe (PLI).
+    pub fn send_blocked(&mut self, session: SessionKey, datagrams: u64) {
+        self.counters.blocked += datagrams;
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.stats_mut().connection.datagrams_blocked += datagrams;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What comes out of a session's `Rtc`: datagrams, events, reports, the next deadline.
+
+use std::time::Instant;
+
+use str0m::channel::ChannelData;
+use str0m::stats::MediaEgressStats;
+use str0m::{Output, RtcError};
+
+use super::{CONTROL_MESSAGE_BYTES, Session};
+use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
+
+impl Session {
+    /// Takes everything out, down to the next deadline.
+    pub(super) fn drain(&mut self, now: Instant, out: &mut Outbox) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.deadline = at;
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => self.transmit(&transmit, out),
+                Ok(Output::Event(event)) => self.on_event(now, event, out),
+                Err(error) => {
+                    tracing::debug!(%error, "session failed");
+                    self.signals.closed.get_or_insert(match error {
+                        // str0m cannot end an association in the middle of its handshake, which
+                        // it tries when the viewer has closed DTLS.
+                        RtcError::Sctp(_) => CloseReason::PeerClosed,
+                        // Another certificate than the answer named, or a handshake given up.
+                        _ => CloseReason::DtlsFailed,
+                    });
+                    break;
+                }
+            }
+        }
+        if !self.rtc.is_alive() {
+            self.signals.closed.get_or_insert(CloseReason::DtlsFailed);
+        }
+    }
+
+    fn transmit(&mut self, transmit: &str0m::net::Transmit, out: &mut Outbox) {
+        let from = self
+            .sockets
+            .iter()
+            .position(|socket| socket.advertised == transmit.source);
+        let Some(index) = from.and_then(|index| u8::try_from(index).ok()) else {
+            return;
+        };
+        let media = is_rtp(&transmit.contents);
+        self.signals.datagrams += 1;
+        self.signals.bytes += transmit.contents.len() as u64;
+        self.signals.rtp_packets += u64::from(media);
+        let to = transmit.destination;
+        out.datagram(self.key, SocketIndex(index), to, media, &transmit.contents);
+    }
+
+    fn on_event(&mut self, now: Instant, event: str0m::Event, out: &mut Outbox) {
+        use str0m::Event as E;
+        match event {
+            E::Connected => {
+                self.touch(now);
+                self.signals.connected = true;
+                self.move_to(SessionState::Connected, out);
+            }
+            E::IceConnectionStateChange(state) => self.on_ice(now, state.into(), out),
+            E::ChannelOpen(id, _) if id == self.control.id => {
+                self.control.open = true;
+                out.event(Event::ChannelOpen { session: self.key });
+            }
+            E::ChannelOpen(id, _) => self.signals.foreign_channels.push(id),
+            E::ChannelClose(id) if id == self.control.id => self.control.open = false,
+            E::ChannelData(data) => self.on_message(now, data, out),
+            E::KeyframeRequest(_) => {
+                self.touch(now);
+                self.signals.keyframe_requests += 1;
+            }
+            E::MediaEgressStats(report) => self.on_egress(&report),
+            // The first of each round of reports.
+            E::PeerStats(report) => {
+                self.stats_span = report.timestamp.saturating_duration_since(self.stats_at);
+                self.stats_at = report.timestamp;
+                let connection = &mut self.stats.connection;
+                connection.bytes_sent = report.peer_bytes_tx;
+                connection.bytes_received = report.peer_bytes_rx;
+                connection.remote = report.selected_candidate_pair.map(|pair| pair.remote.addr);
+            }
+            E::Closed => {
+                self.signals.closed.get_or_insert(CloseReason::PeerClosed);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_ice(&mut self, now: Instant, state: IceState, out: &mut Outbox) {
+        if state == self.ice_state {
+            return;
+        }
+        self.ice_state = state;
+        self.stats.connection.ice_state = state;
+        out.event(Event::IceState {
+            session: self.key,
+            state,
+        });
+        match state {
+            IceState::Disconnected => {
+                self.ice_lost.get_or_insert(now);
+                self.signals.ice_lost = true;
+            }
+            IceState::Connected | IceState::Completed => {
+                self.ice_lost = None;
+                self.signals.ice_back = true;
+            }
+            // A restart, or a first check after a loss: the time of the loss still runs.
+            IceState::New | IceState::Checking => {}
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, data: ChannelData, out: &mut Outbox) {
+        self.touch(now);
+        let ours = data.id == self.control.id && !data.binary;
+        match String::from_utf8(data.data) {
+            Ok(text) if ours && text.len() <= CONTROL_MESSAGE_BYTES => {
+                out.event(Event::ChannelMessage {
+                    session: self.key,
+                    text,
+                });
+            }
+            Ok(_) | Err(_) => self.signals.messages_dropped += 1,
+        }
+    }
+
+    fn on_egress(&mut self, report: &MediaEgressStats) {
+        let video = report.mid == self.negotiation.video();
+        let (track, before) = if video {
+            (&mut self.stats.video, &mut self.frames_reported.0)
+        } else {
+            (&mut self.stats.audio, &mut self.frames_reported.1)
+        };
+        self.signals.nacks += track.report(report, self.stats_span, *before);
+        *before = track.frames_sent;
+        self.stats.connection.rtt_ms = track.rtt_ms.or(self.stats.connection.rtt_ms);
+    }
+}
+
+/// RTP, and not RTCP (RFC 5761 §4), DTLS or STUN.
+fn is_rtp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_is_told_from_control() {
+        assert!(is_rtp(&[0x80, 102, 0, 1]));
+        assert!(is_rtp(&[0x90, 0x80 | 111, 0, 1]), "with the marker bit");
+        assert!(!is_rtp(&[0x80, 200, 0, 1]), "a sender report");
+        assert!(!is_rtp(&[22, 254, 253]), "DTLS");
+        assert!(!is_rtp(&[0, 1, 0, 0]) && !is_rtp(&[0x80]) && !is_rtp(&[]));
+    }
+}

@@ -1,0 +1,60 @@
+//! What only the inside of a session can show.
+
+use std::time::Duration;
+
+use crate::testing::{plane, start};
+use crate::{CloseReason, Event, Outbox, SessionState};
+
+#[test]
+fn a_panic_closes_its_session_alone() {
+    let now = start();
+    let (mut plane, mut out) = (plane(now), Outbox::new());
+    let source = plane.add_source();
+    let (bad, _) = plane.create_session(now, source, &mut out).unwrap();
+    let (good, _) = plane.create_session(now, source, &mut out).unwrap();
+    let session = plane.sessions.get_mut(bad).unwrap();
+    let turned = session.turn(now, &mut out, |_| panic!("as a fault in str0m would"));
+    assert!(turned.is_err());
+    plane.settle(now, bad, &mut out);
+    assert!(plane.session(bad).is_none());
+    assert_eq!(plane.counters().panics, 1);
+    let events: Vec<Event> = out.events().collect();
+    let state = Event::SessionState {
+        session: bad,
+        state: SessionState::Closed,
+    };
+    let closed = Event::SessionClosed {
+        session: bad,
+        reason: CloseReason::Fault,
+    };
+    assert!(
+        events.contains(&state) && events.contains(&closed),
+        "{events:?}"
+    );
+    // The other one goes on, and nothing of the first is left.
+    plane.timeout(now + Duration::from_secs(1), good, &mut out);
+    assert_eq!(plane.session(good).unwrap().state(), SessionState::New);
+    assert_eq!((plane.sessions(), plane.demux_entries()), (1, 1));
+    plane.timeout(now, bad, &mut out);
+    plane.send_blocked(bad, 1);
+    assert!(!plane.send_text(now, bad, "x", &mut out));
+}
+
+#[test]
+fn an_idle_session_wakes_once_a_second() {
+    let start = start();
+    let (mut plane, mut out) = (plane(start), Outbox::new());
+    let source = plane.add_source();
+    let (key, _) = plane.create_session(start, source, &mut out).unwrap();
+    let mut now = start;
+    let mut wakes = 0;
+    let mut next: Vec<_> = out.timers().collect();
+    while now < start + Duration::from_secs(10) {
+        assert_eq!(next.len(), 1, "one timer for one session: {next:?}");
+        now = next[0].1.max(now + Duration::from_millis(1));
+        plane.timeout(now, key, &mut out);
+        next = out.timers().collect();
+        wakes += 1;
+    }
+    assert!((9..=16).contains(&wakes), "{wakes} wakes in 10 s");
+}

@@ -1,0 +1,10 @@
+//! The plane as a viewer sees it: str0m clients over a simulated network, in virtual time.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fanout;
+mod negotiation;
+mod playback;
+mod security;
+mod sessions;

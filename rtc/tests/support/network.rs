@@ -1,0 +1,91 @@
+//! Delays and loses datagrams.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// To, from, contents.
+pub(crate) type Arrival = (SocketAddr, SocketAddr, Vec<u8>);
+
+/// When it lands, the order of sending, to, from, contents.
+type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
+
+/// A network between any addresses.
+pub(crate) struct Network {
+    /// One way.
+    pub(crate) delay: Duration,
+    /// Share of datagrams lost, 0 to 1, once media flows through it.
+    pub(crate) loss: f64,
+    /// Addresses that are cut off.
+    pub(crate) cut: Vec<SocketAddr>,
+    pub(crate) lost: u64,
+    flying: BinaryHeap<Reverse<Flight>>,
+    sent: u64,
+    /// Datagrams by destination.
+    sent_to: HashMap<SocketAddr, u64>,
+    /// The last STUN message by destination.
+    stun_to: HashMap<SocketAddr, Vec<u8>>,
+    random: u64,
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            delay: Duration::from_millis(10),
+            loss: 0.0,
+            cut: Vec::new(),
+            lost: 0,
+            flying: BinaryHeap::new(),
+            sent: 0,
+            sent_to: HashMap::new(),
+            stun_to: HashMap::new(),
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+        }
+    }
+
+    pub(crate) fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if self.cut.contains(&from) || self.cut.contains(&to) || self.draw() < self.loss {
+            self.lost += 1;
+            return;
+        }
+        self.sent += 1;
+        *self.sent_to.entry(to).or_default() += 1;
+        if bytes.first().is_some_and(|first| *first < 4) {
+            self.stun_to.insert(to, bytes.to_vec());
+        }
+        self.flying.push(Reverse((
+            now + self.delay,
+            self.sent,
+            to,
+            from,
+            bytes.to_vec(),
+        )));
+    }
+
+    /// Datagrams sent to an address so far.
+    pub(crate) fn sent_to(&self, to: SocketAddr) -> u64 {
+        self.sent_to.get(&to).copied().unwrap_or(0)
+    }
+
+    /// The last STUN message sent to an address.
+    pub(crate) fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
+        self.stun_to.get(&to).cloned()
+    }
+
+    pub(crate) fn arrived(&mut self, now: Instant) -> Option<Arrival> {
+        if self.flying.peek()?.0.0 > now {
+            return None;
+        }
+        let Reverse((_, _, to, from, bytes)) = self.flying.pop()?;
+        Some((to, from, bytes))
+    }
+
+    /// xorshift64*, uniform in 0 to 1.
+    fn draw(&mut self) -> f64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
