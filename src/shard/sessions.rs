@@ -73,7 +73,7 @@ impl Shard {
             }
         };
         self.insert_session(now, id, key, device, user);
-        info!(session = %id, %device, %user, shard = %self.id, "session created");
+        info!(session = %id, %device, %user, shard = self.id.index(), "session created");
         Ok((id, offer))
     }
 
@@ -186,7 +186,7 @@ impl Shard {
             .session_closed(session.device.as_str(), why, lived);
         let reason = reason(why);
         info!(
-            session = %id, device = %session.device, user = %session.user, shard = %self.id,
+            session = %id, device = %session.device, user = %session.user, shard = self.id.index(),
             seconds = lived.as_secs(), reason, "session closed"
         );
         if let Some(socket) = session.socket {

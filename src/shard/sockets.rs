@@ -320,7 +320,7 @@ impl Shard {
                     [socket.video, socket.audio] = readers;
                     socket.greeted = true;
                     let (device, peer) = (&socket.device, connection.peer);
-                    info!(%device, %peer, shard = %self.id, "agent connected");
+                    info!(%device, %peer, shard = self.id.index(), "agent connected");
                 }
                 Ok(())
             }
