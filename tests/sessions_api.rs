@@ -112,8 +112,8 @@ fn a_session_is_created_with_an_offer() {
         (&session["sessionId"], &json!("cam-1"))
     );
     assert_eq!(
-        (&line["user"], line["shard"].as_str()),
-        (&json!("ada"), Some(shard.to_string().as_str()))
+        (&line["user"], &line["shard"]),
+        (&json!("ada"), &json!(shard))
     );
 }
 

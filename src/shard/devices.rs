@@ -67,7 +67,7 @@ impl Shard {
             .set_holder(now, track, Some(holder));
         self.metrics.publishers_started.bump(PublisherKind::Body);
         info!(
-            device = %publication.device, ?track, peer = %connection.peer, shard = %self.id,
+            device = %publication.device, ?track, peer = %connection.peer, shard = self.id.index(),
             "publisher started"
         );
         Ok(())
@@ -174,7 +174,7 @@ impl Shard {
         publisher: &Publisher,
     ) {
         info!(
-            device = %publisher.device, track = ?publisher.track, shard = %self.id,
+            device = %publisher.device, track = ?publisher.track, shard = self.id.index(),
             access_units = publisher.access_units(), bytes = publisher.bytes(),
             "publisher ended"
         );
@@ -237,7 +237,7 @@ impl Shard {
                     && device.agent == Some(id)
                 {
                     device.agent = None;
-                    info!(device = %device.id, shard = %self.id, "agent gone");
+                    info!(device = %device.id, shard = self.id.index(), "agent gone");
                 }
                 self.watch_idle(now, &device);
             }

@@ -27,7 +27,7 @@ impl Shard {
         for id in self.connections.ids() {
             self.drain_connection(now, id);
         }
-        info!(shard = %self.id, sessions = closed, "draining");
+        info!(shard = self.id.index(), sessions = closed, "draining");
     }
 
     fn drain_connection(&mut self, now: Instant, id: crate::connection::ConnectionId) {

@@ -123,7 +123,10 @@ impl Shard {
     /// The mailbox of a shard was full: a query counts as not answered.
     pub fn undelivered(&mut self, message: Message) {
         self.metrics.mailbox_full += 1;
-        tracing::warn!(shard = %self.id, "a mailbox is full, lost: {message:.60?}");
+        tracing::warn!(
+            shard = self.id.index(),
+            "a mailbox is full, lost: {message:.60?}"
+        );
     }
 
     pub(super) fn gather_time(&mut self, now: Instant, id: GatherId) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rtc::{CloseReason, Event, IceState, SessionKey};
+use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
 use tracing::{debug, info};
 
 use super::{Shard, Timer};
@@ -31,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) socket: Option<ConnectionId>,
     /// Its owning socket went away then.
     orphaned: Option<Instant>,
+    /// The device sends this, the viewer did not negotiate it, and could not be told yet.
+    untold: Option<Codec>,
     alarm: Alarm,
 }
 
@@ -71,7 +73,7 @@ impl Shard {
             }
         };
         self.insert_session(now, id, key, device, user);
-        info!(session = %id, %device, %user, shard = %self.id, "session created");
+        info!(session = %id, %device, %user, shard = self.id.index(), "session created");
         Ok((id, offer))
     }
 
@@ -91,6 +93,7 @@ impl Shard {
             touched: now,
             socket: None,
             orphaned: None,
+            untold: None,
             alarm: Alarm::default(),
         };
         if let Some(at) = session.alarm.set(now + self.config.media.idle_timeout) {
@@ -183,7 +186,7 @@ impl Shard {
             .session_closed(session.device.as_str(), why, lived);
         let reason = reason(why);
         info!(
-            session = %id, device = %session.device, user = %session.user, shard = %self.id,
+            session = %id, device = %session.device, user = %session.user, shard = self.id.index(),
             seconds = lived.as_secs(), reason, "session closed"
         );
         if let Some(socket) = session.socket {
@@ -297,8 +300,9 @@ impl Shard {
                 }
             }
             Event::ChannelOpen { session } => {
-                if let Some(id) = self.by_key.get(&session) {
+                if let Some(&id) = self.by_key.get(&session) {
                     debug!(session = %id, "data channel open");
+                    self.tell_codec(now, id);
                 }
             }
             Event::SessionClosed { session, reason } => {
@@ -326,16 +330,30 @@ impl Shard {
                 if let Some(&id) = self.by_key.get(&session) {
                     let name = codec.name();
                     info!(session = %id, codec = name, "the viewer did not negotiate the codec");
-                    let error =
-                        format!("the device sends {name}, which this viewer did not accept");
-                    let message = ServerMessage::Error {
-                        code: "codec_not_negotiated",
-                        error: error.into(),
-                        seq: None,
-                    };
-                    self.tell_viewer(now, id, true, &message);
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.untold = Some(codec);
+                    }
+                    self.tell_codec(now, id);
                 }
             }
+        }
+    }
+
+    /// Tells a viewer that it cannot be sent what its device sends, as soon as there is a way.
+    pub(super) fn tell_codec(&mut self, now: Instant, id: SessionId) {
+        let Some(codec) = self.sessions.get(&id).and_then(|session| session.untold) else {
+            return;
+        };
+        let name = codec.name();
+        let message = ServerMessage::Error {
+            code: "codec_not_negotiated",
+            error: format!("the device sends {name}, which this viewer did not accept").into(),
+            seq: None,
+        };
+        if self.tell_viewer(now, id, true, &message)
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.untold = None;
         }
     }
 

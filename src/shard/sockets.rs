@@ -320,7 +320,7 @@ impl Shard {
                     [socket.video, socket.audio] = readers;
                     socket.greeted = true;
                     let (device, peer) = (&socket.device, connection.peer);
-                    info!(%device, %peer, shard = %self.id, "agent connected");
+                    info!(%device, %peer, shard = self.id.index(), "agent connected");
                 }
                 Ok(())
             }
@@ -388,26 +388,28 @@ impl Shard {
         Ok(())
     }
 
-    /// Sends an object to a session's viewer, over its socket or its data channel.
+    /// Sends an object to a session's viewer, over its socket or its data channel. False: neither
+    /// takes it, the channel being closed or full.
     pub(crate) fn tell_viewer(
         &mut self,
         now: Instant,
         session: SessionId,
         socket: bool,
         message: &ServerMessage<'_>,
-    ) {
+    ) -> bool {
         let Some(session) = self.sessions.get(&session) else {
-            return;
+            return false;
         };
-        match session.socket.filter(|_| socket) {
-            Some(connection) => self.tell(now, connection, message),
-            None => {
-                // A full channel drops it: the viewer's round trip shows the gap.
-                self.plane
-                    .send_text(now, session.key, &message.text(), &mut self.rtc);
-                self.metrics.message(message.kind(), Direction::Out);
-            }
+        if let Some(connection) = session.socket.filter(|_| socket) {
+            self.tell(now, connection, message);
+            return true;
         }
+        let text = message.text();
+        let sent = self.plane.send_text(now, session.key, &text, &mut self.rtc);
+        if sent {
+            self.metrics.message(message.kind(), Direction::Out);
+        }
+        sent
     }
 
     /// The socket's alarm went off: pings, patience, quality.
