@@ -20,7 +20,7 @@ use crate::{
     SourceStats,
 };
 
-/// Sockets of a plane: what a [`SocketIndex`] counts.
+/// Sockets of a plane: what a [`SocketIndex`](crate::SocketIndex) counts.
 pub(crate) const MAX_SOCKETS: usize = u8::MAX as usize;
 
 /// The sessions and sources of one shard.
