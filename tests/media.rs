@@ -484,6 +484,36 @@ fn a_broken_publisher_frees_its_device_at_once() {
 }
 
 #[test]
+fn an_end_that_comes_with_the_last_bytes_is_noticed() {
+    // Nobody's patience may hide an end that was overlooked.
+    let server = Server::start(&["--set", "media.publisher_timeout=10m"]);
+    let before = server.footprint();
+    let clip = Clip::tiny_h264();
+    for i in 0..50 {
+        let mut publisher = server.connect();
+        let target = format!("/api/media/devices/cam-{i}/video");
+        let headers = [
+            ("Content-Type", "video/h264"),
+            ("Transfer-Encoding", "chunked"),
+        ];
+        let mut request = head(server.http(), "PUT", &target, &headers);
+        request.extend(b"\r\n");
+        request.extend(chunk(&clip.units[0]));
+        publisher.send(request).expect("the server listens");
+        drop(publisher);
+    }
+    server.wait_nothing_left(&before);
+    let devices = server.get("/api/media/devices").json();
+    let live = devices["devices"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|device| device["live"] == true)
+        .count();
+    assert_eq!(live, 0, "{devices}");
+}
+
+#[test]
 fn a_silent_publisher_loses_its_device() {
     let server = Server::start(&["--set", "media.publisher_timeout=1s"]);
     let clip = Clip::tiny_h264();
