@@ -109,6 +109,8 @@ struct Socket {
     stream: TcpStream,
     /// The kernel may have bytes: edge-triggered, it will not say so again.
     readable: bool,
+    /// The peer has ended its side: after the last bytes, the end is still to be read.
+    hangup: bool,
     /// Stands in `ready`.
     queued: bool,
 }
@@ -201,6 +203,7 @@ impl Driver {
         if event.readable || event.hangup {
             if let Some(socket) = self.sockets.get_mut(&id) {
                 socket.readable = true;
+                socket.hangup |= event.hangup;
             }
             self.queue(id);
         }
@@ -235,11 +238,12 @@ impl Driver {
                 }
                 Ok(count) => {
                     self.shard.received(now, id, &self.buffer[..count]);
-                    if count < self.buffer.len() {
+                    if count < self.buffer.len()
+                        && let Some(socket) = self.sockets.get_mut(&id)
+                        && !socket.hangup
+                    {
                         // A short read has emptied the socket; what comes now raises an edge.
-                        if let Some(socket) = self.sockets.get_mut(&id) {
-                            socket.readable = false;
-                        }
+                        socket.readable = false;
                         return;
                     }
                 }
@@ -312,6 +316,7 @@ impl Driver {
             Socket {
                 stream,
                 readable: false,
+                hangup: false,
                 queued: false,
             },
         );
