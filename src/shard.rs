@@ -246,18 +246,17 @@ impl Shard {
             return Flushed::Close;
         };
         connection.dirty = false;
-        let full = connection.output.len() > crate::connection::OUTPUT_HIGH_WATER_BYTES;
+        let read = connection.reads();
         connection.output.wrote(now, count);
-        if !connection.output.is_empty() {
-            return Flushed::Stay;
-        }
+        let done = connection.output.is_empty();
         match connection.fate {
             Fate::Stay => {
-                if full {
+                if !read && connection.reads() {
                     self.resume(now, id);
                 }
                 Flushed::Stay
             }
+            Fate::Linger | Fate::Close if !done => Flushed::Stay,
             Fate::Linger => Flushed::Shutdown,
             Fate::Close => {
                 self.forget(id);
