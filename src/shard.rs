@@ -29,7 +29,7 @@ pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::connection::{Connection, ConnectionId, Fate, Phase, Role, Transfer};
+use crate::connection::{Connection, ConnectionId, Fate, Role, Transfer};
 use crate::http::{HttpDate, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::{Cap, FAN_OUT_PACKETS};
@@ -210,10 +210,13 @@ impl Shard {
         });
     }
 
-    /// The peer closed its half of the connection, or (`reset`) the connection is broken.
+    /// The peer closed its half of the connection, or (`reset`) the connection is broken. The end is
+    /// read like bytes, when the shard [`reads`](Self::reads): a client may close its half and still
+    /// wait for its answers.
     pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
         self.with(now, id, |shard, connection| {
-            shard.take_end(now, connection, reset)
+            shard.take_end(now, connection, reset);
+            None
         });
     }
 
@@ -413,32 +416,19 @@ impl Shard {
         moving
     }
 
-    fn take_end(
-        &mut self,
-        now: Instant,
-        connection: &mut Connection,
-        reset: bool,
-    ) -> Option<Moving> {
-        connection.ended = true;
-        if let (Role::Http(http), false) = (&connection.role, reset) {
-            // A client may close its half and still wait for the answer.
-            match &http.phase {
-                Phase::Wait(..) => return None,
-                Phase::Publish(exchange, _) if exchange.complete => return None,
-                Phase::Head | Phase::Body(..) | Phase::Publish(..) | Phase::Done => {}
-            }
-        }
+    fn take_end(&mut self, now: Instant, connection: &mut Connection, reset: bool) {
         self.release(now, connection);
-        connection.end = if reset {
-            ConnectionEnd::Io
-        } else {
-            ConnectionEnd::Peer
-        };
+        if connection.fate == Fate::Stay {
+            connection.end = if reset {
+                ConnectionEnd::Io
+            } else {
+                ConnectionEnd::Peer
+            };
+        }
         if reset || !matches!(connection.role, Role::Http(_)) {
             connection.output = Default::default();
         }
         connection.fate = Fate::Close;
-        None
     }
 
     /// Goes on with a connection that had to wait.

@@ -85,11 +85,16 @@ impl Shard {
                 // An agent stays: it also carries out control messages. Its media are refused.
                 return None;
             };
-            if let Phase::Publish(exchange, _) = std::mem::replace(&mut http.phase, Phase::Done) {
+            if let Phase::Publish(exchange, publisher) =
+                std::mem::replace(&mut http.phase, Phase::Done)
+            {
+                shard.stop_publishing(now, id, &publisher);
                 shard.refuse(now, connection, exchange, ApiError::TakenOver { device });
             }
             None
         });
+        // A body that had come to its end may have requests behind it.
+        self.resume(now, id);
     }
 
     /// Goes on with a body after some of it came, or time passed.

@@ -363,8 +363,7 @@ impl Shard {
         response: &Response,
     ) {
         let request = &exchange.request;
-        let keep_alive =
-            request.keep_alive && exchange.complete && !connection.ended && self.draining.is_none();
+        let keep_alive = request.keep_alive && exchange.complete && self.draining.is_none();
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
         let cors = verdict
@@ -444,7 +443,6 @@ impl Shard {
             operation,
             input: std::mem::take(&mut connection.input),
             output: connection.output.pending().to_vec(),
-            ended: connection.ended,
         })
     }
 
@@ -459,7 +457,6 @@ impl Shard {
         });
         connection.input = transfer.input;
         connection.output.bytes = transfer.output;
-        connection.ended = transfer.ended;
         (connection, transfer.exchange, transfer.operation)
     }
 }

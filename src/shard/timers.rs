@@ -124,7 +124,10 @@ impl Shard {
         connection: &mut Connection,
         patience: Duration,
     ) -> bool {
-        let gives_up = connection.output.stalled_since.map(|since| since + patience);
+        let gives_up = connection
+            .output
+            .stalled_since
+            .map(|since| since + patience);
         match gives_up.filter(|&at| now < at) {
             Some(at) => {
                 self.set_alarm(connection, at);

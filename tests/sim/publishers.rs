@@ -147,6 +147,7 @@ fn a_device_is_remembered_for_a_minute() {
 fn a_file_is_held_back_to_its_rate() {
     let mut sim = Sim::new(2, 9);
     let (id, clip) = (sim.device_on(1), Clip::tiny_h264());
+    sim.read_bytes = 500;
     let client = publish(&mut sim, 0, &id, "?fps=30");
     // 5 s of pictures at once.
     for number in 0..150 {
