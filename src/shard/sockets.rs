@@ -454,7 +454,7 @@ impl Shard {
 
     /// Sets the alarm to the next thing that a socket has to do.
     pub(crate) fn set_socket_alarm(&mut self, now: Instant, connection: &mut Connection) {
-        let next = match &connection.role {
+        let next = match &mut connection.role {
             Role::Viewer(socket) => socket
                 .pulse
                 .next(now, &connection.output)

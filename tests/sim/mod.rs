@@ -4,3 +4,4 @@ mod harness;
 
 mod pipelining;
 mod publishers;
+mod sockets;
