@@ -230,8 +230,7 @@ impl Shard {
             },
             Role::Viewer(socket) => {
                 let session = socket.session;
-                let owner = socket.owner;
-                self.detach_socket(now, session, id, owner);
+                self.detach_socket(now, session, id);
             }
             Role::Agent(socket) => {
                 let device = socket.device.clone();

@@ -318,7 +318,7 @@ impl Shard {
                 offer,
             } => {
                 self.upgrade(now, connection, &exchange, &key);
-                let socket = ViewerSocket::new(now, &self.config.ws, session, offer.is_some());
+                let socket = ViewerSocket::new(now, &self.config.ws, session);
                 connection.role = Role::Viewer(Box::new(socket));
                 self.greet_viewer(now, connection, session, offer);
             }

@@ -168,7 +168,7 @@ impl Shard {
         session: SessionId,
         offer: Option<String>,
     ) {
-        let previous = self.attach_socket(now, session, connection.id);
+        let previous = self.attach_socket(now, session, connection.id, offer.is_some());
         if let Some(sdp) = offer {
             self.say_offer(connection, session, &sdp);
         }
