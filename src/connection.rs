@@ -88,7 +88,7 @@ pub enum Phase {
     /// A live body flows into a device.
     Publish(Box<Exchange>, Box<Publisher>),
     /// Other shards or the side thread are asked.
-    Wait(Box<Exchange>, Option<GatherId>),
+    Wait(Box<Exchange>, GatherId),
     /// The last answer is given; what still comes is dropped.
     Done,
 }

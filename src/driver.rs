@@ -24,7 +24,8 @@ use crate::side::SideQueue;
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
 pub enum Mail {
-    /// A connection that moves here.
+    /// A connection that moves here: its next request names something of the receiver. Mailbox full:
+    /// the request is answered 503 `shard_busy` by the sender, which keeps the connection.
     Adopt {
         /// Its socket.
         socket: TcpStream,
@@ -428,10 +429,12 @@ impl Driver {
                 self.hand_over(now, id, to.index(), transfer);
             }
             for (to, message) in messages {
-                if let Err(full) = self.postbox.send(to.index(), Mail::Message(message))
-                    && let Mail::Message(message) = full.0
+                if self
+                    .postbox
+                    .send(to.index(), Mail::Message(message))
+                    .is_err()
                 {
-                    self.shard.undelivered(message);
+                    self.shard.undelivered(to);
                 }
             }
             jobs.into_iter().for_each(|job| self.give_job(now, job));

@@ -352,8 +352,8 @@ impl Shard {
         &mut self.metrics
     }
 
-    /// Takes the connection out, lets `work` have it and the whole shard, and puts it back. A
-    /// panic ends this connection alone.
+    /// Takes the connection out, lets `work` have it and the whole shard, and puts it back. If it had
+    /// to wait and need not any more, it goes on. A panic ends this connection alone.
     pub(crate) fn with(
         &mut self,
         now: Instant,
@@ -363,6 +363,7 @@ impl Shard {
         let Some(mut connection) = self.connections.take(id) else {
             return;
         };
+        let read = connection.reads();
         let result = catch_unwind(AssertUnwindSafe(|| work(self, &mut connection)));
         match result {
             Ok(None) => {}
@@ -386,7 +387,11 @@ impl Shard {
             connection.dirty = true;
             self.outbox.dirty.push(id);
         }
+        let goes_on = !read && connection.reads();
         self.connections.put(connection);
+        if goes_on {
+            self.resume(now, id);
+        }
     }
 
     /// Bytes that came, with those that wait from before.
@@ -432,7 +437,7 @@ impl Shard {
     }
 
     /// Goes on with a connection that had to wait.
-    pub(crate) fn resume(&mut self, now: Instant, id: ConnectionId) {
+    fn resume(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |shard, connection| {
             let moving = shard.take_bytes(now, connection, &[]);
             if connection.reads() {

@@ -93,8 +93,6 @@ impl Shard {
             }
             None
         });
-        // A body that had come to its end may have requests behind it.
-        self.resume(now, id);
     }
 
     /// Goes on with a body after some of it came, or time passed.
@@ -145,7 +143,6 @@ impl Shard {
     }
 
     pub(super) fn publisher_time(&mut self, now: Instant, id: ConnectionId) {
-        let mut read_again = false;
         self.with(now, id, |shard, connection| {
             let read = connection.reads();
             let Role::Http(http) = &mut connection.role else {
@@ -163,12 +160,8 @@ impl Shard {
                     shard.publish(now, connection, result);
                 }
             }
-            read_again = !read && connection.reads();
             None
         });
-        if read_again {
-            self.resume(now, id);
-        }
     }
 
     /// A body ended, however: its track is free.
@@ -221,11 +214,7 @@ impl Shard {
         match &mut connection.role {
             Role::Http(http) => match std::mem::replace(&mut http.phase, Phase::Done) {
                 Phase::Publish(_, publisher) => self.stop_publishing(now, id, &publisher),
-                Phase::Wait(_, gather) => {
-                    if let Some(gather) = gather {
-                        self.gathers.remove(&gather);
-                    }
-                }
+                Phase::Wait(_, gather) => _ = self.gathers.remove(&gather),
                 Phase::Head | Phase::Body(..) | Phase::Done => {}
             },
             Role::Viewer(socket) => {

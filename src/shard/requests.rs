@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tracing::debug;
 
+use super::gather::ANSWER_PATIENCE;
 use super::{Moving, Shard};
 use crate::api::{Operation, Publication};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
@@ -302,7 +303,8 @@ impl Shard {
             Reply::Now(response) => self.respond(now, connection, &exchange, &response),
             Reply::Gather(query) => {
                 let id = self.gather(now, connection.id, query);
-                self.set_phase(connection, Phase::Wait(exchange, Some(id)));
+                self.set_alarm(connection, now + ANSWER_PATIENCE);
+                self.set_phase(connection, Phase::Wait(exchange, id));
             }
             Reply::Publish(publication) => {
                 if exchange.request.expect_continue {

@@ -110,8 +110,10 @@ impl Shard {
                     ApiError::RequestTimeout { seconds },
                 );
             }
-            // The aggregate has a deadline of its own.
-            waiting @ Phase::Wait(..) => http.phase = waiting,
+            Phase::Wait(exchange, gather) => {
+                self.gathers.remove(&gather);
+                self.refuse(now, connection, exchange, ApiError::ShardBusy);
+            }
             Phase::Done => connection.fate = Fate::Close,
         }
     }

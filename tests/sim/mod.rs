@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod mailboxes;
 mod pipelining;
 mod publishers;
 mod sockets;

@@ -376,10 +376,8 @@ impl Sim {
                 }
             }
             for (to, message) in outbox.messages {
-                if let Err(Letter::Message(message)) =
-                    self.mail(to.index(), Letter::Message(message))
-                {
-                    self.shards[shard].undelivered(message);
+                if self.mail(to.index(), Letter::Message(message)).is_err() {
+                    self.shards[shard].undelivered(to);
                 }
             }
             for job in outbox.jobs {
@@ -405,11 +403,16 @@ impl Sim {
         let Job::EncodeMetrics {
             from,
             connection,
+            gather,
             snapshots,
         } = job;
         let text = encode(self.last.update(snapshots), &ProcessFigures::default())
             .expect("figures that can be written");
-        let message = Message::Encoded { connection, text };
+        let message = Message::Encoded {
+            connection,
+            gather,
+            text,
+        };
         // The side thread tries for a second; a mailbox that stays full loses it.
         let _ = self.mail(from.index(), Letter::Message(message));
     }
