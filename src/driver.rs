@@ -108,6 +108,8 @@ struct Socket {
     stream: TcpStream,
     /// The kernel may have bytes: edge-triggered, it will not say so again.
     readable: bool,
+    /// The peer sends no more: the end may stand right behind the bytes, without an edge of its own.
+    hangup: bool,
     /// Stands in `ready`.
     queued: bool,
 }
@@ -263,6 +265,7 @@ impl Driver {
         if event.readable || event.hangup {
             if let Some(socket) = self.sockets.get_mut(&id) {
                 socket.readable = true;
+                socket.hangup |= event.hangup;
             }
             self.queue(id);
         }
@@ -297,11 +300,12 @@ impl Driver {
                 }
                 Ok(count) => {
                     self.shard.received(now, id, &self.buffer[..count]);
-                    if count < self.buffer.len() {
+                    if count < self.buffer.len()
+                        && let Some(socket) = self.sockets.get_mut(&id)
+                        && !socket.hangup
+                    {
                         // A short read has emptied the socket; what comes now raises an edge.
-                        if let Some(socket) = self.sockets.get_mut(&id) {
-                            socket.readable = false;
-                        }
+                        socket.readable = false;
                         return;
                     }
                 }
@@ -374,6 +378,7 @@ impl Driver {
             Socket {
                 stream,
                 readable: false,
+                hangup: false,
                 queued: false,
             },
         );
@@ -449,8 +454,8 @@ impl Driver {
 
     fn write(&mut self, now: Instant, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else {
-            // Its socket failed before it was watched.
-            self.shard.wrote(now, id, usize::MAX);
+            // Its socket failed before it was watched, so the shard knows that it has ended.
+            self.shard.wrote(now, id, 0);
             return;
         };
         let mut written = 0;

@@ -115,7 +115,7 @@ impl Shard {
         };
         match event {
             Event::Incomplete => {
-                if !input.is_empty() && matches!(http.phase, Phase::Head) {
+                if matches!(http.phase, Phase::Head) && !http.decoder.between_requests() {
                     // The first byte of a head starts its clock; later ones do not restart it.
                     let at = now + self.config.http.head_timeout;
                     if connection

@@ -318,7 +318,6 @@ impl Shard {
                 }
                 if let Role::Agent(socket) = &mut connection.role {
                     [socket.video, socket.audio] = readers;
-                    socket.greeted = true;
                     let (device, peer) = (&socket.device, connection.peer);
                     info!(%device, %peer, shard = self.id.index(), "agent connected");
                 }

@@ -64,7 +64,7 @@ impl Shard {
             return self.socket_time(now, connection);
         };
         match std::mem::replace(&mut http.phase, Phase::Done) {
-            Phase::Head if connection.input.is_empty() => {
+            Phase::Head if http.decoder.between_requests() => {
                 let idle = self.config.http.idle_timeout;
                 http.phase = Phase::Head;
                 if !self.wait_for_reader(now, connection, idle) {
