@@ -397,10 +397,10 @@ impl Shard {
             self.set_alarm(connection, now + self.config.http.idle_timeout);
         } else {
             self.set_phase(connection, Phase::Done);
-            connection.fate = if exchange.complete {
-                Fate::Close
-            } else {
-                Fate::Linger
+            // Whoever may still be sending must not be reset before it has read the answer.
+            connection.fate = match exchange.complete && !request.keep_alive {
+                true => Fate::Close,
+                false => Fate::Linger,
             };
             self.set_alarm(connection, now + crate::limits::LINGER);
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
 use tracing::{debug, info};
 
+use super::drain::SHUTTING_DOWN;
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
 use crate::connection::ConnectionId;
@@ -409,7 +410,7 @@ fn reason(why: SessionEnd) -> &'static str {
         SessionEnd::Idle => "idle for too long",
         SessionEnd::Peer => "closed by the viewer",
         SessionEnd::IceTimeout => "the viewer's network path is gone",
-        SessionEnd::Drain => "the server is shutting down",
+        SessionEnd::Drain => SHUTTING_DOWN,
         SessionEnd::Fault => "a fault of the server",
     }
 }

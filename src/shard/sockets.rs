@@ -154,10 +154,14 @@ impl Shard {
     /// Says why, and closes another connection's WebSocket (RFC 6455 §7.4.1: 1001, going away).
     pub(crate) fn dismiss(&mut self, now: Instant, id: ConnectionId, reason: &str) {
         self.with(now, id, |shard, connection| {
-            shard.say(connection, &ServerMessage::Closing { reason });
-            shard.close_socket(now, connection, 1001, reason);
+            shard.say_goodbye(now, connection, reason);
             None
         });
+    }
+
+    pub(super) fn say_goodbye(&mut self, now: Instant, connection: &mut Connection, reason: &str) {
+        self.say(connection, &ServerMessage::Closing { reason });
+        self.close_socket(now, connection, 1001, reason);
     }
 
     /// A viewer's socket begins: with the offer of the session that was made for it.
@@ -261,13 +265,11 @@ impl Shard {
         if let Some(fault) = action.fault() {
             return refuse("bad_control", fault);
         }
-        let Some((device, user)) = self
-            .sessions
-            .get(&session)
-            .map(|session| (session.device.clone(), session.user.clone()))
-        else {
+        let Some(viewer) = self.sessions.get_mut(&session) else {
             return refuse("unknown_session", "the session is closed");
         };
+        viewer.touched = now;
+        let (device, user) = (viewer.device.clone(), viewer.user.clone());
         let Some((device, agent)) = self
             .devices
             .get_mut(&device)

@@ -68,7 +68,10 @@ impl Shard {
                 let idle = self.config.http.idle_timeout;
                 http.phase = Phase::Head;
                 if !self.wait_for_reader(now, connection, idle) {
-                    connection.end = ConnectionEnd::Idle;
+                    connection.end = match self.draining {
+                        Some(_) => ConnectionEnd::Drain,
+                        None => ConnectionEnd::Idle,
+                    };
                     connection.fate = Fate::Close;
                 }
             }

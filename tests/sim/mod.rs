@@ -2,7 +2,11 @@
 
 mod harness;
 
+mod drain;
+mod expiry;
+mod limits;
 mod mailboxes;
 mod pipelining;
+mod placement;
 mod publishers;
 mod sockets;
