@@ -27,7 +27,6 @@ pub struct SideQueue(SyncSender<Job>);
 
 impl SideQueue {
     /// Gives the thread a job; it comes back when the queue is full.
-    #[expect(clippy::result_large_err, reason = "the job itself comes back")]
     pub fn push(&self, job: Job) -> Result<(), Job> {
         self.0.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,

@@ -284,7 +284,7 @@ fn work_that_is_over_leaves_nothing_behind() {
             let path = format!("/api/media/sessions/{}", session.as_str().expect("an id"));
             server.delete(&path); // gone already, where the socket's end was its end
         }
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             publisher.abort()
         } else {
             drop(publisher.finish())

@@ -1,6 +1,6 @@
 //! Devices: publishers come and go, viewers stay.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtc::{AccessUnit, BitstreamError, SourceKey};
 use tracing::{info, warn};
@@ -237,9 +237,70 @@ impl Shard {
         }
     }
 
-    /// An access unit of an agent, of the bundled clip, or of a caller of the library: video or
-    /// audio by its codec, `capture` its time on the device's timeline.
-    pub fn write_access_unit(
+    /// Writes a frame of a device from within the process (M4): a picture, or by its codec an audio
+    /// packet, that is shown when the one before it has played for its `duration`.
+    ///
+    /// # Errors
+    /// [`ApiError::DeviceBusy`] while somebody else publishes to the device, [`ApiError::Full`].
+    pub fn write_video_frame(
+        &mut self,
+        now: Instant,
+        device: &DeviceId,
+        frame: &AccessUnit,
+        duration: Duration,
+    ) -> Result<(), ApiError> {
+        let track = if frame.codec.is_video() {
+            Track::Video
+        } else {
+            Track::Audio
+        };
+        let device = self.device(now, device)?;
+        let kind = PublisherKind::Process;
+        let started = device.holder(track).is_none();
+        if device
+            .holder(track)
+            .is_some_and(|holder| holder.kind != kind)
+        {
+            let device = device.id.clone();
+            return Err(ApiError::DeviceBusy {
+                device,
+                what: track.named(),
+            });
+        }
+        if started {
+            let holder = Holder {
+                kind,
+                connection: None,
+                address: None,
+                since: now,
+            };
+            device.set_holder(now, track, Some(holder));
+        }
+        let capture = device.write_time(now, track, duration);
+        let source = device.source;
+        if started {
+            self.metrics.publishers_started.bump(kind);
+        }
+        self.write_access_unit(now, source, capture, frame);
+        Ok(())
+    }
+
+    /// Ends what [`Shard::write_video_frame`] began: the device is free for others.
+    pub fn end_frames(&mut self, now: Instant, device: &DeviceId) {
+        for track in [Track::Video, Track::Audio] {
+            let holder = self
+                .devices
+                .get(device)
+                .and_then(|device| device.holder(track));
+            if holder.is_some_and(|holder| holder.kind == PublisherKind::Process) {
+                self.free_track(now, device, track, None);
+            }
+        }
+    }
+
+    /// An access unit of any publisher: video or audio by its codec, `capture` its time on the
+    /// device's timeline.
+    pub(super) fn write_access_unit(
         &mut self,
         now: Instant,
         source: SourceKey,
@@ -292,43 +353,19 @@ impl Shard {
         if self.shards.shard_of(&id) != self.id {
             return;
         }
-        let holder = Holder {
-            kind: PublisherKind::Demo,
-            connection: None,
-            address: None,
-            since: now,
-        };
-        match self.device(now, &id) {
-            Ok(device) => {
-                device.set_holder(now, Track::Video, Some(holder));
-                device.set_holder(now, Track::Audio, Some(holder));
-                self.metrics.publishers_started.bump(PublisherKind::Demo);
-                self.demo = Some(Demo::new(now, id));
-                self.demo_time(now);
-            }
-            Err(error) => warn!("the demo cannot start: {error}"),
-        }
+        self.demo = Some(Demo::new(now, id));
+        self.demo_time(now);
     }
 
     pub(super) fn demo_time(&mut self, now: Instant) {
         let Some(mut demo) = self.demo.take() else {
             return;
         };
-        let held = self.devices.get(demo.device()).map(|device| {
-            let ours = |track| {
-                device
-                    .holder(track)
-                    .is_some_and(|h| h.kind == PublisherKind::Demo)
-            };
-            (device.source, ours(Track::Video), ours(Track::Audio))
-        });
-        let Some((source, video, audio)) = held.filter(|&(_, video, audio)| video || audio) else {
-            return; // Somebody took it over: the clip has ended.
-        };
-        while let Some((capture, unit)) = demo.next(now) {
-            if if unit.codec.is_video() { video } else { audio } {
-                self.metrics.access_units += 1;
-                self.plane.write(now, source, capture, unit, &mut self.rtc);
+        let id = demo.device().clone();
+        while let Some((unit, duration)) = demo.next(now) {
+            if let Err(error) = self.write_video_frame(now, &id, unit, duration) {
+                self.end_frames(now, &id);
+                return info!(device = %id, "the demo has ended: {error}");
             }
         }
         self.schedule(demo.wakes_at(), Timer::Demo);
