@@ -344,7 +344,7 @@ impl Driver {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),
                 Mail::Adopt { socket, transfer } => {
-                    let id = self.shard.adopt(now, transfer);
+                    let id = self.shard.adopt(now, *transfer);
                     self.watch(now, id, socket);
                 }
             }
@@ -443,7 +443,7 @@ impl Driver {
             Ok(()) => self.shard.moved(id),
             Err(full) => {
                 if let Mail::Adopt { socket, transfer } = full.0 {
-                    self.shard.move_refused(now, id, transfer);
+                    self.shard.move_refused(now, id, *transfer);
                     self.watch(now, id, socket);
                 }
             }

@@ -276,9 +276,9 @@ impl Shard {
     }
 
     /// The other shard's mailbox is full: the request is answered here.
-    pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Box<Transfer>) {
+    pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Transfer) {
         self.metrics.mailbox_full += 1;
-        let (connection, exchange, _) = Self::unpack(id, *transfer);
+        let (connection, exchange, _) = Self::unpack(id, transfer);
         self.connections.put(connection);
         self.with(now, id, |shard, connection| {
             shard.refuse(now, connection, exchange, crate::error::ApiError::ShardBusy);
@@ -287,9 +287,9 @@ impl Shard {
     }
 
     /// A connection moved here with a request for something that this shard owns.
-    pub fn adopt(&mut self, now: Instant, transfer: Box<Transfer>) -> ConnectionId {
+    pub fn adopt(&mut self, now: Instant, transfer: Transfer) -> ConnectionId {
         let id = self.connections.reserve();
-        let (connection, exchange, operation) = Self::unpack(id, *transfer);
+        let (connection, exchange, operation) = Self::unpack(id, transfer);
         self.connections.put(connection);
         self.count_connections();
         self.with(now, id, |shard, connection| {

@@ -243,7 +243,7 @@ impl Sim {
             match letter {
                 Letter::Message(message) => self.shards[shard].message(now, message),
                 Letter::Adopt(client, transfer) => {
-                    let id = self.shards[shard].adopt(now, transfer);
+                    let id = self.shards[shard].adopt(now, *transfer);
                     self.own(client, shard, id);
                 }
             }
@@ -369,7 +369,7 @@ impl Sim {
                 match self.mail(to.index(), Letter::Adopt(client, transfer)) {
                     Ok(()) => self.shards[shard].moved(id),
                     Err(Letter::Adopt(_, transfer)) => {
-                        self.shards[shard].move_refused(self.now, id, transfer);
+                        self.shards[shard].move_refused(self.now, id, *transfer);
                         self.own(client, shard, id);
                     }
                     Err(Letter::Message(_)) => unreachable!("the letter itself comes back"),
