@@ -26,7 +26,8 @@ use crate::side::SideQueue;
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
 pub enum Mail {
-    /// A connection that moves here.
+    /// A connection that moves here: its next request names something of the receiver. Mailbox full:
+    /// the request is answered 503 `shard_busy` by the sender, which keeps the connection.
     Adopt {
         /// Its socket.
         socket: TcpStream,
@@ -109,7 +110,7 @@ struct Socket {
     stream: TcpStream,
     /// The kernel may have bytes: edge-triggered, it will not say so again.
     readable: bool,
-    /// The peer has ended its side: after the last bytes, the end is still to be read.
+    /// The peer sends no more: the end may stand right behind the bytes, without an edge of its own.
     hangup: bool,
     /// Stands in `ready`.
     queued: bool,
@@ -343,7 +344,7 @@ impl Driver {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),
                 Mail::Adopt { socket, transfer } => {
-                    let id = self.shard.adopt(now, transfer);
+                    let id = self.shard.adopt(now, *transfer);
                     self.watch(now, id, socket);
                 }
             }
@@ -372,10 +373,12 @@ impl Driver {
                 self.hand_over(now, id, to.index(), transfer);
             }
             for (to, message) in messages {
-                if let Err(full) = self.postbox.send(to.index(), Mail::Message(message))
-                    && let Mail::Message(message) = full.0
+                if self
+                    .postbox
+                    .send(to.index(), Mail::Message(message))
+                    .is_err()
                 {
-                    self.shard.undelivered(message);
+                    self.shard.undelivered(to);
                 }
             }
             jobs.into_iter().for_each(|job| self.give_job(now, job));
@@ -390,8 +393,8 @@ impl Driver {
 
     fn write(&mut self, now: Instant, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else {
-            // Its socket failed before it was watched.
-            self.shard.wrote(now, id, usize::MAX);
+            // Its socket failed before it was watched, so the shard knows that it has ended.
+            self.shard.wrote(now, id, 0);
             return;
         };
         let mut written = 0;
@@ -440,7 +443,7 @@ impl Driver {
             Ok(()) => self.shard.moved(id),
             Err(full) => {
                 if let Mail::Adopt { socket, transfer } = full.0 {
-                    self.shard.move_refused(now, id, transfer);
+                    self.shard.move_refused(now, id, *transfer);
                     self.watch(now, id, socket);
                 }
             }

@@ -98,6 +98,7 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
         Job::EncodeMetrics {
             from,
             connection,
+            gather,
             snapshots,
         } => {
             let mut process = ProcessFigures::read();
@@ -112,7 +113,11 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
             process.executors = view.health.shards().map(figures).collect();
             match encode(last.update(snapshots), &process) {
                 Ok(text) => {
-                    let message = Mail::Message(Message::Encoded { connection, text });
+                    let message = Mail::Message(Message::Encoded {
+                        connection,
+                        gather,
+                        text,
+                    });
                     deliver(view, from.index(), message);
                 }
                 Err(fault) => error!("the metrics cannot be written: {fault}"),

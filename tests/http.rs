@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::Shutdown;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -347,4 +349,22 @@ fn many_connections_come_and_go_without_a_trace() {
         }
     }
     server.wait_nothing_left(&before);
+}
+
+/// The kernel reports the last bytes and the end behind them at once, and only once.
+#[test]
+fn the_end_of_a_stream_is_seen_right_behind_its_last_bytes() {
+    let server = Server::start(&[]);
+    for _ in 0..50 {
+        let mut connection = server.connect();
+        connection.deadline = Duration::from_secs(5); // the head would have 10 s
+        connection
+            .send("GET /health HTTP/1.1\r\nHost:")
+            .expect("sent");
+        connection
+            .stream()
+            .shutdown(Shutdown::Write)
+            .expect("a socket");
+        assert!(connection.closed_by_server());
+    }
 }

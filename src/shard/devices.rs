@@ -85,7 +85,10 @@ impl Shard {
                 // An agent stays: it also carries out control messages. Its media are refused.
                 return None;
             };
-            if let Phase::Publish(exchange, _) = std::mem::replace(&mut http.phase, Phase::Done) {
+            if let Phase::Publish(exchange, publisher) =
+                std::mem::replace(&mut http.phase, Phase::Done)
+            {
+                shard.stop_publishing(now, id, &publisher);
                 shard.refuse(now, connection, exchange, ApiError::TakenOver { device });
             }
             None
@@ -140,7 +143,6 @@ impl Shard {
     }
 
     pub(super) fn publisher_time(&mut self, now: Instant, id: ConnectionId) {
-        let mut read_again = false;
         self.with(now, id, |shard, connection| {
             let read = connection.reads();
             let Role::Http(http) = &mut connection.role else {
@@ -158,12 +160,8 @@ impl Shard {
                     shard.publish(now, connection, result);
                 }
             }
-            read_again = !read && connection.reads();
             None
         });
-        if read_again {
-            self.resume(now, id);
-        }
     }
 
     /// A body ended, however: its track is free.
@@ -216,17 +214,12 @@ impl Shard {
         match &mut connection.role {
             Role::Http(http) => match std::mem::replace(&mut http.phase, Phase::Done) {
                 Phase::Publish(_, publisher) => self.stop_publishing(now, id, &publisher),
-                Phase::Wait(_, gather) => {
-                    if let Some(gather) = gather {
-                        self.gathers.remove(&gather);
-                    }
-                }
+                Phase::Wait(_, gather) => _ = self.gathers.remove(&gather),
                 Phase::Head | Phase::Body(..) | Phase::Done => {}
             },
             Role::Viewer(socket) => {
                 let session = socket.session;
-                let owner = socket.owner;
-                self.detach_socket(now, session, id, owner);
+                self.detach_socket(now, session, id);
             }
             Role::Agent(socket) => {
                 let device = socket.device.clone();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
 use tracing::{debug, info};
 
+use super::drain::SHUTTING_DOWN;
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
 use crate::connection::ConnectionId;
@@ -29,7 +30,9 @@ pub(crate) struct Session {
     pub(crate) touched: Instant,
     /// The viewer's WebSocket.
     pub(crate) socket: Option<ConnectionId>,
-    /// Its owning socket went away then.
+    /// It was made for a socket, and ends with the last one that it has.
+    for_socket: bool,
+    /// It was made for a socket, and has had none since then.
     orphaned: Option<Instant>,
     /// The device sends this, the viewer did not negotiate it, and could not be told yet.
     untold: Option<Codec>,
@@ -92,6 +95,7 @@ impl Shard {
             created: now,
             touched: now,
             socket: None,
+            for_socket: false,
             orphaned: None,
             untold: None,
             alarm: Alarm::default(),
@@ -195,27 +199,24 @@ impl Shard {
         self.watch_idle(now, &session.device);
     }
 
-    /// A socket belongs to the session from now on: the one that did before.
+    /// A socket, perhaps the one that it was made for, belongs to the session from now on: the one
+    /// that did before.
     pub(super) fn attach_socket(
         &mut self,
         now: Instant,
         id: SessionId,
         connection: ConnectionId,
+        made_for_it: bool,
     ) -> Option<ConnectionId> {
         let session = self.sessions.get_mut(&id)?;
         session.touched = now;
+        session.for_socket |= made_for_it;
         session.orphaned = None;
         session.socket.replace(connection)
     }
 
     /// The session's socket is gone; with it, after a grace, the session that was made for it.
-    pub(super) fn detach_socket(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        connection: ConnectionId,
-        owner: bool,
-    ) {
+    pub(super) fn detach_socket(&mut self, now: Instant, id: SessionId, connection: ConnectionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -223,7 +224,7 @@ impl Shard {
             return;
         }
         session.socket = None;
-        if owner {
+        if session.for_socket {
             session.orphaned = Some(now);
             if let Some(at) = session.alarm.set(now + SOCKET_GRACE) {
                 self.schedule(at, Timer::Session(id));
@@ -409,7 +410,7 @@ fn reason(why: SessionEnd) -> &'static str {
         SessionEnd::Idle => "idle for too long",
         SessionEnd::Peer => "closed by the viewer",
         SessionEnd::IceTimeout => "the viewer's network path is gone",
-        SessionEnd::Drain => "the server is shutting down",
+        SessionEnd::Drain => SHUTTING_DOWN,
         SessionEnd::Fault => "a fault of the server",
     }
 }
