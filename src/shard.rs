@@ -8,6 +8,8 @@ mod requests;
 mod sessions;
 mod snapshot;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, HashMap};

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::ApiError;
 use crate::http::query::{decode_segment, param};
 use crate::http::routes::{Route, resolve};
-use crate::http::{Method, Request};
+use crate::http::{Method, Request, Version};
 use crate::ids::{DeviceId, SessionId, UserId};
 use crate::limits::{LIST_DEFAULT, LIST_MAX};
 use crate::media::Track;
@@ -460,6 +460,9 @@ fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
 
 /// RFC 6455 §4.2.1.
 fn upgrade_key(request: &Request) -> Result<String, ApiError> {
+    if request.version == Version::Http10 {
+        return Err(ApiError::UpgradeRequired("use HTTP/1.1"));
+    }
     let headers = &request.headers;
     if !headers.has_token("upgrade", "websocket") || !headers.has_token("connection", "upgrade") {
         return Err(ApiError::UpgradeRequired(

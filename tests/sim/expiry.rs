@@ -7,7 +7,6 @@ use serde_json::json;
 use super::harness::{Client, Sim, head};
 use crate::support::http::chunk;
 use crate::support::media::Clip;
-use media_service::totals::Total;
 
 const SECOND: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(300);
@@ -16,31 +15,6 @@ fn exists(sim: &mut Sim, client: Client, session: &str) -> bool {
     sim.get(client, &format!("/api/media/sessions/{session}"))
         .status
         == 200
-}
-
-/// What the server still holds.
-#[track_caller]
-fn assert_nothing_left(sim: &mut Sim) {
-    for total in [Total::Sessions, Total::Devices, Total::Connections] {
-        assert_eq!(sim.totals.sum(total), 0, "{total:?}");
-    }
-    let metrics = sim.metrics();
-    for name in [
-        "media_active_sessions",
-        "media_devices",
-        "media_publishers",
-        "media_websocket_connections",
-        "media_cached_media_bytes",
-        "media_outbound_buffer_bytes",
-        "media_session_info",
-        "media_video_frame_rate",
-        "media_sessions_created_total", // its label names the device
-    ] {
-        assert_eq!(metrics.sum(name, &[]), 0.0, "{name}");
-    }
-    // The scrape's own connection, its alarm, and the deadline of its aggregate.
-    assert_eq!(metrics.sum("media_shard_connections", &[]), 1.0);
-    assert!(metrics.sum("media_shard_timers", &[]) <= 2.0);
 }
 
 #[test]
@@ -90,7 +64,7 @@ fn an_idle_session_expires_and_a_watched_one_does_not() {
         2.0
     );
     sim.run_for(IDLE + 80 * SECOND);
-    assert_nothing_left(&mut sim);
+    sim.assert_nothing_left();
 }
 
 #[test]
@@ -156,5 +130,5 @@ fn everything_that_comes_and_goes_leaves_nothing() {
         }
     }
     sim.run_for(2 * IDLE);
-    assert_nothing_left(&mut sim);
+    sim.assert_nothing_left();
 }

@@ -10,3 +10,4 @@ mod pipelining;
 mod placement;
 mod publishers;
 mod sockets;
+mod swarm;

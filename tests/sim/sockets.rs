@@ -271,6 +271,11 @@ fn upgrades_are_refused_before_they_happen() {
     let client = sim.connect(0);
     let response = sim.get(client, "/api/media/ws?deviceId=cam-1");
     response.expect_error(426, "upgrade_required");
+    let old = "GET /api/media/ws?deviceId=cam-1 HTTP/1.0\r\nUpgrade: websocket\r\n\
+               Connection: upgrade, keep-alive\r\nSec-WebSocket-Version: 13\r\n\
+               Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    sim.send(client, old);
+    sim.response(client).expect_error(426, "upgrade_required");
     assert_eq!(sim.metrics().sum("media_active_sessions", &[]), 0.0);
 }
 

@@ -3,6 +3,7 @@
 //! It does what `media_service::driver` does, with queues in the place of sockets and mailboxes.
 
 mod client;
+mod leftovers;
 mod mailbox;
 #[path = "../../../rtc/tests/support/media.rs"]
 #[allow(dead_code)]
