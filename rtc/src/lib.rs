@@ -20,6 +20,7 @@ mod config;
 mod credentials;
 mod demux;
 mod dtls;
+mod egress;
 mod error;
 mod event;
 mod fanout;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::egress::HISTORY_FRAMES;
 use crate::packetise::{MAX_PAYLOAD_BYTES, Packet, Packetiser};
 use crate::stats::Rate;
 use crate::timeline::Timeline;
@@ -72,7 +73,7 @@ struct AudioInput {
 impl Source {
     pub(crate) fn new() -> Self {
         Self {
-            video: Track::new(),
+            video: Track::with_history(HISTORY_FRAMES),
             audio: Track::new(),
             viewers: Vec::new(),
             sessions: 0,

@@ -19,6 +19,8 @@ pub(crate) struct Track {
     bytes: usize,
     /// Frames written, ever.
     frames: u64,
+    /// Frames kept for viewers who ask for their packets again.
+    history: u64,
     gop: Option<Gop>,
 }
 
@@ -74,7 +76,16 @@ impl Track {
             first: 0,
             bytes: 0,
             frames: 0,
+            history: 0,
             gop: None,
+        }
+    }
+
+    /// A track that keeps its last `frames` for viewers who ask for their packets again.
+    pub(crate) fn with_history(frames: usize) -> Self {
+        Self {
+            history: frames as u64,
+            ..Self::new()
         }
     }
 
@@ -155,15 +166,16 @@ impl Track {
 
     /// Drops what neither a viewer at or behind `needed` nor one who joins will ask for.
     pub(crate) fn trim(&mut self, needed: u64) {
-        let keep = self.gop.map_or(self.end(), |gop| gop.position).min(needed);
-        while self.first < keep && !self.log.is_empty() {
+        while self.first < needed && self.trimmable() {
             self.drop_front();
         }
     }
 
     /// Whether [`trim`](Self::trim) could drop anything at all.
     pub(crate) fn trimmable(&self) -> bool {
+        let past = |oldest: &LogPacket| oldest.frame + self.history < self.frames;
         self.first < self.gop.map_or(self.end(), |gop| gop.position)
+            && self.log.front().is_some_and(past)
     }
 
     fn drop_front(&mut self) {
