@@ -51,6 +51,13 @@ impl Identity {
         &self.fingerprint
     }
 
+    /// The same with another DTLS.
+    #[cfg(test)]
+    pub(crate) fn with_dtls(mut self, provider: &'static dyn DtlsProvider) -> Self {
+        Arc::make_mut(&mut self.crypto).dtls_provider = provider;
+        self
+    }
+
     pub(crate) fn certificate(&self) -> DtlsCert {
         self.certificate.clone()
     }
@@ -63,7 +70,7 @@ impl Identity {
 /// A `DtlsProvider` like str0m's, except that `dimpl::Config`, which tries out the whole crypto
 /// provider while it is built (0.6 ms), is built once per process instead of once per session.
 #[derive(Debug)]
-struct CachedDtls;
+pub(crate) struct CachedDtls;
 
 static CONFIGURATION: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
 
@@ -141,7 +148,12 @@ impl DtlsInstance for Instance {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.0.poll_output(buf);
         if let DtlsOutput::KeyingMaterial(material, profile) = &output {
-            egress::keyed(&GuardedSrtp, *profile, material.as_ref(), self.0.is_active());
+            egress::keyed(
+                &GuardedSrtp,
+                *profile,
+                material.as_ref(),
+                self.0.is_active(),
+            );
         }
         output
     }

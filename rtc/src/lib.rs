@@ -15,6 +15,9 @@
 //!                                                  Outbox: runs of equal datagrams, events, timers
 //! ```
 
+#[cfg(test)]
+extern crate self as rtc;
+
 mod access_unit;
 mod config;
 mod credentials;
@@ -33,6 +36,9 @@ mod sdp;
 mod session;
 mod source;
 mod stats;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 #[cfg(test)]
 mod testing;
 mod timeline;

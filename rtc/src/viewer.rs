@@ -143,6 +143,11 @@ impl Lane {
         self.indices.as_ref().map(Indices::ssrc)
     }
 
+    #[cfg(test)]
+    pub(crate) fn indices(&mut self) -> &mut Indices {
+        self.indices.as_mut().expect("a negotiated track")
+    }
+
     /// Starts with the pictures since the last keyframe, or waits for the next one.
     pub(crate) fn join_video(&mut self) {
         self.position = Position::Keyframe;

@@ -186,11 +186,7 @@ mod tests {
         assert_eq!(compound[8..16], [0xee; 8], "the time of day is str0m's");
         assert_eq!(compound[16..28], ours);
         assert_eq!(compound[28..40], sdes);
-        assert_eq!(
-            compound[48..60],
-            [0; 12],
-            "no time before the first packet"
-        );
+        assert_eq!(compound[48..60], [0; 12], "no time before the first packet");
         assert_eq!(compound[60..68], [0, 0, 0, 5, 0, 0, 2, 88]);
         assert_eq!(compound[76..], [0xee; 20], "not a track of this session");
         during(reports, || correct(&mut [0x80, SENDER_REPORT, 0, 9, 0]));

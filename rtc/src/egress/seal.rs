@@ -19,7 +19,8 @@ const FIXED_HEADER_BYTES: usize = 12;
 /// Longest MID (RFC 8843 §15.1 sets no limit; a one-byte extension holds 16 bytes).
 const MAX_MID_BYTES: usize = 16;
 /// Fixed header, extension header, MID, absolute send time.
-const MAX_HEADER_BYTES: usize = (FIXED_HEADER_BYTES + 4 + 1 + MAX_MID_BYTES + 4).next_multiple_of(4);
+const MAX_HEADER_BYTES: usize =
+    (FIXED_HEADER_BYTES + 4 + 1 + MAX_MID_BYTES + 4).next_multiple_of(4);
 /// Profile of one-byte header extensions (RFC 8285 §4.2).
 const ONE_BYTE_PROFILE: [u8; 2] = [0xbe, 0xde];
 /// Identifiers of one-byte extensions; 15 is reserved.
@@ -55,6 +56,7 @@ impl Indices {
     }
 
     /// The index that [`take`](Self::take) returns next.
+    #[cfg(test)]
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
@@ -213,5 +215,148 @@ impl Sealer {
                 rest,
             )
             .is_ok()
+    }
+}
+
+#[cfg(test)]
+impl Sealer {
+    /// Whether `datagram` was sealed with this key as packet `index`.
+    pub(crate) fn opens(&self, datagram: &[u8], index: u64) -> bool {
+        let extension = match datagram[0] & 0x10 {
+            0 => 0,
+            _ => 4 + 4 * usize::from(datagram[FIXED_HEADER_BYTES + 3]),
+        };
+        let (header, sealed) = datagram.split_at(FIXED_HEADER_BYTES + extension);
+        // RFC 7714 §8.1, written out: two zeros, SSRC, rollover counter, sequence number.
+        let mut nonce = [0; SALT_BYTES];
+        nonce[2..6].copy_from_slice(&header[8..12]);
+        nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
+        let salted = nonce.iter_mut().zip(self.salt);
+        salted.for_each(|(byte, salt)| *byte ^= salt);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let mut sealed = sealed.to_vec();
+        self.key
+            .open_in_place(nonce, Aad::from(header), &mut sealed)
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::aead::{AES_256_GCM, UnboundKey};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: [u8; 32] = [9; 32];
+    const SALT: [u8; SALT_BYTES] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+
+    fn key() -> LessSafeKey {
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).unwrap())
+    }
+
+    fn header(mid: &str, ids: &[(u8, Extension)]) -> Header {
+        let mut map = ExtensionMap::empty();
+        for (id, extension) in ids {
+            map.set(*id, extension.clone());
+        }
+        Header::new(Mid::from(mid), &map)
+    }
+
+    fn packet<'p>(header: &'p Header, prefix: &'p [u8], payload: &'p [u8]) -> Packet<'p> {
+        Packet {
+            header,
+            payload_type: 102.into(),
+            marker: true,
+            timestamp: 0x0102_0304,
+            send_time: 0x0a_0b0c,
+            prefix,
+            payload,
+        }
+    }
+
+    #[test]
+    fn the_header_is_as_the_specification_draws_it() {
+        let ids = [(3, Extension::RtpMid), (5, Extension::AbsoluteSendTime)];
+        let header = header("vid", &ids);
+        let packet = packet(&header, &[], b"payload");
+        let mut out = vec![0; packet.sealed_len()];
+        let mut indices = Indices::new(0xaabb_ccdd.into(), 0x1234);
+        assert!(Sealer::new(key(), SALT).seal(indices.take(), &packet, &mut out));
+        let fixed = [
+            0x90,
+            0x80 | 102,
+            0x12,
+            0x34,
+            1,
+            2,
+            3,
+            4,
+            0xaa,
+            0xbb,
+            0xcc,
+            0xdd,
+        ];
+        assert_eq!(out[..12], fixed);
+        let extensions = [
+            0xbe, 0xde, 0, 2, 0x32, b'v', b'i', b'd', 0x52, 0x0a, 0x0b, 0x0c,
+        ];
+        assert_eq!(out[12..24], extensions);
+        assert_eq!(out.len(), 24 + 7 + TAG_BYTES);
+    }
+
+    #[test]
+    fn without_extensions_the_header_has_twelve_bytes() {
+        for ids in [&[][..], &[(15, Extension::RtpMid)]] {
+            let header = header("0", ids);
+            assert_eq!((header.len, header.bytes[0]), (12, 0x80));
+        }
+    }
+
+    #[test]
+    fn an_index_grows_past_every_rollover_and_is_given_out_once() {
+        let mut indices = Indices::new(7.into(), 65_534);
+        let taken: Vec<u64> = (0..4).map(|_| indices.take().value()).collect();
+        assert_eq!(taken, [65_534, 65_535, 65_536, 65_537]);
+        assert_eq!(indices.extend(1), Some(65_537));
+        assert_eq!(indices.extend(65_535), Some(65_535));
+        assert_eq!(indices.extend(2), Some(2), "not sent yet, so an old one");
+        assert_eq!(Indices::new(7.into(), 0).extend(0), None);
+    }
+
+    #[test]
+    fn a_key_that_is_used_up_seals_nothing() {
+        let header = header("0", &[]);
+        let packet = packet(&header, &[], b"payload");
+        let mut out = vec![0; packet.sealed_len()];
+        let mut indices = Indices::new(7.into(), 0);
+        indices.skip_to(MAX_INDEX - 1);
+        let sealer = Sealer::new(key(), SALT);
+        assert!(sealer.seal(indices.take(), &packet, &mut out));
+        assert!(!sealer.seal(indices.take(), &packet, &mut out));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_can_be_opened(
+            payload in proptest::collection::vec(any::<u8>(), 0..1_200),
+            prefix in prop_oneof![Just(vec![]), Just(vec![1, 2])],
+            ssrc: u32,
+            index in 0..MAX_INDEX,
+            extended: bool,
+        ) {
+            let ids = [(1, Extension::RtpMid), (2, Extension::AbsoluteSendTime)];
+            let header = header("mid", if extended { &ids } else { &[] });
+            let packet = packet(&header, &prefix, &payload);
+            let mut out = vec![0; packet.sealed_len()];
+            let mut indices = Indices::new(ssrc.into(), 0);
+            indices.skip_to(index);
+            prop_assert!(Sealer::new(key(), SALT).seal(indices.take(), &packet, &mut out));
+
+            let sealer = Sealer::new(key(), SALT);
+            prop_assert!(sealer.opens(&out, index));
+            prop_assert!(!sealer.opens(&out, index ^ 1));
+            prop_assert!(payload.len() < 16 || !out.windows(16).any(|w| w == &payload[..16]));
+        }
     }
 }
