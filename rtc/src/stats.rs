@@ -38,7 +38,7 @@ pub struct TrackStats {
     pub bytes_sent: u64,
     /// Packets lost, as the viewer counts them over the whole session.
     pub packets_lost: u64,
-    /// Share of packets lost, 0 to 1, between the viewer's last two reports.
+    /// Share of packets lost, 0 to 1, over the reports of the last 2 to 4 seconds.
     pub loss_ratio: f64,
     /// Interarrival jitter in ms (RFC 3550 §6.4.1).
     pub jitter_ms: f64,

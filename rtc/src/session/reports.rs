@@ -17,6 +17,9 @@ const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 /// What clocks and roundings may make a round trip too short by.
 const ROUNDING: i32 = 65_536 / 1_000;
+/// Least time that a loss ratio is taken over. A browser may report each 40 packets, of which one
+/// lost would be a lot.
+const LOSS_WINDOW: Duration = Duration::from_secs(2);
 /// Packets that one turn may ask for again: those of a NACK as large as str0m reads.
 const MAX_LOST: usize = 31 * 17;
 
@@ -28,8 +31,17 @@ pub(crate) struct TrackReports {
     /// What its lane has sent, and had at the last statistics.
     pub(crate) tally: Tally,
     counted: Sent,
-    /// Highest sequence number and packets lost in the viewer's last report.
-    received: Option<(u32, i32)>,
+    /// The viewer's reports at the last two beginnings of a window, the older one first.
+    windows: Option<(Received, Received)>,
+}
+
+/// What a viewer has reported of a track.
+#[derive(Clone, Copy)]
+struct Received {
+    at: Instant,
+    /// Highest sequence number, with its rollovers.
+    highest: u32,
+    lost: i32,
 }
 
 /// The time of day that our sender reports carry. str0m makes it up from instants once per process.
@@ -46,7 +58,7 @@ impl TrackReports {
             clock_rate,
             tally: Tally::default(),
             counted: Sent::default(),
-            received: None,
+            windows: None,
         }
     }
 
@@ -67,24 +79,29 @@ impl TrackReports {
     }
 
     /// Takes a reception report (RFC 3550 §6.4.1) of this track.
-    fn received(&mut self, report: &ReceptionReport, stats: &mut TrackStats) {
-        // 24 bits with a sign: packets that came twice count as found.
-        let lost = ((report.packets_lost << 8) as i32) >> 8;
-        stats.packets_lost = u64::try_from(lost).unwrap_or(0);
+    fn received(&mut self, now: Instant, report: &ReceptionReport, stats: &mut TrackStats) {
+        let received = Received {
+            at: now,
+            highest: report.max_seq,
+            // 24 bits with a sign: packets that came twice count as found.
+            lost: ((report.packets_lost << 8) as i32) >> 8,
+        };
+        stats.packets_lost = u64::try_from(received.lost).unwrap_or(0);
         stats.jitter_ms = f64::from(report.jitter) * 1_000.0 / f64::from(self.clock_rate);
-        match self.received {
-            // RFC 3550 §A.3, over what lies between the reports that arrived.
-            Some((highest, before)) => {
-                let expected = report.max_seq.wrapping_sub(highest) as i32;
-                let missing = lost.wrapping_sub(before);
-                if expected > 0 {
-                    let ratio = f64::from(missing) / f64::from(expected);
-                    stats.loss_ratio = ratio.clamp(0.0, 1.0);
-                }
-            }
-            None => stats.loss_ratio = f64::from(report.fraction_lost) / 256.0,
+        let Some((older, newer)) = self.windows else {
+            stats.loss_ratio = f64::from(report.fraction_lost) / 256.0;
+            self.windows = Some((received, received));
+            return;
+        };
+        // RFC 3550 §A.3, over one to two windows.
+        let expected = received.highest.wrapping_sub(older.highest) as i32;
+        let lost = received.lost.wrapping_sub(older.lost);
+        if expected > 0 {
+            stats.loss_ratio = (f64::from(lost) / f64::from(expected)).clamp(0.0, 1.0);
         }
-        self.received = Some((report.max_seq, lost));
+        if now.saturating_duration_since(newer.at) >= LOSS_WINDOW {
+            self.windows = Some((newer, received));
+        }
     }
 
     /// Counts and rates since the last time.
@@ -187,7 +204,7 @@ impl Session {
         } else {
             return;
         };
-        track.received(report, stats);
+        track.received(now, report, stats);
         if let Some(trip) = self.clock.round_trip(now, report) {
             stats.rtt_ms = Some(trip.as_secs_f64() * 1_000.0);
             self.stats.connection.rtt_ms = stats.rtt_ms;
@@ -214,5 +231,85 @@ impl Session {
             .selected_candidate_pair
             .as_ref()
             .map(|pair| pair.remote.addr);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::start;
+
+    fn report(max_seq: u32, packets_lost: u32) -> ReceptionReport {
+        ReceptionReport {
+            ssrc: 1.into(),
+            fraction_lost: 64,
+            packets_lost,
+            max_seq,
+            jitter: 900,
+            last_sr_time: 0,
+            last_sr_delay: 0,
+        }
+    }
+
+    #[test]
+    fn loss_is_that_of_the_last_seconds() {
+        let now = start();
+        let mut track = TrackReports::new(90_000);
+        let mut stats = TrackStats::default();
+        let mut ratios = Vec::new();
+        // A hundred packets a second, of which ten are lost in the third second.
+        for (second, lost) in [0, 0, 0, 10, 10, 10, 10, 10, 10].into_iter().enumerate() {
+            let at = now + Duration::from_secs(second as u64);
+            let highest = (u32::MAX - 250).wrapping_add(100 * second as u32);
+            track.received(at, &report(highest, lost), &mut stats);
+            ratios.push((stats.loss_ratio * 1_000.0).round() as u32);
+        }
+        assert_eq!(ratios, [250, 0, 0, 33, 25, 33, 25, 0, 0]);
+        assert_eq!((stats.packets_lost, stats.jitter_ms), (10, 10.0));
+    }
+
+    #[test]
+    fn more_found_than_sent_and_sequences_that_go_back_are_no_loss() {
+        let now = start();
+        let mut track = TrackReports::new(90_000);
+        let mut stats = TrackStats::default();
+        for (highest, lost) in [(100, 5), (200, 0x00ff_fffe), (50, 0x007f_ffff)] {
+            track.received(now, &report(highest, lost), &mut stats);
+            assert!((0.0..=1.0).contains(&stats.loss_ratio));
+        }
+        track.received(now, &report(300, 0x00ff_fffe), &mut stats);
+        assert_eq!((stats.packets_lost, stats.loss_ratio), (0, 0.0));
+    }
+
+    #[test]
+    fn the_round_trip_is_what_the_viewer_did_not_wait() {
+        let now = start();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let clock = Clock {
+            reported: Some((now, time)),
+        };
+        let ms = |ms| Duration::from_millis(ms);
+        let trip = |last_sr_time, waited: u32, at| {
+            let report = ReceptionReport {
+                last_sr_time,
+                last_sr_delay: waited * 65_536 / 1_000,
+                ..report(0, 0)
+            };
+            let trip = clock.round_trip(now + at, &report);
+            trip.map(|trip| trip.as_secs_f64() * 1_000.0)
+        };
+        let sent = middle(time);
+        let found = trip(sent, 500, ms(520)).unwrap();
+        assert!((found - 20.0).abs() < 0.1, "{found} ms");
+        // A report of an earlier sender report, from before the newest.
+        let found = trip(middle(time - ms(1_000)), 1_500, ms(530)).unwrap();
+        assert!((found - 30.0).abs() < 0.1, "{found} ms");
+        assert_eq!(trip(0, 0, ms(520)), None, "it has seen no sender report");
+        assert_eq!(
+            trip(sent, 700, ms(520)),
+            None,
+            "it cannot have waited so long"
+        );
+        assert_eq!(trip(sent.wrapping_sub(1 << 24), 0, ms(0)), None);
     }
 }
