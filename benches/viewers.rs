@@ -92,6 +92,8 @@ struct Arguments {
 #[derive(Clone, Debug, Serialize)]
 struct Round {
     cpu_us_per_packet: f64,
+    /// The part of it outside the kernel.
+    user_us_per_packet: f64,
     packets_per_second: f64,
     packets_lost: u64,
     server_cpu_percent: f64,
@@ -113,7 +115,7 @@ fn main() {
     let clip = clip(&arguments);
     println!("{}", describe(&arguments, &clip));
     println!(
-        "round  µs/packet  packets/s   lost  server CPU  client CPU  RSS/viewer  join p50   join p99"
+        "round  µs/packet  (user)  packets/s   lost  server CPU  client CPU  RSS/viewer  join p50   join p99"
     );
     let mut rounds = Vec::new();
     for number in 1..=arguments.rounds {
@@ -194,8 +196,9 @@ fn measure(arguments: &Arguments, http: SocketAddr, server: Process) -> Round {
     viewers.run_for(Duration::from_secs(arguments.seconds));
     let seconds = begin.elapsed().as_secs_f64();
     let packets = received(&viewers) - packets;
-    let server_cpu = (server.cpu() - server_cpu).as_secs_f64();
-    let client_cpu = (client.cpu() - client_cpu).as_secs_f64();
+    let user = server.cpu().since(server_cpu).user.as_secs_f64();
+    let server_cpu = server.cpu().since(server_cpu).total().as_secs_f64();
+    let client_cpu = client.cpu().since(client_cpu).total().as_secs_f64();
     let rss = server.rss().saturating_sub(rss_before);
 
     let mut joins: Vec<f64> = viewers
@@ -206,6 +209,7 @@ fn measure(arguments: &Arguments, http: SocketAddr, server: Process) -> Round {
     joins.sort_by(f64::total_cmp);
     let round = Round {
         cpu_us_per_packet: server_cpu * 1e6 / packets as f64,
+        user_us_per_packet: user * 1e6 / packets as f64,
         packets_per_second: packets as f64 / seconds,
         packets_lost: viewers.iter().map(|viewer| viewer.wire.lost()).sum(),
         server_cpu_percent: 100.0 * server_cpu / seconds,
@@ -263,8 +267,9 @@ fn describe(arguments: &Arguments, clip: &Clip) -> String {
 
 fn print_row(name: &str, round: &Round) {
     println!(
-        "{name:<7}{:>8.2}{:>12.0}{:>7}{:>11.1}%{:>11.1}%{:>9.0} kB{:>8.1} ms{:>8.1} ms",
+        "{name:<7}{:>8.2}{:>8.2}{:>12.0}{:>7}{:>11.1}%{:>11.1}%{:>9.0} kB{:>8.1} ms{:>8.1} ms",
         round.cpu_us_per_packet,
+        round.user_us_per_packet,
         round.packets_per_second,
         round.packets_lost,
         round.server_cpu_percent,
@@ -284,6 +289,7 @@ fn median_round(rounds: &[Round]) -> Round {
     };
     Round {
         cpu_us_per_packet: median(|r| r.cpu_us_per_packet),
+        user_us_per_packet: median(|r| r.user_us_per_packet),
         packets_per_second: median(|r| r.packets_per_second),
         packets_lost: rounds.iter().map(|r| r.packets_lost).sum(),
         server_cpu_percent: median(|r| r.server_cpu_percent),

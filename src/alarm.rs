@@ -39,11 +39,6 @@ impl Alarm {
         self.deadline
     }
 
-    /// Turns the alarm off.
-    pub fn clear(&mut self) {
-        self.deadline = None;
-    }
-
     /// An entry of the wheel came back.
     pub fn fired(&mut self, now: Instant) -> Fired {
         if self.armed.is_none_or(|armed| armed > now) {
@@ -85,14 +80,5 @@ mod tests {
             Fired::Nothing,
             "the entry of the moved deadline is stale"
         );
-    }
-
-    #[test]
-    fn cleared_it_stays_silent() {
-        let start = Instant::now();
-        let mut alarm = Alarm::default();
-        assert!(alarm.set(start).is_some());
-        alarm.clear();
-        assert_eq!(alarm.fired(start), Fired::Nothing);
     }
 }

@@ -34,8 +34,6 @@ pub struct Connection {
     pub(crate) fate: Fate,
     /// Why it ends, for the metrics, once it does.
     pub(crate) end: ConnectionEnd,
-    /// The peer has closed its half.
-    pub(crate) ended: bool,
     /// Stands in the list of connections to flush.
     pub(crate) dirty: bool,
 }
@@ -90,7 +88,7 @@ pub enum Phase {
     /// A live body flows into a device.
     Publish(Box<Exchange>, Box<Publisher>),
     /// Other shards or the side thread are asked.
-    Wait(Box<Exchange>, Option<GatherId>),
+    Wait(Box<Exchange>, GatherId),
     /// The last answer is given; what still comes is dropped.
     Done,
 }
@@ -115,7 +113,6 @@ pub struct Transfer {
     pub(crate) operation: Operation,
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
-    pub(crate) ended: bool,
 }
 
 impl Connection {
@@ -129,7 +126,6 @@ impl Connection {
             role: Role::new(),
             fate: Fate::Stay,
             end: ConnectionEnd::Finished,
-            ended: false,
             dirty: false,
         }
     }
@@ -142,7 +138,8 @@ impl Connection {
         match &self.role {
             Role::Http(http) => match &http.phase {
                 Phase::Head | Phase::Body(..) | Phase::Done => true,
-                Phase::Publish(_, publisher) => publisher.reads(),
+                // The next request waits until the end of this one's body has been shown.
+                Phase::Publish(exchange, publisher) => !exchange.complete && publisher.reads(),
                 Phase::Wait(..) => false,
             },
             Role::Viewer(_) | Role::Agent(_) => true,

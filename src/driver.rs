@@ -1,5 +1,7 @@
 //! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
 
+mod token;
+
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -24,7 +26,8 @@ use crate::side::SideQueue;
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
 pub enum Mail {
-    /// A connection that moves here.
+    /// A connection that moves here: its next request names something of the receiver. Mailbox full:
+    /// the request is answered 503 `shard_busy` by the sender, which keeps the connection.
     Adopt {
         /// Its socket.
         socket: TcpStream,
@@ -107,71 +110,10 @@ struct Socket {
     stream: TcpStream,
     /// The kernel may have bytes: edge-triggered, it will not say so again.
     readable: bool,
+    /// The peer sends no more: the end may stand right behind the bytes, without an edge of its own.
+    hangup: bool,
     /// Stands in `ready`.
     queued: bool,
-}
-
-/// What a token names: the kind in its top byte.
-mod token {
-    use executor::Token;
-
-    use crate::connection::ConnectionId;
-
-    const KIND: u32 = 56;
-    /// The bits of a connection's generation that a token carries.
-    pub(super) const GENERATION_MASK: u32 = (1 << 24) - 1;
-
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) enum Named {
-        Listener(usize),
-        Port(usize),
-        Inbox,
-        /// The slot, and the low bits of the generation.
-        Connection(u32, u32),
-    }
-
-    pub(super) const fn listener(index: usize) -> Token {
-        Token(index as u64)
-    }
-
-    pub(super) const fn port(index: usize) -> Token {
-        Token((1 << KIND) | index as u64)
-    }
-
-    pub(super) const fn inbox() -> Token {
-        Token(2 << KIND)
-    }
-
-    pub(super) const fn connection(id: ConnectionId) -> Token {
-        let generation = (id.generation & GENERATION_MASK) as u64;
-        Token((3 << KIND) | (generation << 32) | id.slot as u64)
-    }
-
-    pub(super) const fn named(token: Token) -> Named {
-        let index = (token.0 & 0xffff_ffff) as usize;
-        match token.0 >> KIND {
-            0 => Named::Listener(index),
-            1 => Named::Port(index),
-            2 => Named::Inbox,
-            _ => {
-                let generation = (token.0 >> 32) as u32 & GENERATION_MASK;
-                Named::Connection(index as u32, generation)
-            }
-        }
-    }
-
-    #[cfg(test)]
-    #[test]
-    fn a_token_names_what_it_was_made_for() {
-        assert_eq!(named(listener(3)), Named::Listener(3));
-        assert_eq!(named(port(1)), Named::Port(1));
-        assert_eq!(named(inbox()), Named::Inbox);
-        let id = ConnectionId {
-            slot: 7,
-            generation: 0x0123_4567,
-        };
-        assert_eq!(named(connection(id)), Named::Connection(7, 0x23_4567));
-    }
 }
 
 impl Driver {
@@ -262,6 +204,7 @@ impl Driver {
         if event.readable || event.hangup {
             if let Some(socket) = self.sockets.get_mut(&id) {
                 socket.readable = true;
+                socket.hangup |= event.hangup;
             }
             self.queue(id);
         }
@@ -296,11 +239,12 @@ impl Driver {
                 }
                 Ok(count) => {
                     self.shard.received(now, id, &self.buffer[..count]);
-                    if count < self.buffer.len() {
+                    if count < self.buffer.len()
+                        && let Some(socket) = self.sockets.get_mut(&id)
+                        && !socket.hangup
+                    {
                         // A short read has emptied the socket; what comes now raises an edge.
-                        if let Some(socket) = self.sockets.get_mut(&id) {
-                            socket.readable = false;
-                        }
+                        socket.readable = false;
                         return;
                     }
                 }
@@ -373,6 +317,7 @@ impl Driver {
             Socket {
                 stream,
                 readable: false,
+                hangup: false,
                 queued: false,
             },
         );
@@ -399,7 +344,7 @@ impl Driver {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),
                 Mail::Adopt { socket, transfer } => {
-                    let id = self.shard.adopt(now, transfer);
+                    let id = self.shard.adopt(now, *transfer);
                     self.watch(now, id, socket);
                 }
             }
@@ -428,10 +373,12 @@ impl Driver {
                 self.hand_over(now, id, to.index(), transfer);
             }
             for (to, message) in messages {
-                if let Err(full) = self.postbox.send(to.index(), Mail::Message(message))
-                    && let Mail::Message(message) = full.0
+                if self
+                    .postbox
+                    .send(to.index(), Mail::Message(message))
+                    .is_err()
                 {
-                    self.shard.undelivered(message);
+                    self.shard.undelivered(to);
                 }
             }
             jobs.into_iter().for_each(|job| self.give_job(now, job));
@@ -446,8 +393,8 @@ impl Driver {
 
     fn write(&mut self, now: Instant, id: ConnectionId) {
         let Some(socket) = self.sockets.get_mut(&id) else {
-            // Its socket failed before it was watched.
-            self.shard.wrote(now, id, usize::MAX);
+            // Its socket failed before it was watched, so the shard knows that it has ended.
+            self.shard.wrote(now, id, 0);
             return;
         };
         let mut written = 0;
@@ -496,7 +443,7 @@ impl Driver {
             Ok(()) => self.shard.moved(id),
             Err(full) => {
                 if let Mail::Adopt { socket, transfer } = full.0 {
-                    self.shard.move_refused(now, id, transfer);
+                    self.shard.move_refused(now, id, *transfer);
                     self.watch(now, id, socket);
                 }
             }

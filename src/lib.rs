@@ -21,7 +21,7 @@
 //!
 //! A device belongs to the shard that its id hashes to ([`placement`]); a session's id is drawn so
 //! that it hashes there too. A request that names another shard's device or session moves there
-//! with its connection ([`message::Message::Adopt`]).
+//! with its connection ([`driver::Mail::Adopt`]).
 
 pub mod alarm;
 pub mod api;

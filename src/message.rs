@@ -5,16 +5,14 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::api::{DeviceView, SessionFilter, SessionView};
-use crate::connection::{ConnectionId, Transfer};
+use crate::connection::ConnectionId;
 use crate::metrics::Snapshot;
 use crate::placement::ShardId;
 
-/// A message from one shard to another, through the receiver's bounded mailbox.
+/// A message from one shard to another, through the receiver's bounded mailbox. (A connection that
+/// moves goes there with its socket: [`Mail::Adopt`](crate::driver::Mail::Adopt).)
 #[derive(Debug)]
 pub enum Message {
-    /// A connection whose next request names something of the receiver. Mailbox full: the
-    /// request is answered 503 `shard_busy` by the sender, which keeps the connection.
-    Adopt(Box<Transfer>),
     /// Part of an aggregate. Mailbox full: counts as a shard that did not answer.
     Query {
         /// Who asks.
@@ -34,10 +32,12 @@ pub enum Message {
         answer: Answer,
     },
     /// Text that the side thread encoded for a connection. Mailbox full: the side thread tries
-    /// again until the request's deadline has passed.
+    /// again for a second; the request's deadline passes then.
     Encoded {
         /// Whose request it answers.
         connection: ConnectionId,
+        /// Which of its requests; it may have been given up.
+        gather: GatherId,
         /// The text.
         text: String,
     },

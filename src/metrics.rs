@@ -1,7 +1,7 @@
 //! What a shard counts, and how `/metrics` shows it.
 //!
 //! Each shard owns a [`ShardMetrics`]: plain cells that its code bumps, with no atomic, no lock and
-//! no allocation on the way. A scrape asks every shard for a [`Snapshot`], and [`encode`] sums and
+//! no allocation on the way. A scrape asks every shard for a [`Snapshot`], and [`encode`](fn@encode) sums and
 //! writes them off the shards. The names live in `families`, each once, next to its help.
 //!
 //! Labels that grow with use (`session_id`, `device_id`) are capped, and their series vanish with

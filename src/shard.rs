@@ -29,7 +29,7 @@ pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
 use crate::clock::WallClock;
 use crate::config::Config;
-use crate::connection::{Connection, ConnectionId, Fate, Phase, Role, Transfer};
+use crate::connection::{Connection, ConnectionId, Fate, Role, Transfer};
 use crate::http::{HttpDate, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::{Cap, FAN_OUT_PACKETS};
@@ -210,10 +210,13 @@ impl Shard {
         });
     }
 
-    /// The peer closed its half of the connection, or (`reset`) the connection is broken.
+    /// The peer closed its half of the connection, or (`reset`) the connection is broken. The end is
+    /// read like bytes, when the shard [`reads`](Self::reads): a client may close its half and still
+    /// wait for its answers.
     pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
         self.with(now, id, |shard, connection| {
-            shard.take_end(now, connection, reset)
+            shard.take_end(now, connection, reset);
+            None
         });
     }
 
@@ -246,18 +249,17 @@ impl Shard {
             return Flushed::Close;
         };
         connection.dirty = false;
-        let full = connection.output.len() > crate::connection::OUTPUT_HIGH_WATER_BYTES;
+        let read = connection.reads();
         connection.output.wrote(now, count);
-        if !connection.output.is_empty() {
-            return Flushed::Stay;
-        }
+        let done = connection.output.is_empty();
         match connection.fate {
             Fate::Stay => {
-                if full {
+                if !read && connection.reads() {
                     self.resume(now, id);
                 }
                 Flushed::Stay
             }
+            Fate::Linger | Fate::Close if !done => Flushed::Stay,
             Fate::Linger => Flushed::Shutdown,
             Fate::Close => {
                 self.forget(id);
@@ -274,9 +276,9 @@ impl Shard {
     }
 
     /// The other shard's mailbox is full: the request is answered here.
-    pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Box<Transfer>) {
+    pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Transfer) {
         self.metrics.mailbox_full += 1;
-        let (connection, exchange, _) = Self::unpack(id, *transfer);
+        let (connection, exchange, _) = Self::unpack(id, transfer);
         self.connections.put(connection);
         self.with(now, id, |shard, connection| {
             shard.refuse(now, connection, exchange, crate::error::ApiError::ShardBusy);
@@ -285,9 +287,9 @@ impl Shard {
     }
 
     /// A connection moved here with a request for something that this shard owns.
-    pub fn adopt(&mut self, now: Instant, transfer: Box<Transfer>) -> ConnectionId {
+    pub fn adopt(&mut self, now: Instant, transfer: Transfer) -> ConnectionId {
         let id = self.connections.reserve();
-        let (connection, exchange, operation) = Self::unpack(id, *transfer);
+        let (connection, exchange, operation) = Self::unpack(id, transfer);
         self.connections.put(connection);
         self.count_connections();
         self.with(now, id, |shard, connection| {
@@ -350,8 +352,8 @@ impl Shard {
         &mut self.metrics
     }
 
-    /// Takes the connection out, lets `work` have it and the whole shard, and puts it back. A
-    /// panic ends this connection alone.
+    /// Takes the connection out, lets `work` have it and the whole shard, and puts it back. If it had
+    /// to wait and need not any more, it goes on. A panic ends this connection alone.
     pub(crate) fn with(
         &mut self,
         now: Instant,
@@ -361,6 +363,7 @@ impl Shard {
         let Some(mut connection) = self.connections.take(id) else {
             return;
         };
+        let read = connection.reads();
         let result = catch_unwind(AssertUnwindSafe(|| work(self, &mut connection)));
         match result {
             Ok(None) => {}
@@ -384,7 +387,11 @@ impl Shard {
             connection.dirty = true;
             self.outbox.dirty.push(id);
         }
+        let goes_on = !read && connection.reads();
         self.connections.put(connection);
+        if goes_on {
+            self.resume(now, id);
+        }
     }
 
     /// Bytes that came, with those that wait from before.
@@ -414,36 +421,23 @@ impl Shard {
         moving
     }
 
-    fn take_end(
-        &mut self,
-        now: Instant,
-        connection: &mut Connection,
-        reset: bool,
-    ) -> Option<Moving> {
-        connection.ended = true;
-        if let (Role::Http(http), false) = (&connection.role, reset) {
-            // A client may close its half and still wait for the answer.
-            match &http.phase {
-                Phase::Wait(..) => return None,
-                Phase::Publish(exchange, _) if exchange.complete => return None,
-                Phase::Head | Phase::Body(..) | Phase::Publish(..) | Phase::Done => {}
-            }
-        }
+    fn take_end(&mut self, now: Instant, connection: &mut Connection, reset: bool) {
         self.release(now, connection);
-        connection.end = if reset {
-            ConnectionEnd::Io
-        } else {
-            ConnectionEnd::Peer
-        };
+        if connection.fate == Fate::Stay {
+            connection.end = if reset {
+                ConnectionEnd::Io
+            } else {
+                ConnectionEnd::Peer
+            };
+        }
         if reset || !matches!(connection.role, Role::Http(_)) {
             connection.output = Default::default();
         }
         connection.fate = Fate::Close;
-        None
     }
 
     /// Goes on with a connection that had to wait.
-    pub(crate) fn resume(&mut self, now: Instant, id: ConnectionId) {
+    fn resume(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |shard, connection| {
             let moving = shard.take_bytes(now, connection, &[]);
             if connection.reads() {

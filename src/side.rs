@@ -27,7 +27,6 @@ pub struct SideQueue(SyncSender<Job>);
 
 impl SideQueue {
     /// Gives the thread a job; it comes back when the queue is full.
-    #[expect(clippy::result_large_err, reason = "the job itself comes back")]
     pub fn push(&self, job: Job) -> Result<(), Job> {
         self.0.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
@@ -99,6 +98,7 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
         Job::EncodeMetrics {
             from,
             connection,
+            gather,
             snapshots,
         } => {
             let mut process = ProcessFigures::read();
@@ -113,7 +113,11 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
             process.executors = view.health.shards().map(figures).collect();
             match encode(last.update(snapshots), &process) {
                 Ok(text) => {
-                    let message = Mail::Message(Message::Encoded { connection, text });
+                    let message = Mail::Message(Message::Encoded {
+                        connection,
+                        gather,
+                        text,
+                    });
                     deliver(view, from.index(), message);
                 }
                 Err(fault) => error!("the metrics cannot be written: {fault}"),

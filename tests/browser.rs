@@ -42,6 +42,7 @@ fn runs_evenly(kind: Kind) {
     let mut browser = Browser::start();
     browser.open("viewer", &device_page(&server, "cam-1"));
     browser.wait_state("viewer", "playing");
+    browser.click("viewer", "[data-ref='sound']"); // pages begin muted
     let begin = wait_for(SOON, "a second of the stream", || {
         let inbound = browser.inbound("viewer");
         (inbound["video"]["framesDecoded"].as_u64() >= Some(30)).then_some(inbound)
@@ -227,7 +228,7 @@ fn touches_and_keys_on_the_picture_reach_the_agent_and_are_acknowledged() {
         browser.player("viewer")["state"] == "playing"
     });
 
-    browser.click_at("viewer", "video", 0.5, 0.25);
+    browser.click_at("viewer", "[data-ref='surface']", 0.5, 0.25);
     agent.wait("a touch goes down and up", |agent| {
         agent.controls.len() >= 2
     });

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use str0m::format::Codec;
@@ -12,7 +12,7 @@ use support::http::{chunk, head};
 use support::media::{Clip, read};
 use support::publish::Publisher;
 use support::server::Server;
-use support::viewer::{Frame, Viewer, ViewerOptions};
+use support::viewer::{Viewer, ViewerOptions};
 use support::viewers::Viewers;
 use support::{SOON, wait_until};
 
@@ -26,51 +26,6 @@ fn seen(viewer: usize, pictures: usize) -> impl FnMut(&mut Viewers) -> bool {
     move |viewers| viewers[viewer].pictures.len() >= pictures
 }
 
-/// Asserts that pictures are the clip's, one after the other without a gap, wherever they begin.
-#[track_caller]
-fn assert_in_order<'a>(
-    pictures: &'a [Frame],
-    clip: &Clip,
-    contents: impl Fn(&'a [u8]) -> Vec<Vec<u8>>,
-) {
-    let units: Vec<Vec<Vec<u8>>> = clip
-        .units
-        .iter()
-        .map(|unit| clip_contents(clip, unit))
-        .collect();
-    let first = contents(&pictures[0].data);
-    let begin = units
-        .iter()
-        .position(|unit| *unit == first)
-        .expect("the first picture is one of the clip's");
-    for (i, picture) in pictures.iter().enumerate() {
-        assert_eq!(
-            contents(&picture.data),
-            units[(begin + i) % units.len()],
-            "picture {i} of {}",
-            pictures.len()
-        );
-        assert!(picture.contiguous, "picture {i} follows the one before");
-    }
-}
-
-/// What of a unit must reach the viewer bit for bit.
-fn clip_contents(clip: &Clip, unit: &[u8]) -> Vec<Vec<u8>> {
-    match clip.kind {
-        support::media::Kind::H264 => annexb::slices(unit),
-        support::media::Kind::Vp8 => vec![unit.to_vec()],
-        support::media::Kind::Opus => vec![unit[unit.len() - opus_bytes(unit)..].to_vec()],
-    }
-}
-
-/// Length of the only packet of an Ogg page: the sum of its lacing values (RFC 3533 §6).
-fn opus_bytes(page: &[u8]) -> usize {
-    page[27..27 + usize::from(page[26])]
-        .iter()
-        .map(|lacing| usize::from(*lacing))
-        .sum()
-}
-
 #[test]
 fn h264_reaches_a_viewer_bit_for_bit_and_in_time() {
     let server = Server::start(&[]);
@@ -81,7 +36,7 @@ fn h264_reaches_a_viewer_bit_for_bit_and_in_time() {
     viewers.run_until(SOON, "two seconds are seen", seen(viewer, PICTURES));
 
     let pictures = &viewers[viewer].pictures;
-    assert_in_order(pictures, &clip, annexb::slices);
+    clip.assert_played(pictures);
     assert!(
         pictures[0].keyframe,
         "a decoder can begin with the first picture"
@@ -118,7 +73,7 @@ fn vp8_reaches_a_viewer_bit_for_bit() {
     let viewer = viewers.join(server.http(), "cam-1", ViewerOptions::default());
     viewers.run_until(SOON, "two seconds are seen", seen(viewer, PICTURES));
     let pictures = &viewers[viewer].pictures;
-    assert_in_order(pictures, &clip, |data| vec![data.to_vec()]);
+    clip.assert_played(pictures);
     assert!(pictures[0].keyframe && pictures[0].codec == Codec::Vp8);
 }
 
@@ -133,7 +88,7 @@ fn opus_reaches_a_viewer_bit_for_bit() {
         viewers[viewer].sounds.len() >= 50
     });
     let sounds = &viewers[viewer].sounds;
-    assert_in_order(sounds, &clip, |data| vec![data.to_vec()]);
+    clip.assert_played(sounds);
     let steps = sounds.windows(2).map(|pair| pair[1].time - pair[0].time);
     assert!(
         steps.clone().all(|step| (step - 0.02).abs() < 1e-6),
@@ -181,7 +136,7 @@ fn a_viewer_may_come_before_the_publisher() {
     let clip = Clip::tiny_h264();
     let _publisher = Publisher::start(server.http(), "cam-1", clip.clone());
     viewers.run_until(SOON, "pictures come", seen(viewer, 30));
-    assert_in_order(&viewers[viewer].pictures, &clip, annexb::slices);
+    clip.assert_played(&viewers[viewer].pictures);
 }
 
 #[test]
@@ -215,7 +170,7 @@ fn a_viewer_gets_the_pictures_since_the_last_keyframe_at_once() {
     let pictures = &viewers[viewer].pictures;
     assert_eq!(pictures.len(), 15);
     assert!(pictures[0].keyframe);
-    assert_in_order(pictures, &clip, annexb::slices);
+    clip.assert_played(pictures);
     println!(
         "first picture {:?} after the click",
         viewers[viewer].join_time()
@@ -246,7 +201,7 @@ fn the_picture_runs_on_when_the_publisher_comes_back() {
         seen(viewer, before + PICTURES),
     );
     let (old, new) = viewers[viewer].pictures.split_at(before);
-    assert_in_order(new, &clip, annexb::slices);
+    clip.assert_played(new);
     assert!(new[0].keyframe, "the decoder gets a fresh start");
     assert!(new[0].time > old[old.len() - 1].time, "RTP time goes on");
     let video = viewers[viewer]
@@ -324,7 +279,7 @@ fn what_is_lost_on_the_way_is_sent_again() {
         },
     );
     viewers.run_until(SOON, "three seconds are seen", seen(viewer, 90));
-    assert_in_order(&viewers[viewer].pictures, &clip, |data| vec![data.to_vec()]);
+    clip.assert_played(&viewers[viewer].pictures);
     assert_eq!(
         viewers[viewer].wire.by_ssrc.len(),
         2,
@@ -353,7 +308,7 @@ fn a_bad_link_costs_only_its_own_viewer() {
     let bad = viewers.join(server.http(), "cam-1", bad);
     let good = viewers.join(server.http(), "cam-1", ViewerOptions::default());
     viewers.run_until(SOON, "three seconds are seen", seen(good, 90));
-    assert_in_order(&viewers[good].pictures, &clip, annexb::slices);
+    clip.assert_played(&viewers[good].pictures);
     assert!(viewers[bad].pictures.len() < viewers[good].pictures.len());
     assert!(viewers[bad].is_connected());
 }
@@ -391,193 +346,6 @@ fn forty_viewers_of_one_device_lose_nothing() {
     }
     wait_until(SOON, "all have left", || {
         server.device("cam-1")["viewers"] == 0
-    });
-}
-
-#[test]
-fn a_file_is_paced_by_fps() {
-    let server = Server::start(&[]);
-    let clip = Clip::tiny_h264();
-    let begin = Instant::now();
-    let mut connection = server.connect();
-    let target = "/api/media/devices/cam-1/video?fps=60";
-    let answer = connection.request(
-        "PUT",
-        target,
-        &[("Content-Type", "video/h264")],
-        &clip.bytes(),
-    );
-    let took = begin.elapsed();
-    let answer = answer.expect(200).json();
-    assert_eq!(answer["accessUnits"], 60, "{answer}");
-    assert_eq!(answer["bytes"].as_u64(), Some(clip.bytes().len() as u64));
-    assert!(
-        (0.8..3.0).contains(&took.as_secs_f64()),
-        "60 pictures at 60 fps took {took:?}"
-    );
-
-    for wrong in ["0", "241", "-1", "x", "30.5.1"] {
-        let target = format!("/api/media/devices/cam-1/video?fps={wrong}");
-        let answer = connection.request(
-            "PUT",
-            &target,
-            &[("Content-Type", "video/h264")],
-            &clip.units[0],
-        );
-        let sentence = answer.expect_error(400, "bad_parameter");
-        assert!(sentence.contains("fps"), "{sentence}");
-        connection = server.connect(); // the body was not read: the server may have closed
-    }
-}
-
-#[test]
-fn a_second_publisher_is_refused_and_disturbs_nobody() {
-    let server = Server::start(&[]);
-    let clip = Clip::tiny_h264();
-    let _publisher = Publisher::start(server.http(), "cam-1", clip.clone());
-    let mut viewers = Viewers::default();
-    let viewer = viewers.join(server.http(), "cam-1", ViewerOptions::default());
-    viewers.run_until(SOON, "pictures come", seen(viewer, 10));
-    let sentence = Publisher::start(server.http(), "cam-1", Clip::tiny_vp8())
-        .refused()
-        .expect_error(409, "device_busy");
-    assert!(
-        sentence.contains("takeover"),
-        "{sentence:?} tells what to do"
-    );
-    viewers.run_until(SOON, "further pictures come", seen(viewer, PICTURES));
-    assert_in_order(&viewers[viewer].pictures, &clip, annexb::slices);
-}
-
-#[test]
-fn a_second_publisher_may_take_over() {
-    let server = Server::start(&[]);
-    let first = Publisher::start(server.http(), "cam-1", Clip::tiny_h264());
-    let mut viewers = Viewers::default();
-    let viewer = viewers.join(server.http(), "cam-1", ViewerOptions::default());
-    viewers.run_until(SOON, "pictures come", seen(viewer, 10));
-    let _second =
-        Publisher::start_with(server.http(), "cam-1", Clip::tiny_h264(), "?takeover=true");
-    assert_eq!(first.refused().status, 409, "the first ends");
-    let before = viewers[viewer].pictures.len();
-    viewers.run_until(SOON, "the second's come", seen(viewer, before + PICTURES));
-    assert_eq!(viewers[viewer].wire.lost(), 0);
-    assert_eq!(server.device("cam-1")["live"], true);
-}
-
-#[test]
-fn a_broken_publisher_frees_its_device_at_once() {
-    let server = Server::start(&[]);
-    let publisher = Publisher::start(server.http(), "cam-1", Clip::tiny_h264());
-    wait_until(SOON, "the device is live", || {
-        server.device("cam-1")["live"] == true
-    });
-    publisher.abort();
-    wait_until(SOON, "the device is free", || {
-        server.device("cam-1")["live"] == false
-    });
-    let publisher = Publisher::start(server.http(), "cam-1", Clip::tiny_h264());
-    wait_until(SOON, "the device is live again", || {
-        server.device("cam-1")["live"] == true
-    });
-    publisher.finish().expect(200);
-}
-
-#[test]
-fn a_silent_publisher_loses_its_device() {
-    let server = Server::start(&["--set", "media.publisher_timeout=1s"]);
-    let clip = Clip::tiny_h264();
-    let mut silent = server.connect();
-    let headers = [
-        ("Content-Type", "video/h264"),
-        ("Transfer-Encoding", "chunked"),
-    ];
-    let mut request = head(
-        server.http(),
-        "PUT",
-        "/api/media/devices/cam-1/video",
-        &headers,
-    );
-    request.extend(b"\r\n");
-    request.extend(chunk(&clip.units[0]));
-    silent.send(request).expect("the server listens");
-    wait_until(SOON, "the device is live", || {
-        server.device("cam-1")["live"] == true
-    });
-    wait_until(SOON, "the device is free", || {
-        server.device("cam-1")["live"] == false
-    });
-    assert!(silent.closed_by_server());
-}
-
-#[test]
-fn what_is_no_live_bitstream_is_refused_with_a_sentence() {
-    let server = Server::start(&[]);
-    let before = server.footprint();
-    for (file, track, content_type, says) in [
-        ("tests/data/not_annexb.mp4", "video", "video/h264", "MP4"),
-        (
-            "tests/data/b_frames.h264",
-            "video",
-            "video/h264",
-            "B-frames",
-        ),
-        ("tests/data/vp9.ivf", "video", "video/x-ivf", "VP9"),
-        ("tests/data/vorbis.ogg", "audio", "audio/ogg", "Vorbis"),
-        ("tests/data/tiny.ogg", "video", "video/x-ivf", "IVF"),
-        ("tests/data/tiny_vp8.ivf", "audio", "audio/ogg", "Ogg"),
-    ] {
-        let target = format!("/api/media/devices/cam-1/{track}");
-        let answer = server.connect().request(
-            "PUT",
-            &target,
-            &[("Content-Type", content_type)],
-            &read(file),
-        );
-        let sentence = answer.expect_error(400, "bad_bitstream");
-        assert!(
-            sentence.contains(says),
-            "{file}: {sentence:?} does not name {says}"
-        );
-    }
-    let noise: Vec<u8> = (0..200_000u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 | 1)
-        .collect();
-    let answer = server.connect().request(
-        "PUT",
-        "/api/media/devices/cam-1/video",
-        &[("Content-Type", "video/h264")],
-        &noise,
-    );
-    answer.expect_error(400, "bad_bitstream");
-    for (track, content_type) in [
-        ("video", "video/mp4"),
-        ("audio", "video/h264"),
-        ("video", "audio/ogg"),
-    ] {
-        let target = format!("/api/media/devices/cam-1/{track}");
-        let answer = server.connect().request(
-            "PUT",
-            &target,
-            &[("Content-Type", content_type)],
-            b"\0\0\0\x01",
-        );
-        answer.expect_error(415, "unsupported_media_type");
-    }
-    assert_ne!(server.device("cam-1")["live"], true);
-    server.wait_nothing_left(&before);
-}
-
-#[test]
-fn the_first_bad_byte_ends_a_live_body() {
-    let server = Server::start(&[]);
-    let mut clip = Clip::tiny_h264().first(10);
-    let b_frames = Clip::h264(&read("tests/data/b_frames.h264"), 30);
-    clip.units.extend(b_frames.units);
-    let answer = Publisher::start(server.http(), "cam-1", clip).refused();
-    answer.expect_error(400, "bad_bitstream");
-    wait_until(SOON, "the device is free", || {
-        server.device("cam-1")["live"] == false
     });
 }
 
@@ -635,5 +403,5 @@ fn the_demo_clip_plays_with_its_tone() {
         (&json!(1280), &json!(720))
     );
     let clip = Clip::h264(&read("assets/demo.h264"), 30);
-    assert_in_order(&viewers[viewer].pictures, &clip, annexb::slices);
+    clip.assert_played(&viewers[viewer].pictures);
 }

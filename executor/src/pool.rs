@@ -86,6 +86,9 @@ pub enum PoolError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The watchdog's thread could not be made.
+    #[error("the watchdog cannot be started: {0}")]
+    Watchdog(io::Error),
     /// glommio refuses: a CPU that the process may not use, io_uring or locked memory
     /// ([`crate::Preflight`] says which).
     #[error("shard {shard} cannot be started on CPU {cpu}: {reason}")]
@@ -186,8 +189,7 @@ where
         // An early return drops `start`, which sends home the threads that wait at the gate.
         result.unwrap_or(Err(PoolError::NotStarted { missing, within }))?;
     }
-    let watchdog = watchdog::start(shards.clone(), options.stall)
-        .map_err(|source| PoolError::Thread { shard: 0, source })?;
+    let watchdog = watchdog::start(shards.clone(), options.stall).map_err(PoolError::Watchdog)?;
     for _ in 0..threads.len() {
         // Has room for all of them, and each thread waits for its own.
         let _ = start.send(());

@@ -155,7 +155,7 @@ fn io_uring_problem(error: &io::Error, disabled: Option<&str>) -> Problem {
             "io_uring is forbidden here, usually by the seccomp profile of a container. Allow \
              io_uring_setup, io_uring_enter and io_uring_register: docker run --security-opt \
              seccomp=PROFILE.json (or seccomp=unconfined), Kubernetes: securityContext.\
-             seccompProfile, systemd: SystemCallFilter=@system-service @io-event"
+             seccompProfile, systemd: add @aio to SystemCallFilter="
                 .to_owned()
         }
         (Some(libc::ENOSYS), _) => format!(

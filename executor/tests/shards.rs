@@ -200,7 +200,7 @@ fn a_message_wakes_a_sleeping_shard() {
     pool.join().unwrap();
 }
 
-/// D3: a task that is always busy must not starve the shard's other I/O.
+/// A task that is always busy must not starve the shard's other I/O.
 #[test]
 fn a_busy_shard_goes_on_with_everything_else() {
     const BUSY: Token = Token(1);
@@ -263,9 +263,7 @@ fn a_busy_shard_goes_on_with_everything_else() {
         "an answer takes {:?}",
         times[50]
     );
-    let shard = health(&pool)[0];
     pool.join().unwrap();
-    assert_eq!(shard.kicks, 0, "a busy shard is no stalled one");
 }
 
 /// Which tokens are reported now, and whether as readable.
@@ -420,18 +418,19 @@ fn nothing_to_run_is_an_error() {
 
 #[test]
 fn health_shows_a_shard_that_is_busy_for_long() {
-    let pool = spawn(options(), vec![()], |mut seat: Seat, ()| async move {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let main = |mut seat: Seat, stopped: mpsc::Receiver<()>| async move {
         let mut events = Vec::new();
-        seat.reactor.wait(None, &mut events).await;
-        let until = seat.reactor.now() + Duration::from_millis(150);
-        while seat.reactor.now() < until {}
-        for _ in 0..20 {
-            seat.reactor.wait(None, &mut events).await;
+        while stopped.try_recv().is_err() {
+            let now = seat.reactor.wait(None, &mut events).await.now;
+            while seat.reactor.now() < now + Duration::from_millis(150) {}
         }
-    })
-    .unwrap();
-    let stalled = || health(&pool)[0].longest_stall >= Duration::from_millis(50);
-    wait_until("the watchdog sees the stall", stalled);
-    assert!(health(&pool)[0].turns > 0);
+    };
+    let pool = spawn(options(), vec![stopped], main).unwrap();
+    wait_until("the watchdog sees the stall", || {
+        health(&pool)[0].longest_stall >= Duration::from_millis(50)
+    });
+    assert!(health(&pool)[0].turns > 0 && health(&pool)[0].running);
+    stop.send(()).unwrap();
     pool.join().unwrap();
 }

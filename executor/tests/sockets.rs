@@ -274,10 +274,8 @@ fn refusing_to_send<T: Send>(errno: i32, work: impl FnOnce() -> T + Send) -> T {
                 filter: program.as_mut_ptr(),
             };
             // SAFETY: takes no pointers; only this thread loses the right to gain privileges.
-            assert_eq!(
-                unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
-                0
-            );
+            let rc = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+            assert_eq!(rc, 0, "{}", io::Error::last_os_error());
             // SAFETY: `filter` and the program that it points to are readable during the call.
             let rc = unsafe {
                 libc::prctl(
@@ -293,7 +291,7 @@ fn refusing_to_send<T: Send>(errno: i32, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// D2: glommio's socket sends one byte of a datagram when the kernel's buffer was full.
+/// glommio's socket sends one byte of a datagram when the kernel's buffer was full.
 #[test]
 fn a_run_is_sent_wholly_or_not_at_all_when_the_buffer_is_full() {
     let sender = UdpPort::bind(loopback()).unwrap();

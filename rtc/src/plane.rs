@@ -20,7 +20,7 @@ use crate::{
     SourceStats,
 };
 
-/// Sockets of a plane: what a [`SocketIndex`] counts.
+/// Sockets of a plane: what a [`SocketIndex`](crate::SocketIndex) counts.
 pub(crate) const MAX_SOCKETS: usize = u8::MAX as usize;
 
 /// The sessions and sources of one shard.
@@ -184,11 +184,12 @@ impl Plane {
         Ok((key, offer))
     }
 
-    /// Takes the answer to the session's open offer.
+    /// Takes the answer to the session's open offer. Candidates past the session's share are refused,
+    /// not the answer: an ICE-lite agent needs none of them.
     ///
     /// # Errors
-    /// [`BadSdp`](SessionError::BadSdp) and [`TooManyCandidates`](SessionError::TooManyCandidates)
-    /// leave the offer open; [`NoOpenOffer`](SessionError::NoOpenOffer) when it was answered.
+    /// [`BadSdp`](SessionError::BadSdp) leaves the offer open;
+    /// [`NoOpenOffer`](SessionError::NoOpenOffer) when it was answered.
     pub fn accept_answer(
         &mut self,
         now: Instant,
@@ -205,14 +206,12 @@ impl Plane {
         for ufrag in &before {
             self.demux.unmap_ufrag(ufrag, session);
         }
-        if let Err(SessionError::TooManyCandidates { .. }) = &result {
-            self.counters.candidates_refused += 1;
-        }
-        if result.is_ok() {
+        if let Ok(refused) = &result {
+            self.counters.candidates_refused += *refused as u64;
             self.renegotiate(now, key, out);
         }
         self.settle(now, key, out);
-        result
+        result.map(|_| ())
     }
 
     /// Takes a trickled candidate (RFC 8838), before the answer too.

@@ -252,11 +252,21 @@ impl Operation {
     }
 }
 
+/// A JSON body.
+trait Body: DeserializeOwned {
+    /// What it must be, for the sentence of a refusal.
+    const SHAPE: &str;
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CreateSession {
     device_id: DeviceId,
     user_id: UserId,
+}
+
+impl Body for CreateSession {
+    const SHAPE: &str = r#"{"deviceId":string,"userId":string}"#;
 }
 
 #[derive(Deserialize)]
@@ -266,10 +276,18 @@ struct Description {
     sdp: String,
 }
 
+impl Body for Description {
+    const SHAPE: &str = r#"{"type":"answer","sdp":string}"#;
+}
+
 /// `sdpMid` and `sdpMLineIndex` are not looked at: all media share one transport (BUNDLE).
 #[derive(Deserialize)]
 struct CandidateBody {
     candidate: String,
+}
+
+impl Body for CandidateBody {
+    const SHAPE: &str = r#"{"candidate":string,"sdpMid":string,"sdpMLineIndex":number}"#;
 }
 
 #[derive(Deserialize, Default)]
@@ -278,13 +296,20 @@ struct OfferBody {
     ice_restart: bool,
 }
 
-fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|fault| {
-        ApiError::BadBody(match body.is_empty() {
-            true => "the body is empty; this route wants a JSON object".to_owned(),
-            false => format!("the body is not the JSON that this route wants: {fault}"),
-        })
-    })
+impl Body for OfferBody {
+    const SHAPE: &str = r#"{"iceRestart":bool}"#;
+}
+
+/// Reads a body, which must be an object: serde would take an array of the fields as well.
+fn json<T: Body>(body: &[u8]) -> Result<T, ApiError> {
+    let bad = |fault: String| {
+        ApiError::BadBody(format!("the body must be JSON like {}: {fault}", T::SHAPE))
+    };
+    match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).map_err(|fault| bad(fault.to_string())),
+        Some(_) => Err(bad("it is not an object".to_owned())),
+        None => Err(bad("it is empty".to_owned())),
+    }
 }
 
 fn session_id(text: &str) -> Result<SessionId, ApiError> {

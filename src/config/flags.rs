@@ -9,7 +9,7 @@ use super::fault::{ConfigFaults, Fault};
 
 /// Live video of devices over WebRTC and live rooms over WebSocket.
 ///
-/// Every value can be set by flag, by a variable MEDIA_<TABLE>_<KEY>, or in a TOML file, in this
+/// Every value can be set by flag, by a variable `MEDIA_TABLE_KEY`, or in a TOML file, in this
 /// order of precedence. --print-config lists them all.
 #[derive(Parser)]
 #[command(name = "media-service", version, args_override_self = false)]

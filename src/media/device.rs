@@ -31,6 +31,8 @@ pub struct Device {
     pub since: Instant,
     /// For the agent's time stamps.
     pub timeline: Timeline,
+    /// When the next picture and the next packet of the process itself are shown.
+    pub written: [Option<Instant>; 2],
     /// Control messages whose acknowledgement is awaited.
     pub controls: Controls,
     /// When it is forgotten.
@@ -62,6 +64,7 @@ impl Device {
             sessions: BTreeSet::new(),
             since: now,
             timeline: Timeline::default(),
+            written: [None; 2],
             controls: Controls::default(),
             alarm: Alarm::default(),
         }
@@ -75,6 +78,17 @@ impl Device {
     /// Whether it may be forgotten after a while.
     pub fn is_idle(&self) -> bool {
         !self.is_live() && self.agent.is_none() && self.sessions.is_empty()
+    }
+
+    /// The moment of a frame that the process itself writes now and that plays for `duration`: when
+    /// the one before has played. A writer that pauses goes on from now.
+    pub fn write_time(&mut self, now: Instant, track: Track, duration: Duration) -> Instant {
+        let next = &mut self.written[track as usize];
+        let at = next
+            .filter(|&at| at <= now && now.duration_since(at) <= TIMELINE_DRIFT_MOST)
+            .unwrap_or(now);
+        *next = Some(at + duration);
+        at
     }
 
     /// Who holds the track.
@@ -105,7 +119,7 @@ pub struct Timeline {
     origin: Option<(Instant, Duration)>,
 }
 
-/// An agent's clock that is further away than this was set anew.
+/// A clock that is further away than this was set anew.
 const TIMELINE_DRIFT_MOST: Duration = Duration::from_secs(2);
 
 impl Timeline {

@@ -15,7 +15,7 @@ const LATE_MOST: Duration = Duration::from_millis(250);
 pub enum Pace {
     /// Arrival is the clock.
     Arrival {
-        /// When the bucket of [`ARRIVAL_BURST`] is full again (GCRA's theoretical arrival time).
+        /// When the bucket of `ARRIVAL_BURST` is full again (GCRA's theoretical arrival time).
         full_at: Option<Instant>,
     },
     /// A file, at so many pictures a second.

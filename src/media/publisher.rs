@@ -97,10 +97,9 @@ impl Publisher {
     /// When to look again although no byte came.
     pub fn wakes_at(&self, now: Instant) -> Option<Instant> {
         let due = self.queue.front().map(|unit| self.pace.due(now, unit.pts));
-        [due, self.ingest.silence_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        // A body that is held back is not silent.
+        let silence = self.ingest.silence_deadline().filter(|_| self.reads());
+        due.into_iter().chain(silence).min()
     }
 
     /// Whether more of the body is wanted.

@@ -90,8 +90,8 @@ labels! {
         Body "body",
         /// A device agent's WebSocket.
         Agent "agent",
-        /// The bundled clip.
-        Demo "demo",
+        /// The process itself: the bundled clip, or a program that has the server in it.
+        Process "process",
     }
 
     /// Why a TCP connection ended.

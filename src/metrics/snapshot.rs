@@ -186,7 +186,7 @@ impl LastAnswers {
         Self::default()
     }
 
-    /// Takes what the shards answered now, by index, and gives what [`encode`](super::encode)
+    /// Takes what the shards answered now, by index, and gives what [`encode`](fn@super::encode)
     /// should write.
     pub fn update(&mut self, answers: Vec<Option<Snapshot>>) -> &[Option<Snapshot>] {
         self.shards.resize_with(answers.len(), || None);

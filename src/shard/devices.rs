@@ -1,6 +1,6 @@
 //! Devices: publishers come and go, viewers stay.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtc::{AccessUnit, BitstreamError, SourceKey};
 use tracing::{info, warn};
@@ -67,7 +67,7 @@ impl Shard {
             .set_holder(now, track, Some(holder));
         self.metrics.publishers_started.bump(PublisherKind::Body);
         info!(
-            device = %publication.device, ?track, peer = %connection.peer, shard = %self.id,
+            device = %publication.device, ?track, peer = %connection.peer, shard = self.id.index(),
             "publisher started"
         );
         Ok(())
@@ -85,7 +85,10 @@ impl Shard {
                 // An agent stays: it also carries out control messages. Its media are refused.
                 return None;
             };
-            if let Phase::Publish(exchange, _) = std::mem::replace(&mut http.phase, Phase::Done) {
+            if let Phase::Publish(exchange, publisher) =
+                std::mem::replace(&mut http.phase, Phase::Done)
+            {
+                shard.stop_publishing(now, id, &publisher);
                 shard.refuse(now, connection, exchange, ApiError::TakenOver { device });
             }
             None
@@ -140,7 +143,6 @@ impl Shard {
     }
 
     pub(super) fn publisher_time(&mut self, now: Instant, id: ConnectionId) {
-        let mut read_again = false;
         self.with(now, id, |shard, connection| {
             let read = connection.reads();
             let Role::Http(http) = &mut connection.role else {
@@ -158,12 +160,8 @@ impl Shard {
                     shard.publish(now, connection, result);
                 }
             }
-            read_again = !read && connection.reads();
             None
         });
-        if read_again {
-            self.resume(now, id);
-        }
     }
 
     /// A body ended, however: its track is free.
@@ -174,7 +172,7 @@ impl Shard {
         publisher: &Publisher,
     ) {
         info!(
-            device = %publisher.device, track = ?publisher.track, shard = %self.id,
+            device = %publisher.device, track = ?publisher.track, shard = self.id.index(),
             access_units = publisher.access_units(), bytes = publisher.bytes(),
             "publisher ended"
         );
@@ -216,17 +214,12 @@ impl Shard {
         match &mut connection.role {
             Role::Http(http) => match std::mem::replace(&mut http.phase, Phase::Done) {
                 Phase::Publish(_, publisher) => self.stop_publishing(now, id, &publisher),
-                Phase::Wait(_, gather) => {
-                    if let Some(gather) = gather {
-                        self.gathers.remove(&gather);
-                    }
-                }
+                Phase::Wait(_, gather) => _ = self.gathers.remove(&gather),
                 Phase::Head | Phase::Body(..) | Phase::Done => {}
             },
             Role::Viewer(socket) => {
                 let session = socket.session;
-                let owner = socket.owner;
-                self.detach_socket(now, session, id, owner);
+                self.detach_socket(now, session, id);
             }
             Role::Agent(socket) => {
                 let device = socket.device.clone();
@@ -237,16 +230,77 @@ impl Shard {
                     && device.agent == Some(id)
                 {
                     device.agent = None;
-                    info!(device = %device.id, shard = %self.id, "agent gone");
+                    info!(device = %device.id, shard = self.id.index(), "agent gone");
                 }
                 self.watch_idle(now, &device);
             }
         }
     }
 
-    /// An access unit of an agent, of the bundled clip, or of a caller of the library: video or
-    /// audio by its codec, `capture` its time on the device's timeline.
-    pub fn write_access_unit(
+    /// Writes a frame of a device from within the process (M4): a picture, or by its codec an audio
+    /// packet, that is shown when the one before it has played for its `duration`.
+    ///
+    /// # Errors
+    /// [`ApiError::DeviceBusy`] while somebody else publishes to the device, [`ApiError::Full`].
+    pub fn write_video_frame(
+        &mut self,
+        now: Instant,
+        device: &DeviceId,
+        frame: &AccessUnit,
+        duration: Duration,
+    ) -> Result<(), ApiError> {
+        let track = if frame.codec.is_video() {
+            Track::Video
+        } else {
+            Track::Audio
+        };
+        let device = self.device(now, device)?;
+        let kind = PublisherKind::Process;
+        let started = device.holder(track).is_none();
+        if device
+            .holder(track)
+            .is_some_and(|holder| holder.kind != kind)
+        {
+            let device = device.id.clone();
+            return Err(ApiError::DeviceBusy {
+                device,
+                what: track.named(),
+            });
+        }
+        if started {
+            let holder = Holder {
+                kind,
+                connection: None,
+                address: None,
+                since: now,
+            };
+            device.set_holder(now, track, Some(holder));
+        }
+        let capture = device.write_time(now, track, duration);
+        let source = device.source;
+        if started {
+            self.metrics.publishers_started.bump(kind);
+        }
+        self.write_access_unit(now, source, capture, frame);
+        Ok(())
+    }
+
+    /// Ends what [`Shard::write_video_frame`] began: the device is free for others.
+    pub fn end_frames(&mut self, now: Instant, device: &DeviceId) {
+        for track in [Track::Video, Track::Audio] {
+            let holder = self
+                .devices
+                .get(device)
+                .and_then(|device| device.holder(track));
+            if holder.is_some_and(|holder| holder.kind == PublisherKind::Process) {
+                self.free_track(now, device, track, None);
+            }
+        }
+    }
+
+    /// An access unit of any publisher: video or audio by its codec, `capture` its time on the
+    /// device's timeline.
+    pub(super) fn write_access_unit(
         &mut self,
         now: Instant,
         source: SourceKey,
@@ -299,43 +353,19 @@ impl Shard {
         if self.shards.shard_of(&id) != self.id {
             return;
         }
-        let holder = Holder {
-            kind: PublisherKind::Demo,
-            connection: None,
-            address: None,
-            since: now,
-        };
-        match self.device(now, &id) {
-            Ok(device) => {
-                device.set_holder(now, Track::Video, Some(holder));
-                device.set_holder(now, Track::Audio, Some(holder));
-                self.metrics.publishers_started.bump(PublisherKind::Demo);
-                self.demo = Some(Demo::new(now, id));
-                self.demo_time(now);
-            }
-            Err(error) => warn!("the demo cannot start: {error}"),
-        }
+        self.demo = Some(Demo::new(now, id));
+        self.demo_time(now);
     }
 
     pub(super) fn demo_time(&mut self, now: Instant) {
         let Some(mut demo) = self.demo.take() else {
             return;
         };
-        let held = self.devices.get(demo.device()).map(|device| {
-            let ours = |track| {
-                device
-                    .holder(track)
-                    .is_some_and(|h| h.kind == PublisherKind::Demo)
-            };
-            (device.source, ours(Track::Video), ours(Track::Audio))
-        });
-        let Some((source, video, audio)) = held.filter(|&(_, video, audio)| video || audio) else {
-            return; // Somebody took it over: the clip has ended.
-        };
-        while let Some((capture, unit)) = demo.next(now) {
-            if if unit.codec.is_video() { video } else { audio } {
-                self.metrics.access_units += 1;
-                self.plane.write(now, source, capture, unit, &mut self.rtc);
+        let id = demo.device().clone();
+        while let Some((unit, duration)) = demo.next(now) {
+            if let Err(error) = self.write_video_frame(now, &id, unit, duration) {
+                self.end_frames(now, &id);
+                return info!(device = %id, "the demo has ended: {error}");
             }
         }
         self.schedule(demo.wakes_at(), Timer::Demo);

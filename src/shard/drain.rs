@@ -5,10 +5,14 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Shard;
-use crate::connection::{Fate, Http, Phase, Role};
+use crate::connection::{ConnectionId, Fate, Phase, Role};
 use crate::error::ApiError;
+use crate::limits::LINGER;
 use crate::metrics::{ConnectionEnd, SessionEnd};
 use crate::totals::Total;
+
+/// What viewers and agents are told.
+pub(super) const SHUTTING_DOWN: &str = "the server is shutting down";
 
 impl Shard {
     /// Closes what is there. Requests in flight are still answered.
@@ -27,39 +31,36 @@ impl Shard {
         for id in self.connections.ids() {
             self.drain_connection(now, id);
         }
-        info!(shard = %self.id, sessions = closed, "draining");
+        info!(shard = self.id.index(), sessions = closed, "draining");
     }
 
-    fn drain_connection(&mut self, now: Instant, id: crate::connection::ConnectionId) {
-        let mut socket = false;
+    fn drain_connection(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |shard, connection| {
-            match &mut connection.role {
-                Role::Http(Http {
-                    phase: phase @ Phase::Publish(..),
-                    ..
-                }) => {
-                    let Phase::Publish(exchange, publisher) = std::mem::replace(phase, Phase::Done)
-                    else {
-                        return None;
-                    };
+            if connection.fate != Fate::Stay {
+                return None;
+            }
+            connection.end = ConnectionEnd::Drain;
+            let Role::Http(http) = &mut connection.role else {
+                shard.say_goodbye(now, connection, SHUTTING_DOWN);
+                return None;
+            };
+            match std::mem::replace(&mut http.phase, Phase::Done) {
+                Phase::Publish(exchange, publisher) => {
                     shard.stop_publishing(now, id, &publisher);
                     shard.refuse(now, connection, exchange, ApiError::Draining);
                 }
-                Role::Http(Http {
-                    phase: Phase::Head, ..
-                }) if connection.input.is_empty() => {
-                    connection.end = ConnectionEnd::Drain;
-                    connection.fate = Fate::Close;
-                }
                 // Its request is in flight: answered, with `Connection: close`.
-                Role::Http(_) => {}
-                Role::Viewer(_) | Role::Agent(_) => socket = true,
+                phase => {
+                    let rests = matches!(phase, Phase::Head) && http.decoder.between_requests();
+                    http.phase = phase;
+                    if rests {
+                        // Time for a probe to see that the server is not ready any more.
+                        shard.set_alarm(connection, now + LINGER);
+                    }
+                }
             }
             None
         });
-        if socket {
-            self.dismiss(now, id, "the server is shutting down");
-        }
     }
 
     /// Nothing is left, or the time is up: the driver may end.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Shard, Timer};
 use crate::api::{DeviceList, SessionList, SessionView};
-use crate::connection::{Connection, ConnectionId, Phase, Role};
+use crate::connection::{ConnectionId, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::message::{Answer, GatherId, Message, Query};
@@ -14,6 +14,10 @@ use crate::placement::ShardId;
 /// A shard that has not answered by then is left out of `/metrics` (`media_shard_up` is 0); a list
 /// that misses a part is an error instead.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// An aggregate that has no answer by then, the side thread's part included, is given up: there is
+/// one scrape in 15 s usually, which takes milliseconds to write.
+pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+const _: () = assert!(PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
 
 /// Work for the side thread: what would hold up media for milliseconds.
 #[derive(Debug)]
@@ -22,8 +26,10 @@ pub enum Job {
     EncodeMetrics {
         /// Who asks.
         from: ShardId,
-        /// For which request.
+        /// For which connection.
         connection: ConnectionId,
+        /// For which of its requests.
+        gather: GatherId,
         /// One a shard; `None`: it did not answer.
         snapshots: Vec<Option<Snapshot>>,
     },
@@ -82,10 +88,6 @@ impl Shard {
     /// A message came from another shard, or from the process.
     pub fn message(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Adopt(transfer) => {
-                // The driver calls `adopt` itself, for it has the socket.
-                debug_assert!(false, "a connection came without its socket: {transfer:?}");
-            }
             Message::Query {
                 from,
                 gather,
@@ -112,18 +114,22 @@ impl Shard {
                     self.finish_gather(now, gather);
                 }
             }
-            Message::Encoded { connection, text } => {
+            Message::Encoded {
+                connection,
+                gather,
+                text,
+            } => {
                 let response = Response::text(200, metrics::CONTENT_TYPE, text.into_bytes());
-                self.give(now, connection, Ok(response));
+                self.give(now, connection, gather, Ok(response));
             }
             Message::Drain { deadline } => self.drain(now, deadline),
         }
     }
 
-    /// The mailbox of a shard was full: a query counts as not answered.
-    pub fn undelivered(&mut self, message: Message) {
+    /// The mailbox of that shard was full: the message is lost, whoever waits for it has a deadline.
+    pub fn undelivered(&mut self, to: ShardId) {
         self.metrics.mailbox_full += 1;
-        tracing::warn!(shard = %self.id, "a mailbox is full, lost: {message:.60?}");
+        tracing::warn!(shard = to.index(), "a mailbox is full: a message is lost");
     }
 
     pub(super) fn gather_time(&mut self, now: Instant, id: GatherId) {
@@ -160,6 +166,7 @@ impl Shard {
                 self.outbox.jobs.push(Job::EncodeMetrics {
                     from,
                     connection,
+                    gather: id,
                     snapshots,
                 });
                 return;
@@ -187,45 +194,38 @@ impl Shard {
                 Ok(Response::json(200, &DeviceList::new(devices)))
             }
         };
-        self.give(now, gather.connection, result);
+        self.give(now, gather.connection, id, result);
     }
 
     /// The side thread cannot take a job.
     pub fn job_refused(&mut self, now: Instant, job: Job) {
         match job {
-            Job::EncodeMetrics { connection, .. } => {
-                self.give(now, connection, Err(ApiError::ShardBusy));
-            }
+            Job::EncodeMetrics {
+                connection, gather, ..
+            } => self.give(now, connection, gather, Err(ApiError::ShardBusy)),
         }
     }
 
-    /// Answers a connection that waits, and goes on with what it sent meanwhile.
-    fn give(&mut self, now: Instant, id: ConnectionId, result: Result<Response, ApiError>) {
-        self.with(now, id, |shard, connection| {
-            shard.give_answer(now, connection, result);
-            None
-        });
-        self.resume(now, id);
-    }
-
-    fn give_answer(
+    /// Answers a connection, if it still waits for that.
+    fn give(
         &mut self,
         now: Instant,
-        connection: &mut Connection,
+        id: ConnectionId,
+        gather: GatherId,
         result: Result<Response, ApiError>,
     ) {
-        let Role::Http(http) = &mut connection.role else {
-            return;
-        };
-        if !matches!(http.phase, Phase::Wait(..)) {
-            return;
-        }
-        let Phase::Wait(exchange, _) = std::mem::replace(&mut http.phase, Phase::Head) else {
-            return;
-        };
-        match result {
-            Ok(response) => self.respond(now, connection, &exchange, &response),
-            Err(error) => self.refuse(now, connection, exchange, error),
-        }
+        self.with(now, id, |shard, connection| {
+            let Role::Http(http) = &mut connection.role else {
+                return None;
+            };
+            match std::mem::replace(&mut http.phase, Phase::Done) {
+                Phase::Wait(exchange, waits_for) if waits_for == gather => match result {
+                    Ok(response) => shard.respond(now, connection, &exchange, &response),
+                    Err(error) => shard.refuse(now, connection, exchange, error),
+                },
+                other => http.phase = other,
+            }
+            None
+        });
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tracing::debug;
 
+use super::gather::ANSWER_PATIENCE;
 use super::{Moving, Shard};
 use crate::api::{Operation, Publication};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
@@ -114,7 +115,7 @@ impl Shard {
         };
         match event {
             Event::Incomplete => {
-                if !input.is_empty() && matches!(http.phase, Phase::Head) {
+                if matches!(http.phase, Phase::Head) && !http.decoder.between_requests() {
                     // The first byte of a head starts its clock; later ones do not restart it.
                     let at = now + self.config.http.head_timeout;
                     if connection
@@ -302,7 +303,8 @@ impl Shard {
             Reply::Now(response) => self.respond(now, connection, &exchange, &response),
             Reply::Gather(query) => {
                 let id = self.gather(now, connection.id, query);
-                self.set_phase(connection, Phase::Wait(exchange, Some(id)));
+                self.set_alarm(connection, now + ANSWER_PATIENCE);
+                self.set_phase(connection, Phase::Wait(exchange, id));
             }
             Reply::Publish(publication) => {
                 if exchange.request.expect_continue {
@@ -318,7 +320,7 @@ impl Shard {
                 offer,
             } => {
                 self.upgrade(now, connection, &exchange, &key);
-                let socket = ViewerSocket::new(now, &self.config.ws, session, offer.is_some());
+                let socket = ViewerSocket::new(now, &self.config.ws, session);
                 connection.role = Role::Viewer(Box::new(socket));
                 self.greet_viewer(now, connection, session, offer);
             }
@@ -363,8 +365,7 @@ impl Shard {
         response: &Response,
     ) {
         let request = &exchange.request;
-        let keep_alive =
-            request.keep_alive && exchange.complete && !connection.ended && self.draining.is_none();
+        let keep_alive = request.keep_alive && exchange.complete && self.draining.is_none();
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
         let cors = verdict
@@ -396,10 +397,10 @@ impl Shard {
             self.set_alarm(connection, now + self.config.http.idle_timeout);
         } else {
             self.set_phase(connection, Phase::Done);
-            connection.fate = if exchange.complete {
-                Fate::Close
-            } else {
-                Fate::Linger
+            // Whoever may still be sending must not be reset before it has read the answer.
+            connection.fate = match exchange.complete && !request.keep_alive {
+                true => Fate::Close,
+                false => Fate::Linger,
             };
             self.set_alarm(connection, now + crate::limits::LINGER);
         }
@@ -444,7 +445,6 @@ impl Shard {
             operation,
             input: std::mem::take(&mut connection.input),
             output: connection.output.pending().to_vec(),
-            ended: connection.ended,
         })
     }
 
@@ -459,7 +459,6 @@ impl Shard {
         });
         connection.input = transfer.input;
         connection.output.bytes = transfer.output;
-        connection.ended = transfer.ended;
         (connection, transfer.exchange, transfer.operation)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use rtc::{CloseReason, Event, IceState, SessionKey};
+use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
 use tracing::{debug, info};
 
+use super::drain::SHUTTING_DOWN;
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
 use crate::connection::ConnectionId;
@@ -29,8 +30,12 @@ pub(crate) struct Session {
     pub(crate) touched: Instant,
     /// The viewer's WebSocket.
     pub(crate) socket: Option<ConnectionId>,
-    /// Its owning socket went away then.
+    /// It was made for a socket, and ends with the last one that it has.
+    for_socket: bool,
+    /// It was made for a socket, and has had none since then.
     orphaned: Option<Instant>,
+    /// The device sends this, the viewer did not negotiate it, and could not be told yet.
+    untold: Option<Codec>,
     alarm: Alarm,
 }
 
@@ -71,7 +76,7 @@ impl Shard {
             }
         };
         self.insert_session(now, id, key, device, user);
-        info!(session = %id, %device, %user, shard = %self.id, "session created");
+        info!(session = %id, %device, %user, shard = self.id.index(), "session created");
         Ok((id, offer))
     }
 
@@ -90,7 +95,9 @@ impl Shard {
             created: now,
             touched: now,
             socket: None,
+            for_socket: false,
             orphaned: None,
+            untold: None,
             alarm: Alarm::default(),
         };
         if let Some(at) = session.alarm.set(now + self.config.media.idle_timeout) {
@@ -183,7 +190,7 @@ impl Shard {
             .session_closed(session.device.as_str(), why, lived);
         let reason = reason(why);
         info!(
-            session = %id, device = %session.device, user = %session.user, shard = %self.id,
+            session = %id, device = %session.device, user = %session.user, shard = self.id.index(),
             seconds = lived.as_secs(), reason, "session closed"
         );
         if let Some(socket) = session.socket {
@@ -192,27 +199,24 @@ impl Shard {
         self.watch_idle(now, &session.device);
     }
 
-    /// A socket belongs to the session from now on: the one that did before.
+    /// A socket, perhaps the one that it was made for, belongs to the session from now on: the one
+    /// that did before.
     pub(super) fn attach_socket(
         &mut self,
         now: Instant,
         id: SessionId,
         connection: ConnectionId,
+        made_for_it: bool,
     ) -> Option<ConnectionId> {
         let session = self.sessions.get_mut(&id)?;
         session.touched = now;
+        session.for_socket |= made_for_it;
         session.orphaned = None;
         session.socket.replace(connection)
     }
 
     /// The session's socket is gone; with it, after a grace, the session that was made for it.
-    pub(super) fn detach_socket(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        connection: ConnectionId,
-        owner: bool,
-    ) {
+    pub(super) fn detach_socket(&mut self, now: Instant, id: SessionId, connection: ConnectionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -220,7 +224,7 @@ impl Shard {
             return;
         }
         session.socket = None;
-        if owner {
+        if session.for_socket {
             session.orphaned = Some(now);
             if let Some(at) = session.alarm.set(now + SOCKET_GRACE) {
                 self.schedule(at, Timer::Session(id));
@@ -297,8 +301,9 @@ impl Shard {
                 }
             }
             Event::ChannelOpen { session } => {
-                if let Some(id) = self.by_key.get(&session) {
+                if let Some(&id) = self.by_key.get(&session) {
                     debug!(session = %id, "data channel open");
+                    self.tell_codec(now, id);
                 }
             }
             Event::SessionClosed { session, reason } => {
@@ -326,16 +331,30 @@ impl Shard {
                 if let Some(&id) = self.by_key.get(&session) {
                     let name = codec.name();
                     info!(session = %id, codec = name, "the viewer did not negotiate the codec");
-                    let error =
-                        format!("the device sends {name}, which this viewer did not accept");
-                    let message = ServerMessage::Error {
-                        code: "codec_not_negotiated",
-                        error: error.into(),
-                        seq: None,
-                    };
-                    self.tell_viewer(now, id, true, &message);
+                    if let Some(session) = self.sessions.get_mut(&id) {
+                        session.untold = Some(codec);
+                    }
+                    self.tell_codec(now, id);
                 }
             }
+        }
+    }
+
+    /// Tells a viewer that it cannot be sent what its device sends, as soon as there is a way.
+    pub(super) fn tell_codec(&mut self, now: Instant, id: SessionId) {
+        let Some(codec) = self.sessions.get(&id).and_then(|session| session.untold) else {
+            return;
+        };
+        let name = codec.name();
+        let message = ServerMessage::Error {
+            code: "codec_not_negotiated",
+            error: format!("the device sends {name}, which this viewer did not accept").into(),
+            seq: None,
+        };
+        if self.tell_viewer(now, id, true, &message)
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.untold = None;
         }
     }
 
@@ -391,7 +410,7 @@ fn reason(why: SessionEnd) -> &'static str {
         SessionEnd::Idle => "idle for too long",
         SessionEnd::Peer => "closed by the viewer",
         SessionEnd::IceTimeout => "the viewer's network path is gone",
-        SessionEnd::Drain => "the server is shutting down",
+        SessionEnd::Drain => SHUTTING_DOWN,
         SessionEnd::Fault => "a fault of the server",
     }
 }

@@ -154,10 +154,14 @@ impl Shard {
     /// Says why, and closes another connection's WebSocket (RFC 6455 §7.4.1: 1001, going away).
     pub(crate) fn dismiss(&mut self, now: Instant, id: ConnectionId, reason: &str) {
         self.with(now, id, |shard, connection| {
-            shard.say(connection, &ServerMessage::Closing { reason });
-            shard.close_socket(now, connection, 1001, reason);
+            shard.say_goodbye(now, connection, reason);
             None
         });
+    }
+
+    pub(super) fn say_goodbye(&mut self, now: Instant, connection: &mut Connection, reason: &str) {
+        self.say(connection, &ServerMessage::Closing { reason });
+        self.close_socket(now, connection, 1001, reason);
     }
 
     /// A viewer's socket begins: with the offer of the session that was made for it.
@@ -168,7 +172,7 @@ impl Shard {
         session: SessionId,
         offer: Option<String>,
     ) {
-        let previous = self.attach_socket(now, session, connection.id);
+        let previous = self.attach_socket(now, session, connection.id, offer.is_some());
         if let Some(sdp) = offer {
             self.say_offer(connection, session, &sdp);
         }
@@ -261,13 +265,11 @@ impl Shard {
         if let Some(fault) = action.fault() {
             return refuse("bad_control", fault);
         }
-        let Some((device, user)) = self
-            .sessions
-            .get(&session)
-            .map(|session| (session.device.clone(), session.user.clone()))
-        else {
+        let Some(viewer) = self.sessions.get_mut(&session) else {
             return refuse("unknown_session", "the session is closed");
         };
+        viewer.touched = now;
+        let (device, user) = (viewer.device.clone(), viewer.user.clone());
         let Some((device, agent)) = self
             .devices
             .get_mut(&device)
@@ -318,9 +320,8 @@ impl Shard {
                 }
                 if let Role::Agent(socket) = &mut connection.role {
                     [socket.video, socket.audio] = readers;
-                    socket.greeted = true;
                     let (device, peer) = (&socket.device, connection.peer);
-                    info!(%device, %peer, shard = %self.id, "agent connected");
+                    info!(%device, %peer, shard = self.id.index(), "agent connected");
                 }
                 Ok(())
             }
@@ -388,26 +389,28 @@ impl Shard {
         Ok(())
     }
 
-    /// Sends an object to a session's viewer, over its socket or its data channel.
+    /// Sends an object to a session's viewer, over its socket or its data channel. False: neither
+    /// takes it, the channel being closed or full.
     pub(crate) fn tell_viewer(
         &mut self,
         now: Instant,
         session: SessionId,
         socket: bool,
         message: &ServerMessage<'_>,
-    ) {
+    ) -> bool {
         let Some(session) = self.sessions.get(&session) else {
-            return;
+            return false;
         };
-        match session.socket.filter(|_| socket) {
-            Some(connection) => self.tell(now, connection, message),
-            None => {
-                // A full channel drops it: the viewer's round trip shows the gap.
-                self.plane
-                    .send_text(now, session.key, &message.text(), &mut self.rtc);
-                self.metrics.message(message.kind(), Direction::Out);
-            }
+        if let Some(connection) = session.socket.filter(|_| socket) {
+            self.tell(now, connection, message);
+            return true;
         }
+        let text = message.text();
+        let sent = self.plane.send_text(now, session.key, &text, &mut self.rtc);
+        if sent {
+            self.metrics.message(message.kind(), Direction::Out);
+        }
+        sent
     }
 
     /// The socket's alarm went off: pings, patience, quality.
@@ -452,7 +455,7 @@ impl Shard {
 
     /// Sets the alarm to the next thing that a socket has to do.
     pub(crate) fn set_socket_alarm(&mut self, now: Instant, connection: &mut Connection) {
-        let next = match &connection.role {
+        let next = match &mut connection.role {
             Role::Viewer(socket) => socket
                 .pulse
                 .next(now, &connection.output)

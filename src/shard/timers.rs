@@ -1,6 +1,6 @@
 //! What the wheel wakes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtc::SessionKey;
 
@@ -9,6 +9,7 @@ use crate::alarm::Fired;
 use crate::connection::{Connection, ConnectionId, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::ids::{DeviceId, SessionId};
+use crate::limits::LINGER;
 use crate::message::GatherId;
 use crate::metrics::ConnectionEnd;
 
@@ -54,18 +55,25 @@ impl Shard {
     /// A connection's deadline has passed.
     fn connection_time(&mut self, now: Instant, connection: &mut Connection) {
         if connection.fate != Fate::Stay {
-            // It had its time to take the last answer.
-            connection.output = Default::default();
-            connection.fate = Fate::Close;
+            if !self.wait_for_reader(now, connection, LINGER) {
+                connection.fate = Fate::Close;
+            }
             return;
         }
         let Role::Http(http) = &mut connection.role else {
             return self.socket_time(now, connection);
         };
         match std::mem::replace(&mut http.phase, Phase::Done) {
-            Phase::Head if connection.input.is_empty() => {
-                connection.end = ConnectionEnd::Idle;
-                connection.fate = Fate::Close;
+            Phase::Head if http.decoder.between_requests() => {
+                let idle = self.config.http.idle_timeout;
+                http.phase = Phase::Head;
+                if !self.wait_for_reader(now, connection, idle) {
+                    connection.end = match self.draining {
+                        Some(_) => ConnectionEnd::Drain,
+                        None => ConnectionEnd::Idle,
+                    };
+                    connection.fate = Fate::Close;
+                }
             }
             Phase::Head => {
                 let seconds = self.config.http.head_timeout.as_secs();
@@ -105,9 +113,35 @@ impl Shard {
                     ApiError::RequestTimeout { seconds },
                 );
             }
-            // The aggregate has a deadline of its own.
-            waiting @ Phase::Wait(..) => http.phase = waiting,
+            Phase::Wait(exchange, gather) => {
+                self.gathers.remove(&gather);
+                self.refuse(now, connection, exchange, ApiError::ShardBusy);
+            }
             Phase::Done => connection.fate = Fate::Close,
+        }
+    }
+
+    /// Whether the peer still takes what was written for it: it is waited for until it has taken
+    /// nothing for `patience`, and then the rest is dropped.
+    fn wait_for_reader(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        patience: Duration,
+    ) -> bool {
+        let gives_up = connection
+            .output
+            .stalled_since
+            .map(|since| since + patience);
+        match gives_up.filter(|&at| now < at) {
+            Some(at) => {
+                self.set_alarm(connection, at);
+                true
+            }
+            None => {
+                connection.output = Default::default();
+                false
+            }
         }
     }
 }

@@ -21,8 +21,6 @@ pub struct AgentSocket {
     pub(crate) video: Option<AccessUnitReader>,
     /// Its audio, once it said hello.
     pub(crate) audio: Option<AccessUnitReader>,
-    /// It said hello.
-    pub(crate) greeted: bool,
 }
 
 /// A binary message of an agent, taken apart.
@@ -46,7 +44,6 @@ impl AgentSocket {
             device,
             video: None,
             audio: None,
-            greeted: false,
         }
     }
 

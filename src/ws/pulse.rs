@@ -17,6 +17,8 @@ pub(crate) struct Pulse {
     silence: Duration,
     write: Duration,
     queue: usize,
+    /// Since when more messages wait than the queue holds.
+    behind_since: Option<Instant>,
 }
 
 /// What time it is for a WebSocket.
@@ -41,6 +43,7 @@ impl Pulse {
             silence: config.pong_timeout,
             write: config.write_timeout,
             queue: config.queue,
+            behind_since: None,
         }
     }
 
@@ -50,11 +53,9 @@ impl Pulse {
     }
 
     pub(crate) fn beat(&mut self, now: Instant, output: &Output) -> Beat {
-        if let Some(since) = output.stalled_since {
-            let stalled = now.saturating_duration_since(since);
-            if stalled >= self.write || (output.messages() > self.queue && stalled >= BEHIND_MOST) {
-                return Beat::Stalled;
-            }
+        self.look(now, output);
+        if self.gives_up(now, output).is_some_and(|at| now >= at) {
+            return Beat::Stalled;
         }
         if now.saturating_duration_since(self.heard) >= self.silence {
             return Beat::Silent;
@@ -66,13 +67,32 @@ impl Pulse {
         Beat::Well
     }
 
-    /// When to look again.
-    pub(crate) fn next(&self, now: Instant, output: &Output) -> Instant {
+    /// When to look again. To be asked after everything that is said.
+    pub(crate) fn next(&mut self, now: Instant, output: &Output) -> Instant {
+        self.look(now, output);
         let next = self.ping_at.min(self.heard + self.silence);
-        match output.is_empty() {
-            true => next,
-            false => next.min(now + BEHIND_MOST),
+        self.gives_up(now, output).map_or(next, |at| at.min(next))
+    }
+
+    fn look(&mut self, now: Instant, output: &Output) {
+        self.behind_since = match output.messages() > self.queue {
+            // What was said in this turn alone, the socket has not refused yet.
+            true => self
+                .behind_since
+                .filter(|_| output.stalled_since.is_some())
+                .or(Some(now)),
+            false => None,
+        };
+    }
+
+    /// When patience with a peer that does not read ends, if it takes nothing until then.
+    fn gives_up(&self, now: Instant, output: &Output) -> Option<Instant> {
+        if output.is_empty() {
+            return None;
         }
+        let stalled = output.stalled_since.unwrap_or(now) + self.write;
+        let behind = self.behind_since.map(|since| since + BEHIND_MOST);
+        Some(behind.map_or(stalled, |at| at.min(stalled)))
     }
 }
 
@@ -114,14 +134,26 @@ mod tests {
             Beat::Well,
             "it made progress"
         );
-        for _ in 0..config.queue {
-            output.bytes.push(0);
+    }
+
+    #[test]
+    fn a_peer_that_stays_behind_is_given_up_although_it_reads() {
+        let start = Instant::now();
+        let config = config::Ws::default();
+        let mut pulse = Pulse::new(start, &config);
+        let mut output = Output::default();
+        for _ in 0..config.queue + 1 {
+            output.bytes.extend([0; 10]);
             output.end_message();
+            pulse.next(start, &output);
         }
-        assert_eq!(
-            pulse.beat(start + seconds(10), &output),
-            Beat::Stalled,
-            "too far behind"
-        );
+        assert_eq!(pulse.next(start, &output), start + seconds(1));
+        output.wrote(start, 5);
+        let later = start + Duration::from_millis(999);
+        output.wrote(later, 1);
+        assert_eq!(pulse.beat(later, &output), Beat::Well);
+        assert_eq!(pulse.beat(start + seconds(1), &output), Beat::Stalled);
+        output.wrote(later, 4);
+        assert_eq!(pulse.beat(start + seconds(1), &output), Beat::Well, "256");
     }
 }

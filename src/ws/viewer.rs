@@ -17,19 +17,16 @@ pub struct ViewerSocket {
     pub(crate) pulse: Pulse,
     /// What it watches.
     pub(crate) session: SessionId,
-    /// The session was created for this socket and ends with it.
-    pub(crate) owner: bool,
     /// When quality is reported next.
     pub(crate) stats_at: Instant,
 }
 
 impl ViewerSocket {
-    pub(crate) fn new(now: Instant, config: &config::Ws, session: SessionId, owner: bool) -> Self {
+    pub(crate) fn new(now: Instant, config: &config::Ws, session: SessionId) -> Self {
         Self {
             codec: Codec::new(config.message_bytes),
             pulse: Pulse::new(now, config),
             session,
-            owner,
             stats_at: now + STATS_INTERVAL,
         }
     }

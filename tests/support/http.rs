@@ -336,7 +336,11 @@ pub fn chunk(bytes: &[u8]) -> Vec<u8> {
 /// Ends a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-fn parse_head(bytes: &[u8]) -> io::Result<Option<(Response, usize)>> {
+/// The head of a response at the front of `bytes`, and its length; `None` while it is not complete.
+///
+/// # Errors
+/// `InvalidData` for what is not HTTP.
+pub fn parse_head(bytes: &[u8]) -> io::Result<Option<(Response, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) =

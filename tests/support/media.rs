@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::annexb;
+use super::viewer::Frame;
 
 /// A file of the project, by its path from the workspace's root.
 pub fn file(path: &str) -> PathBuf {
@@ -156,6 +157,48 @@ impl Clip {
             bytes.extend(self.unit(number));
         }
         bytes
+    }
+
+    /// Asserts that a viewer's frames are the clip's, bit for bit, one after the other without a gap, wherever they
+    /// begin.
+    #[track_caller]
+    pub fn assert_played(&self, frames: &[Frame]) {
+        let units: Vec<Vec<Vec<u8>>> = self
+            .units
+            .iter()
+            .map(|unit| self.essence(self.payload(unit)))
+            .collect();
+        let first = self.essence(&frames[0].data);
+        let begin = units
+            .iter()
+            .position(|unit| *unit == first)
+            .expect("the first frame is one of the clip's");
+        for (i, frame) in frames.iter().enumerate() {
+            let expected = &units[(begin + i) % units.len()];
+            assert_eq!(
+                &self.essence(&frame.data),
+                expected,
+                "frame {i} of {}",
+                frames.len()
+            );
+            assert!(frame.contiguous, "frame {i} follows the one before");
+        }
+    }
+
+    /// A unit without its container: the only packet of an Ogg page is as long as its lacing values say.
+    fn payload<'a>(&self, unit: &'a [u8]) -> &'a [u8] {
+        match self.kind {
+            Kind::H264 | Kind::Vp8 => unit,
+            Kind::Opus => &unit[OGG_HEADER_BYTES + usize::from(unit[OGG_HEADER_BYTES - 1])..],
+        }
+    }
+
+    /// What must reach a viewer as it was: of H.264 the slices, since parameter sets may be repeated.
+    fn essence(&self, payload: &[u8]) -> Vec<Vec<u8>> {
+        match self.kind {
+            Kind::H264 => annexb::slices(payload),
+            Kind::Vp8 | Kind::Opus => vec![payload.to_vec()],
+        }
     }
 
     /// Only the first `units`.

@@ -9,22 +9,48 @@ use rustix::thread::CpuSet;
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
 
+/// CPU time of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// In the program.
+    pub user: Duration,
+    /// In the kernel on its behalf.
+    pub system: Duration,
+}
+
+impl Cpu {
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+
+    /// What was used since an earlier reading.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            user: self.user - earlier.user,
+            system: self.system - earlier.system,
+        }
+    }
+}
+
 impl Process {
-    /// CPU time used so far, user and system. The kernel counts it in ticks of 10 ms.
-    pub fn cpu(self) -> Duration {
+    /// CPU time used so far. The kernel counts it in ticks of 10 ms.
+    pub fn cpu(self) -> Cpu {
         let stat = self.read("stat");
         // The command's name is in parentheses and may hold blanks: fields are counted after it. utime and stime are
         // fields 14 and 15 of proc_pid_stat(5), 11 and 12 from there.
         let after_name = stat.rsplit_once(')').expect("proc_pid_stat(5)").1;
         let mut fields = after_name.split_ascii_whitespace().skip(11);
-        let mut ticks = || {
-            fields
+        let tick = Duration::from_secs(1) / rustix::param::clock_ticks_per_second() as u32;
+        let mut time = || {
+            tick * fields
                 .next()
-                .and_then(|f| f.parse::<u64>().ok())
+                .and_then(|f| f.parse().ok())
                 .expect("a number")
         };
-        let total = ticks() + ticks();
-        Duration::from_nanos(total * (1_000_000_000 / rustix::param::clock_ticks_per_second()))
+        Cpu {
+            user: time(),
+            system: time(),
+        }
     }
 
     /// Resident memory in bytes.

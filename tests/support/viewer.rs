@@ -262,6 +262,21 @@ impl Viewer {
         sent
     }
 
+    /// The next connectivity check (STUN) that it would send, instead of sending it.
+    pub fn next_check(&mut self) -> Vec<u8> {
+        let limit = Instant::now() + super::SOON;
+        while Instant::now() < limit {
+            match self.rtc.poll_output().expect("a fresh viewer") {
+                Output::Transmit(transmit) => return transmit.contents.to_vec(),
+                Output::Event(event) => self.event(event),
+                Output::Timeout(at) => {
+                    let _ = self.rtc.handle_input(Input::Timeout(at));
+                }
+            }
+        }
+        panic!("no check is sent");
+    }
+
     /// Leaves as a browser's `close()` does.
     pub fn leave(&mut self) {
         let _ = self.rtc.close();

@@ -1,5 +1,6 @@
 //! Drives any number of viewers on the calling thread: one epoll set, one scan for deadlines a turn.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::{Index, IndexMut};
 use std::os::fd::OwnedFd;
@@ -88,9 +89,31 @@ impl Viewers {
     ) {
         let deadline = Instant::now() + limit;
         while !condition(self) {
-            assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+            assert!(
+                Instant::now() < deadline,
+                "not within {limit:?}: {what}\n{}",
+                self.describe()
+            );
             self.turn();
         }
+    }
+
+    /// How the viewers stand, for whoever reads why a test failed.
+    fn describe(&self) -> String {
+        let count =
+            |holds: fn(&Viewer) -> bool| self.viewers.iter().filter(|viewer| holds(viewer)).count();
+        let closed: BTreeSet<&str> = self
+            .viewers
+            .iter()
+            .filter_map(|viewer| viewer.closed.as_deref())
+            .collect();
+        format!(
+            "{} viewers: {} connected, {} have seen a picture, {} over {closed:?}",
+            self.viewers.len(),
+            count(Viewer::is_connected),
+            count(|viewer| viewer.first_picture.is_some()),
+            count(|viewer| viewer.closed.is_some()),
+        )
     }
 
     /// Drives the viewers for a time, to see that something goes on, or does not happen.

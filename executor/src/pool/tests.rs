@@ -1,4 +1,4 @@
-//! D1: glommio parks an executor although tasks are runnable, when the preempt timer has fired
+//! glommio parks an executor although tasks are runnable, when the preempt timer has fired
 //! before they ran. A tiny timer makes that happen within some thousand messages.
 
 use std::future::poll_fn;

@@ -127,14 +127,15 @@ impl Negotiation {
 }
 
 impl Session {
-    /// Takes the answer to the open offer. `limit` bounds the remote candidates.
+    /// Takes the answer to the open offer. `limit` bounds the remote candidates; says how many of
+    /// the answer's were refused.
     pub(crate) fn accept_answer(
         &mut self,
         now: Instant,
         sdp: &str,
         limit: usize,
         out: &mut Outbox,
-    ) -> Result<(), SessionError> {
+    ) -> Result<usize, SessionError> {
         if !self.negotiation.offer_is_open() {
             return Err(SessionError::NoOpenOffer);
         }
@@ -143,10 +144,8 @@ impl Session {
             .check(&description)
             .map_err(SessionError::BadSdp)?;
         let answer = sdp::parse_answer(sdp).map_err(SessionError::BadSdp)?;
-        let candidates = self.candidates + description.candidates.len();
-        if candidates > limit {
-            return Err(SessionError::TooManyCandidates { limit });
-        }
+        let offered = description.candidates.len();
+        let taken_candidates = offered.min(limit.saturating_sub(self.candidates));
         let Some(OpenOffer {
             pending, restart, ..
         }) = self.negotiation.open.take()
@@ -179,13 +178,13 @@ impl Session {
             ufrag, fingerprint, ..
         } = description;
         self.negotiation.answered = Some(Answered { ufrag, fingerprint });
-        self.candidates = candidates;
+        self.candidates += taken_candidates;
         self.touch(now);
         if self.state() == SessionState::New {
             self.move_to(SessionState::Connecting, out);
             self.bound_retransmission(now, out);
         }
-        Ok(())
+        Ok(offered - taken_candidates)
     }
 
     /// A fresh offer; the one before, if it is open, is void. `restart` are the credentials of an

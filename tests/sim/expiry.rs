@@ -1,0 +1,160 @@
+//! Sessions that nobody watches end by themselves, and nothing is left behind (M7).
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::harness::{Client, Sim, head};
+use crate::support::http::chunk;
+use crate::support::media::Clip;
+use media_service::totals::Total;
+
+const SECOND: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(300);
+
+fn exists(sim: &mut Sim, client: Client, session: &str) -> bool {
+    sim.get(client, &format!("/api/media/sessions/{session}"))
+        .status
+        == 200
+}
+
+/// What the server still holds.
+#[track_caller]
+fn assert_nothing_left(sim: &mut Sim) {
+    for total in [Total::Sessions, Total::Devices, Total::Connections] {
+        assert_eq!(sim.totals.sum(total), 0, "{total:?}");
+    }
+    let metrics = sim.metrics();
+    for name in [
+        "media_active_sessions",
+        "media_devices",
+        "media_publishers",
+        "media_websocket_connections",
+        "media_cached_media_bytes",
+        "media_outbound_buffer_bytes",
+        "media_session_info",
+        "media_video_frame_rate",
+        "media_sessions_created_total", // its label names the device
+    ] {
+        assert_eq!(metrics.sum(name, &[]), 0.0, "{name}");
+    }
+    // The scrape's own connection, its alarm, and the deadline of its aggregate.
+    assert_eq!(metrics.sum("media_shard_connections", &[]), 1.0);
+    assert!(metrics.sum("media_shard_timers", &[]) <= 2.0);
+}
+
+#[test]
+fn an_idle_session_expires_and_a_watched_one_does_not() {
+    let mut sim = Sim::new(2, 1);
+    let (here, there) = (sim.device_on(0), sim.device_on(1));
+    let client = sim.connect(0);
+    let (viewer, watched) = sim.watch(client, &there);
+    let idle = sim.create(client, &here)["sessionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let touched = sim.create(client, &there)["sessionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    sim.run_for(IDLE / 2);
+    let client = sim.connect(0);
+    sim.get(client, &format!("/api/media/sessions/{touched}/stats"))
+        .expect(200);
+    sim.run_for(IDLE / 2 - 2 * SECOND);
+    let client = sim.connect(0);
+    assert!(exists(&mut sim, client, &idle), "not before its time");
+    sim.run_for(3 * SECOND);
+    assert!(!exists(&mut sim, client, &idle));
+    assert!(
+        exists(&mut sim, client, &touched),
+        "it was asked for meanwhile"
+    );
+    sim.run_for(IDLE / 2);
+    let client = sim.connect(0);
+    assert!(!exists(&mut sim, client, &touched));
+    sim.run_for(4 * IDLE);
+    let client = sim.connect(0);
+    assert!(
+        exists(&mut sim, client, &watched),
+        "its viewer's checks keep it"
+    );
+
+    // The viewer's battery is empty: 15 s until ICE notices, and 30 more.
+    sim.switch_off(viewer);
+    sim.run_for(60 * SECOND);
+    assert!(!exists(&mut sim, client, &watched));
+    assert_eq!(
+        sim.metrics()
+            .sum("media_sessions_closed_total", &[("reason", "idle")]),
+        2.0
+    );
+    sim.run_for(IDLE + 80 * SECOND);
+    assert_nothing_left(&mut sim);
+}
+
+#[test]
+fn control_counts_as_activity() {
+    let mut sim = Sim::new(1, 2);
+    let mut socket = sim.open(0, "/api/media/ws?deviceId=cam-1&userId=ada");
+    for seq in 0..20 {
+        socket.send(
+            &mut sim,
+            &json!({"type": "control", "seq": seq, "action": "back"}),
+        );
+        let messages = socket.listen(&mut sim, 30 * SECOND);
+        assert!(messages.iter().all(|message| message["type"] != "closing"));
+    }
+    let mut closing = socket.listen(&mut sim, IDLE);
+    closing.retain(|message| message["type"] == "closing");
+    assert_eq!(closing.len(), 1, "it did nothing for five minutes");
+    assert_eq!(socket.closed(&mut sim), Some(1001));
+}
+
+#[test]
+fn everything_that_comes_and_goes_leaves_nothing() {
+    let mut sim = Sim::new(2, 3);
+    let clip = Clip::tiny_h264();
+    for round in 0..3 {
+        for shard in 0..2 {
+            let device = format!("{}-{round}", sim.device_on(shard));
+            let publisher = sim.connect(0);
+            let target = format!("/api/media/devices/{device}/video");
+            let headers = [
+                ("Content-Type", "video/h264"),
+                ("Transfer-Encoding", "chunked"),
+            ];
+            sim.send(publisher, head("PUT", &target, &headers));
+            let client = sim.connect(shard);
+            let (viewer, session) = sim.watch(client, &device);
+            let socket = sim.open(0, &format!("/api/media/ws?sessionId={session}"));
+            let agent = sim.open(1, &format!("/api/media/devices/{device}/ws"));
+            let lone = sim.open(1, &format!("/api/media/ws?deviceId={device}"));
+            for number in 0..30 {
+                sim.send(publisher, chunk(&clip.unit(number)));
+                sim.run_for(SECOND / 30);
+            }
+            assert!(sim.viewers[viewer.0].video().count() > 20);
+            assert!(sim.metrics().sum("media_cached_media_bytes", &[]) > 0.0);
+            // Each way to go.
+            sim.wire(publisher).reset = true;
+            match round {
+                0 => sim.switch_off(viewer),
+                1 => {
+                    let now = sim.now;
+                    sim.viewers[viewer.0].close(now);
+                }
+                _ => {
+                    let target = format!("/api/media/sessions/{session}");
+                    sim.request(client, "DELETE", &target, &[], b"").expect(204);
+                }
+            }
+            sim.wire(client).client_done = true;
+            for socket in [socket, agent, lone] {
+                socket.vanish(&mut sim);
+            }
+        }
+    }
+    sim.run_for(2 * IDLE);
+    assert_nothing_left(&mut sim);
+}

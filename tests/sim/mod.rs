@@ -1,0 +1,12 @@
+//! The tests, by what a client does, over one [`harness`].
+
+mod harness;
+
+mod drain;
+mod expiry;
+mod limits;
+mod mailboxes;
+mod pipelining;
+mod placement;
+mod publishers;
+mod sockets;
