@@ -126,7 +126,10 @@ impl Plane {
         let written = if viewer.sealer.is_some() {
             let send_time = SendTime::new(now, self.epoch);
             let send = || viewer.send(now, send_time, tracks, BURST_PACKETS, out);
-            catch_unwind(AssertUnwindSafe(send)).map_err(|_| Panicked)
+            catch_unwind(AssertUnwindSafe(send)).map_err(|_| {
+                self.counters.panics += 1;
+                Panicked
+            })
         } else {
             match self.sessions.get_mut(key) {
                 Some(session) => session.write_media(now, viewer, tracks, out),
@@ -137,36 +140,33 @@ impl Plane {
             viewer.paced = true;
             self.paced.push_back((now + PACE, key));
         }
-        let skipped = viewer.video.take_skipped();
+        let sealed = viewer.sealer.is_some();
+        self.counters.frames_skipped += viewer.video.take_skipped();
         let unsupported = [
             viewer.video.take_unsupported(),
             viewer.audio.take_unsupported(),
         ];
-        let through = viewer.sealer.is_none();
-        self.counters.frames_skipped += skipped;
         for codec in unsupported.into_iter().flatten() {
             self.not_negotiated(key, codec, out);
         }
-        match written {
+        let packets = match written {
             Ok(shipped) => {
-                if through {
-                    self.settle(now, key, out);
-                } else {
-                    self.counters.datagrams_sent += shipped.packets as u64;
-                    self.counters.rtp_packets_sent += shipped.packets as u64;
-                    self.counters.bytes_sent += shipped.bytes as u64;
-                }
-                shipped.packets.max(1)
+                self.counters.datagrams_sent += shipped.datagrams;
+                self.counters.rtp_packets_sent += shipped.datagrams;
+                self.counters.bytes_sent += shipped.bytes;
+                shipped.packets
             }
             Err(Panicked) => {
                 if let Some(session) = self.sessions.get_mut(key) {
-                    session.signals.panics += 1;
                     session.signals.closed = Some(CloseReason::Fault);
                 }
-                self.settle(now, key, out);
-                1
+                0
             }
+        };
+        if !sealed || written.is_err() {
+            self.settle(now, key, out);
         }
+        packets.max(1)
     }
 
     /// A session has connected: its source's pictures are for it from now on.
@@ -367,10 +367,10 @@ impl Plane {
     }
 }
 
-/// A viewer without AES-GCM: str0m counts its packets, seals them and sends them again.
+/// A viewer without AES-GCM: str0m seals its packets, and sends them again.
 impl Session {
     /// Writes up to a burst of packets, audio first: it is little, and heard at once when late. The
-    /// signals of the turn count them.
+    /// signals of the turn count the datagrams.
     fn write_media(
         &mut self,
         now: Instant,
@@ -386,7 +386,10 @@ impl Session {
             // str0m takes what was written with the time that comes in.
             rtc.handle_input(Input::Timeout(now)).is_ok()
         })?;
-        Ok(Shipped { packets, bytes: 0 })
+        Ok(Shipped {
+            packets,
+            ..Shipped::default()
+        })
     }
 }
 

@@ -9,8 +9,8 @@
 //!   write(access unit) ─► Source: packetise once ─► Track: packets since the last keyframe
 //!                                                     │  one cursor per viewer
 //!                                           fan_out ─► Lane: own SSRC, sequence, RTP time, format
-//!                                                     │
-//!   datagram ─► Demux: address / ufrag ─► Session: ICE-lite, DTLS, SRTP, data channel (str0m)
+//!                                                     │ ─► egress: SRTP
+//!   datagram ─► Demux: address / ufrag ─► Session: ICE-lite, DTLS, RTCP, data channel (str0m)
 //!                                                     │
 //!                                                  Outbox: runs of equal datagrams, events, timers
 //! ```

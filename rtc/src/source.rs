@@ -73,7 +73,7 @@ struct AudioInput {
 impl Source {
     pub(crate) fn new() -> Self {
         Self {
-            video: Track::with_history(HISTORY_FRAMES),
+            video: Track::new(),
             audio: Track::new(),
             viewers: Vec::new(),
             sessions: 0,
@@ -255,15 +255,21 @@ impl Source {
             .chain(self.audio_input.codec)
     }
 
-    /// Drops packets that nobody will ask for.
+    /// Drops packets that nobody will ask for, or ask for again.
     pub(crate) fn trim(&mut self) {
-        if self.video.trimmable() {
+        let history = if self.viewers.is_empty() {
+            0
+        } else {
+            HISTORY_FRAMES
+        };
+        let recent = self.video.recent(history);
+        if self.video.first() < recent && self.video.trimmable() {
             let needed = self
                 .viewers
                 .iter()
                 .map(|v| v.video.needs(&self.video))
                 .min();
-            self.video.trim(needed.unwrap_or(u64::MAX));
+            self.video.trim(recent.min(needed.unwrap_or(u64::MAX)));
         }
         if self.audio.trimmable() {
             let needed = self

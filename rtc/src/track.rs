@@ -19,8 +19,6 @@ pub(crate) struct Track {
     bytes: usize,
     /// Frames written, ever.
     frames: u64,
-    /// Frames kept for viewers who ask for their packets again.
-    history: u64,
     gop: Option<Gop>,
 }
 
@@ -76,16 +74,7 @@ impl Track {
             first: 0,
             bytes: 0,
             frames: 0,
-            history: 0,
             gop: None,
-        }
-    }
-
-    /// A track that keeps its last `frames` for viewers who ask for their packets again.
-    pub(crate) fn with_history(frames: usize) -> Self {
-        Self {
-            history: frames as u64,
-            ..Self::new()
         }
     }
 
@@ -166,16 +155,21 @@ impl Track {
 
     /// Drops what neither a viewer at or behind `needed` nor one who joins will ask for.
     pub(crate) fn trim(&mut self, needed: u64) {
-        while self.first < needed && self.trimmable() {
+        let keep = self.gop.map_or(self.end(), |gop| gop.position).min(needed);
+        while self.first < keep && !self.log.is_empty() {
             self.drop_front();
         }
     }
 
     /// Whether [`trim`](Self::trim) could drop anything at all.
     pub(crate) fn trimmable(&self) -> bool {
-        let past = |oldest: &LogPacket| oldest.frame + self.history < self.frames;
         self.first < self.gop.map_or(self.end(), |gop| gop.position)
-            && self.log.front().is_some_and(past)
+    }
+
+    /// The position at which the last `frames` frames begin.
+    pub(crate) fn recent(&self, frames: usize) -> u64 {
+        let oldest = self.frames.saturating_sub(frames as u64);
+        self.first + self.log.partition_point(|packet| packet.frame < oldest) as u64
     }
 
     fn drop_front(&mut self) {
@@ -229,6 +223,22 @@ mod tests {
         track.trim(track.end());
         assert_eq!(track.first(), 3);
         assert!(!track.trimmable());
+    }
+
+    #[test]
+    fn the_last_frames_are_found_whatever_was_dropped() {
+        let now = start();
+        let mut track = Track::new();
+        assert_eq!(track.recent(3), 0);
+        for keyframe in [true, false, false, false, true] {
+            push(&mut track, now, keyframe, 10);
+        }
+        assert_eq!(
+            (track.recent(0), track.recent(3), track.recent(9)),
+            (5, 2, 0)
+        );
+        track.trim(track.recent(3));
+        assert_eq!((track.first(), track.recent(3)), (2, 2));
     }
 
     #[test]

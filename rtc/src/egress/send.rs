@@ -31,8 +31,9 @@ impl SendTime {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Shipped {
     pub(crate) packets: usize,
-    /// Of the datagrams.
-    pub(crate) bytes: usize,
+    /// What was put into the outbox by our own hand.
+    pub(crate) datagrams: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Seals for one viewer.
@@ -147,7 +148,8 @@ impl Press<'_> {
         self.shipped.packets += 1;
         let Route { socket, to } = self.route;
         let sealed = self.out.media(self.session, socket, to, len, seal);
-        self.shipped.bytes += if sealed { len } else { 0 };
+        self.shipped.datagrams += u64::from(sealed);
+        self.shipped.bytes += if sealed { len as u64 } else { 0 };
         sealed
     }
 }

@@ -17,7 +17,7 @@ use super::{Panicked, Session};
 use crate::egress::{Header, RETRANSMIT_AGE};
 use crate::sdp::{self, Description};
 use crate::viewer::{Format, Negotiated};
-use crate::{Outbox, SessionError, SessionState};
+use crate::{CloseReason, Outbox, SessionError, SessionState};
 
 /// How many packets str0m keeps of a track that it seals itself: those of half a second of 720p at
 /// 4 Mbit/s, or of a large keyframe.
@@ -165,7 +165,7 @@ impl Session {
             Ok(Ok(())) => {}
             // The check above let something through: str0m has half taken it, the offer is used up.
             Ok(Err(error)) => {
-                self.signals.closed = Some(crate::CloseReason::Fault);
+                self.signals.closed = Some(CloseReason::Fault);
                 return Err(SessionError::BadSdp(error.to_string()));
             }
             Err(Panicked) => return Err(SessionError::Internal),
@@ -259,6 +259,14 @@ impl Session {
         let (video, audio) = self.turn(now, out, |rtc| {
             (negotiated(rtc, video), negotiated(rtc, audio))
         })?;
+        // Two tracks that count indices under one SSRC would use a nonce twice.
+        let mut ssrcs = vec![video.ssrc, video.resend, audio.ssrc, audio.resend];
+        ssrcs.retain(Option::is_some);
+        ssrcs.sort();
+        if ssrcs.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.signals.closed = Some(CloseReason::Fault);
+            return Err(Panicked);
+        }
         self.video.negotiated(&video);
         self.audio.negotiated(&audio);
         Ok((video, audio))

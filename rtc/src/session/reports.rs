@@ -63,8 +63,9 @@ impl TrackReports {
     }
 
     pub(super) fn negotiated(&mut self, track: &Negotiated) {
-        self.ssrc = track.ssrc.or(self.ssrc);
-        self.resend = track.resend.or(self.resend);
+        // A track refused for a while keeps its SSRC.
+        self.ssrc = self.ssrc.or(track.ssrc);
+        self.resend = self.resend.or(track.resend);
     }
 
     /// What a sender report made now should say.
