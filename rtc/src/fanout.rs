@@ -169,7 +169,8 @@ impl Plane {
         packets.max(1)
     }
 
-    /// A session has connected: its source's pictures are for it from now on.
+    /// A session has connected: its source's pictures are for it from now on. Once in its life, for
+    /// its lanes hold the indices that must never begin again.
     pub(crate) fn attach(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
