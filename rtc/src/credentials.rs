@@ -37,10 +37,10 @@ impl Random {
         self.0.next_u32()
     }
 
-    /// First sequence number of a viewer. The upper half of the range is left out, so that the
+    /// First sequence number of a stream. The upper half of the range is left out, so that the
     /// rollover counter cannot be in doubt when the first packets are lost (RFC 3711 §3.3.1).
-    pub(crate) fn sequence(&mut self) -> u64 {
-        u64::from(self.0.next_u32() & 0x7fff)
+    pub(crate) fn sequence(&mut self) -> u16 {
+        (self.0.next_u32() & 0x7fff) as u16
     }
 
     fn text(&mut self, chars: usize) -> String {

@@ -8,6 +8,7 @@ use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
 use crate::IdentityError;
+use crate::egress::{self, GuardedSrtp};
 
 /// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the
 /// same.
@@ -34,6 +35,7 @@ impl Identity {
             .map_err(|e| IdentityError::Configuration(e.to_string()))?;
         let mut crypto = str0m_aws_lc_rs::default_provider();
         crypto.dtls_provider = &CachedDtls;
+        crypto.srtp_provider = &GuardedSrtp;
         let digest = crypto.sha256_provider.sha256(&certificate.certificate);
         let hex: Vec<String> = digest.iter().map(|b| format!("{b:02X}")).collect();
         let fingerprint = format!("sha-256 {}", hex.join(":"));
@@ -49,6 +51,13 @@ impl Identity {
         &self.fingerprint
     }
 
+    /// The same with another DTLS.
+    #[cfg(test)]
+    pub(crate) fn with_dtls(mut self, provider: &'static dyn DtlsProvider) -> Self {
+        Arc::make_mut(&mut self.crypto).dtls_provider = provider;
+        self
+    }
+
     pub(crate) fn certificate(&self) -> DtlsCert {
         self.certificate.clone()
     }
@@ -61,7 +70,7 @@ impl Identity {
 /// A `DtlsProvider` like str0m's, except that `dimpl::Config`, which tries out the whole crypto
 /// provider while it is built (0.6 ms), is built once per process instead of once per session.
 #[derive(Debug)]
-struct CachedDtls;
+pub(crate) struct CachedDtls;
 
 static CONFIGURATION: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
 
@@ -137,7 +146,16 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buf)
+        let output = self.0.poll_output(buf);
+        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
+            egress::keyed(
+                &GuardedSrtp,
+                *profile,
+                material.as_ref(),
+                self.0.is_active(),
+            );
+        }
+        output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {

@@ -6,16 +6,18 @@
 //! each [`PACE`]. A viewer reads its track in order whichever way it is served, so no frame
 //! overtakes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use str0m::rtp::RtpWrite;
 use str0m::{Input, Rtc};
 
+use crate::egress::{Keying, SendTime, Shipped};
 use crate::session::{Panicked, Session};
 use crate::source::RESTART_INTERVAL;
 use crate::track::Track;
-use crate::viewer::{Lane, Outgoing, Viewer};
-use crate::{Codec, Outbox, Plane, SessionKey, SourceKey, TrackStats};
+use crate::viewer::{Beginning, Lane, Negotiated, Outgoing, Viewer};
+use crate::{CloseReason, Codec, Outbox, Plane, SessionKey, SourceKey};
 
 /// RTP packets that a viewer gets at a time. A frame of 720p at 2 Mbit/s has 7, a keyframe 41:
 /// those would be a burst that a home router drops.
@@ -35,9 +37,8 @@ impl Plane {
             && at <= now
         {
             self.paced.pop_front();
-            if let Some(viewer) = self.viewer_mut(session) {
-                viewer.paced = false;
-                left = left.saturating_sub(self.serve(now, session, out));
+            if let Some((source, place)) = self.place_of(session) {
+                left = left.saturating_sub(self.serve(now, source, place, true, out));
             }
         }
         while left > 0
@@ -81,12 +82,9 @@ impl Plane {
             }
             source.unswept -= 1;
             source.hand %= source.viewers.len();
-            let viewer = &source.viewers[source.hand];
+            let place = source.hand;
             source.hand += 1;
-            if !viewer.paced {
-                let session = viewer.session;
-                cost += self.serve(now, session, out);
-            }
+            cost += self.serve(now, key, place, false, out);
         }
         if let Some(source) = self.sources.get_mut(key) {
             if source.unswept > 0 && !source.viewers.is_empty() {
@@ -99,32 +97,51 @@ impl Plane {
         cost
     }
 
-    /// Gives a viewer what it has not got, up to a burst. Returns the packets written, at least 1:
-    /// looking costs something too.
-    fn serve(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) -> usize {
-        let Some(session) = self.sessions.get_mut(key) else {
+    /// Gives a viewer what it has not got, up to a burst. One that waits in the pacing queue is
+    /// `due` only when that says so. Returns the packets written, at least 1: looking costs
+    /// something too.
+    fn serve(
+        &mut self,
+        now: Instant,
+        source_key: SourceKey,
+        place: usize,
+        due: bool,
+        out: &mut Outbox,
+    ) -> usize {
+        let Some(source) = self.sources.get_mut(source_key) else {
             return 1;
         };
-        let Some(source) = self.sources.get_mut(session.source()) else {
+        let Some(viewer) = source.viewers.get_mut(place) else {
             return 1;
         };
-        let place = session
-            .viewer
-            .and_then(|place| source.viewers.get_mut(place));
-        let Some(viewer) = place else { return 1 };
-        let (video, audio) = (&source.video, &source.audio);
-        if !viewer.video.has_work(video) && !viewer.audio.has_work(audio) {
+        if viewer.paced && !due {
             return 1;
         }
-        let written = session.write_media(now, viewer, video, audio, out);
-        let more = viewer.video.has_work(video) || viewer.audio.has_work(audio);
-        if more && written.is_ok() {
+        viewer.paced = false;
+        let tracks = (&source.video, &source.audio);
+        if !viewer.has_work(tracks) {
+            return 1;
+        }
+        let key = viewer.session;
+        let written = if viewer.sealer.is_some() {
+            let send_time = SendTime::new(now, self.epoch);
+            let send = || viewer.send(now, send_time, tracks, BURST_PACKETS, out);
+            catch_unwind(AssertUnwindSafe(send)).map_err(|_| {
+                self.counters.panics += 1;
+                Panicked
+            })
+        } else {
+            match self.sessions.get_mut(key) {
+                Some(session) => session.write_media(now, viewer, tracks, out),
+                None => return 1,
+            }
+        };
+        if written.is_ok() && viewer.has_work(tracks) {
             viewer.paced = true;
             self.paced.push_back((now + PACE, key));
         }
-        let skipped = viewer.video.take_skipped();
-        session.stats_mut().video.frames_skipped += skipped;
-        self.counters.frames_skipped += skipped;
+        let sealed = viewer.sealer.is_some();
+        self.counters.frames_skipped += viewer.video.take_skipped();
         let unsupported = [
             viewer.video.take_unsupported(),
             viewer.audio.take_unsupported(),
@@ -132,11 +149,28 @@ impl Plane {
         for codec in unsupported.into_iter().flatten() {
             self.not_negotiated(key, codec, out);
         }
-        self.settle(now, key, out);
-        written.unwrap_or(0).max(1)
+        let packets = match written {
+            Ok(shipped) => {
+                self.counters.datagrams_sent += shipped.datagrams;
+                self.counters.rtp_packets_sent += shipped.datagrams;
+                self.counters.bytes_sent += shipped.bytes;
+                shipped.packets
+            }
+            Err(Panicked) => {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.signals.closed = Some(CloseReason::Fault);
+                }
+                0
+            }
+        };
+        if !sealed || written.is_err() {
+            self.settle(now, key, out);
+        }
+        packets.max(1)
     }
 
-    /// A session has connected: its source's pictures are for it from now on.
+    /// A session has connected: its source's pictures are for it from now on. Once in its life, for
+    /// its lanes hold the indices that must never begin again.
     pub(crate) fn attach(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(key) else {
             return;
@@ -152,19 +186,57 @@ impl Plane {
             return;
         };
         let random = &mut self.random;
-        let mut lane = |(ssrc, payload_types), codec: Codec| {
-            let (sequence, offset) = (random.sequence(), random.rtp_offset());
-            Lane::new(ssrc, payload_types, codec.clock_rate(), sequence, offset)
+        let mut lane = |track: Negotiated, codec: Codec, tally| {
+            let beginning = Beginning {
+                sequence: random.sequence(),
+                resend_sequence: random.sequence(),
+                rtp: random.rtp_offset(),
+            };
+            Lane::new(track, codec.clock_rate(), beginning, tally)
         };
-        let (video, audio) = (lane(video, Codec::H264), lane(audio, Codec::Opus));
+        let video = lane(video, Codec::H264, session.video.tally.clone());
+        let audio = lane(audio, Codec::Opus, session.audio.tally.clone());
         session.viewer = Some(source.viewers.len());
         source.viewers.push(Viewer {
             session: key,
             video,
             audio,
+            sealer: None,
+            route: None,
             paced: false,
         });
+        self.refit(key);
         self.resume(now, key, out);
+    }
+
+    /// Serves the viewer with the keys and to the address that its session has now.
+    pub(crate) fn refit(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        let Some(viewer) = session.viewer.and_then(|place| {
+            let source = self.sources.get_mut(session.source())?;
+            source.viewers.get_mut(place)
+        }) else {
+            return;
+        };
+        viewer.route = session.route;
+        match session.keying.take() {
+            Some(Keying::Sealed(sealer)) => viewer.sealer = Some(sealer),
+            Some(Keying::Through) => viewer.sealer = None,
+            None => {}
+        }
+    }
+
+    /// The viewer asks for packets again. str0m answers where it has sent them.
+    pub(crate) fn ask_again(&mut self, now: Instant, key: SessionKey, lost: &[u16]) {
+        let round_trip = self.session(key).and_then(Session::round_trip);
+        let asked = self.viewer_mut(key).is_some_and(|viewer| {
+            viewer.sealer.is_some() && viewer.video.ask_again(now, lost, round_trip)
+        });
+        if asked {
+            self.serve_soon(now, key);
+        }
     }
 
     /// Another answer may have changed what the viewer takes.
@@ -183,12 +255,12 @@ impl Plane {
             .codecs()
             .filter(|codec| {
                 let track = if codec.is_video() { &video } else { &audio };
-                track.1.iter().all(|(taken, _)| taken != codec)
+                track.formats.iter().all(|format| format.codec != *codec)
             })
             .collect();
         if let Some(viewer) = place.and_then(|place| source.viewers.get_mut(place)) {
-            viewer.video.renegotiate(video.0, video.1);
-            viewer.audio.renegotiate(audio.0, audio.1);
+            viewer.video.renegotiate(video);
+            viewer.audio.renegotiate(audio);
         }
         for codec in missing {
             self.not_negotiated(key, codec, out);
@@ -284,79 +356,68 @@ impl Plane {
         }
     }
 
-    fn viewer_mut(&mut self, key: SessionKey) -> Option<&mut Viewer> {
+    /// Where a viewer is in the tables.
+    fn place_of(&self, key: SessionKey) -> Option<(SourceKey, usize)> {
         let session = self.sessions.get(key)?;
-        self.sources
-            .get_mut(session.source())?
-            .viewers
-            .get_mut(session.viewer?)
+        Some((session.source(), session.viewer?))
+    }
+
+    fn viewer_mut(&mut self, key: SessionKey) -> Option<&mut Viewer> {
+        let (source, place) = self.place_of(key)?;
+        self.sources.get_mut(source)?.viewers.get_mut(place)
     }
 }
 
+/// A viewer without AES-GCM: str0m seals its packets, and sends them again.
 impl Session {
-    /// Writes up to a burst of packets, audio first: it is little, and heard at once when late.
+    /// Writes up to a burst of packets, audio first: it is little, and heard at once when late. The
+    /// signals of the turn count the datagrams.
     fn write_media(
         &mut self,
         now: Instant,
         viewer: &mut Viewer,
-        video: &Track,
-        audio: &Track,
+        (video, audio): (&Track, &Track),
         out: &mut Outbox,
-    ) -> Result<usize, Panicked> {
-        let mut sent = (Sent::default(), Sent::default());
+    ) -> Result<Shipped, Panicked> {
+        let mut packets = 0;
         self.turn(now, out, |rtc| {
-            sent.0 = write_lane(rtc, &mut viewer.audio, audio, BURST_PACKETS);
-            let left = BURST_PACKETS.saturating_sub(sent.0.packets);
-            sent.1 = write_lane(rtc, &mut viewer.video, video, left);
+            packets = write_lane(now, rtc, &mut viewer.audio, audio, BURST_PACKETS);
+            let left = BURST_PACKETS.saturating_sub(packets);
+            packets += write_lane(now, rtc, &mut viewer.video, video, left);
             // str0m takes what was written with the time that comes in.
             rtc.handle_input(Input::Timeout(now)).is_ok()
         })?;
-        let stats = self.stats_mut();
-        sent.0.count(&mut stats.audio);
-        sent.1.count(&mut stats.video);
-        Ok(sent.0.packets + sent.1.packets)
+        Ok(Shipped {
+            packets,
+            ..Shipped::default()
+        })
     }
 }
 
-/// What was written of one track.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sent {
-    packets: usize,
-    frames: u64,
-    codec: Option<Codec>,
-}
-
-impl Sent {
-    fn count(self, stats: &mut TrackStats) {
-        stats.frames_sent += self.frames;
-        stats.codec = self.codec.or(stats.codec);
-    }
-}
-
-fn write_lane(rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit: usize) -> Sent {
-    let mut sent = Sent::default();
+/// Writes up to `limit` packets; returns how many.
+fn write_lane(now: Instant, rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit: usize) -> usize {
+    let mut written = 0;
     let mut api = rtc.direct_api();
     let mut stream = lane.ssrc().and_then(|ssrc| api.stream_tx(&ssrc));
-    while sent.packets < limit
-        && let Some(outgoing) = lane.next(track)
+    while written < limit
+        && let Some(outgoing) = lane.next(now, track)
     {
         let Outgoing {
             packet,
             payload_type,
-            sequence,
+            index,
             rtp,
             wallclock,
         } = outgoing;
-        sent.packets += 1;
-        sent.frames += u64::from(packet.last);
-        sent.codec = Some(packet.codec);
+        written += 1;
+        lane.tally.update(|sent| sent.count(packet, rtp, wallclock));
         if let Some(stream) = &mut stream {
-            let payload = packet.payload.clone();
-            let write = RtpWrite::new(payload_type, sequence.into(), rtp, wallclock, payload)
+            let (sequence, payload) = (index.value().into(), packet.payload.clone());
+            let write = RtpWrite::new(payload_type, sequence, rtp, wallclock, payload)
                 .marker(packet.marker)
                 .nackable(packet.codec.is_video());
             stream.write_rtp(write);
         }
     }
-    sent
+    written
 }

@@ -9,17 +9,21 @@
 //!   write(access unit) ─► Source: packetise once ─► Track: packets since the last keyframe
 //!                                                     │  one cursor per viewer
 //!                                           fan_out ─► Lane: own SSRC, sequence, RTP time, format
-//!                                                     │
-//!   datagram ─► Demux: address / ufrag ─► Session: ICE-lite, DTLS, SRTP, data channel (str0m)
+//!                                                     │ ─► egress: SRTP
+//!   datagram ─► Demux: address / ufrag ─► Session: ICE-lite, DTLS, RTCP, data channel (str0m)
 //!                                                     │
 //!                                                  Outbox: runs of equal datagrams, events, timers
 //! ```
+
+#[cfg(test)]
+extern crate self as rtc;
 
 mod access_unit;
 mod config;
 mod credentials;
 mod demux;
 mod dtls;
+mod egress;
 mod error;
 mod event;
 mod fanout;
@@ -32,6 +36,9 @@ mod sdp;
 mod session;
 mod source;
 mod stats;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 #[cfg(test)]
 mod testing;
 mod timeline;

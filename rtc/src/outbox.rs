@@ -14,7 +14,10 @@ pub const RUN_MAX_BYTES: usize = 65_000;
 /// Outputs of a turn. Reused every turn, so that it allocates only until it has grown.
 #[derive(Default)]
 pub struct Outbox {
+    /// As long as it ever had to be, so that nothing is cleared before it is written.
     bytes: Vec<u8>,
+    /// How many of them hold datagrams.
+    used: usize,
     runs: Vec<RunHead>,
     events: Vec<Event>,
     timers: Vec<(SessionKey, Instant)>,
@@ -76,7 +79,7 @@ impl Outbox {
     /// Forgets the datagrams, which were sent or given up.
     pub fn clear_runs(&mut self) {
         self.runs.clear();
-        self.bytes.clear();
+        self.used = 0;
     }
 
     /// Takes the events.
@@ -93,7 +96,7 @@ impl Outbox {
 
     /// Bytes of datagrams held, so that the driver can flush in the middle of a long turn.
     pub fn datagram_bytes(&self) -> usize {
-        self.bytes.len()
+        self.used
     }
 
     /// Nothing to send, tell or arm.
@@ -121,15 +124,52 @@ impl Outbox {
         if contents.is_empty() {
             return;
         }
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(contents);
-        let end = self.bytes.len();
+        self.room(contents.len()).copy_from_slice(contents);
+        self.append(session, (socket, to), media, contents.len());
+    }
+
+    /// Appends a datagram of media, of exactly `len` bytes, that `write` writes; none where it
+    /// returns false.
+    pub(crate) fn media(
+        &mut self,
+        session: SessionKey,
+        socket: SocketIndex,
+        to: SocketAddr,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> bool,
+    ) -> bool {
+        let written = write(self.room(len));
+        if written {
+            self.append(session, (socket, to), true, len);
+        }
+        written
+    }
+
+    /// The bytes behind the last datagram.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let end = self.used + len;
+        if self.bytes.len() < end {
+            self.bytes.resize(end.next_multiple_of(RUN_MAX_BYTES), 0);
+        }
+        &mut self.bytes[self.used..end]
+    }
+
+    fn append(
+        &mut self,
+        session: SessionKey,
+        (socket, to): (SocketIndex, SocketAddr),
+        media: bool,
+        len: usize,
+    ) {
+        let start = self.used;
+        let end = start + len;
+        self.used = end;
         if let Some(last) = self.runs.last_mut()
             && last.session == session
             && last.socket == socket
             && last.to == to
             && last.media == media
-            && last.takes(contents.len())
+            && last.takes(len)
         {
             last.end = end;
             return;
@@ -139,7 +179,7 @@ impl Outbox {
             to,
             session,
             media,
-            segment: contents.len(),
+            segment: len,
             start,
             end,
         });

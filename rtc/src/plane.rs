@@ -34,6 +34,8 @@ pub struct Plane {
     pub(crate) limits: PlaneLimits,
     pub(crate) counters: PlaneCounters,
     pub(crate) random: Random,
+    /// When the plane was made.
+    pub(crate) epoch: Instant,
     identity: Identity,
     sockets: Rc<[MediaSocket]>,
     candidates: Vec<Candidate>,
@@ -48,7 +50,7 @@ impl Plane {
     ///
     /// # Errors
     /// When there is no socket, or one whose advertised address no viewer could reach.
-    pub fn new(_now: Instant, config: PlaneConfig) -> Result<Self, PlaneError> {
+    pub fn new(now: Instant, config: PlaneConfig) -> Result<Self, PlaneError> {
         if config.sockets.is_empty() {
             return Err(PlaneError::NoSockets);
         }
@@ -74,6 +76,7 @@ impl Plane {
             limits: config.limits,
             counters: PlaneCounters::default(),
             random: Random::new(config.seed),
+            epoch: now,
             identity: config.identity,
             sockets: config.sockets.into(),
             candidates,
@@ -353,11 +356,17 @@ impl Plane {
         if signals.connected {
             self.attach(now, key, out);
         }
+        if signals.refitted {
+            self.refit(key);
+        }
         if signals.ice_lost {
             self.pause(key);
         }
         if signals.ice_back {
             self.resume(now, key, out);
+        }
+        if !signals.lost.is_empty() {
+            self.ask_again(now, key, &signals.lost);
         }
         if signals.keyframe_requests > 0 {
             self.picture_lost(now, key, out);

@@ -6,6 +6,7 @@
 mod alarm;
 mod events;
 mod negotiation;
+mod reports;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,9 +22,11 @@ use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use self::alarm::Alarm;
 use self::negotiation::Negotiation;
+use self::reports::{Clock, TrackReports};
+use crate::egress::{self, Keying, Route};
 use crate::stats::STATS_INTERVAL;
 use crate::{
-    CloseReason, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
+    CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
     SessionStats, SocketIndex, SourceKey,
 };
 
@@ -37,8 +40,7 @@ pub const ICE_GONE: Duration = Duration::from_secs(30);
 
 /// Bytes written to the data channel and not acknowledged. More are refused.
 const CONTROL_BUFFERED_BYTES: usize = 2 * CONTROL_MESSAGE_BYTES;
-/// Packets that str0m queues and keeps for retransmission per track: half a second of 720p at
-/// 2 Mbit/s, for 85 kB a session.
+/// Packets that str0m queues per track where it seals itself: half a second of 720p at 2 Mbit/s.
 const SEND_BUFFER_PACKETS: usize = 128;
 /// How many times str0m may ask to be called again at once. It does so while a handshake moves on;
 /// after that the next tick is soon enough.
@@ -67,11 +69,16 @@ pub struct Session {
     pub(crate) restarted: Option<Instant>,
     /// Codecs reported as not negotiated.
     pub(crate) reported: Vec<crate::Codec>,
+    /// Keys that its viewer has not been given yet.
+    pub(crate) keying: Option<Keying>,
+    /// Where str0m sent its last datagram that was not for ICE: the selected pair.
+    pub(crate) route: Option<Route>,
+    pub(crate) video: TrackReports,
+    pub(crate) audio: TrackReports,
+    clock: Clock,
     stats: SessionStats,
-    /// Frames of video and audio at the last report, when that was, and what it covered.
-    frames_reported: (u64, u64),
+    /// When the last statistics were taken.
     stats_at: Instant,
-    stats_span: Duration,
     deadline: Instant,
     alarm: Alarm,
     pub(crate) signals: Signals,
@@ -85,6 +92,10 @@ pub(crate) struct Signals {
     pub(crate) ice_back: bool,
     pub(crate) keyframe_requests: u64,
     pub(crate) nacks: u64,
+    /// Sequence numbers of pictures that the viewer asks for again.
+    pub(crate) lost: Vec<u16>,
+    /// Keys, or another address, that the viewer is to be served with.
+    pub(crate) refitted: bool,
     pub(crate) refused: u64,
     pub(crate) messages_dropped: u64,
     pub(crate) panics: u64,
@@ -170,10 +181,13 @@ impl Session {
             viewer: None,
             restarted: None,
             reported: Vec::new(),
+            keying: None,
+            route: None,
+            video: TrackReports::new(Codec::H264.clock_rate()),
+            audio: TrackReports::new(Codec::Opus.clock_rate()),
+            clock: Clock::default(),
             stats: SessionStats::new(),
-            frames_reported: (0, 0),
             stats_at: now,
-            stats_span: STATS_INTERVAL,
             deadline: now,
             alarm: Alarm::default(),
             signals: Signals::default(),
@@ -251,7 +265,8 @@ impl Session {
         out: &mut Outbox,
         change: impl FnOnce(&mut Rtc) -> R,
     ) -> Result<R, Panicked> {
-        let turned = catch_unwind(AssertUnwindSafe(|| {
+        let reports = [self.video.report(now), self.audio.report(now)];
+        let turn = AssertUnwindSafe(|| {
             let result = change(&mut self.rtc);
             self.drain(now, out);
             for _ in 0..IMMEDIATE_TIMEOUTS {
@@ -262,7 +277,12 @@ impl Session {
                 self.drain(now, out);
             }
             result
-        }));
+        });
+        let (turned, keying) = egress::during(reports, || catch_unwind(turn));
+        if keying.is_some() {
+            self.keying = keying;
+            self.signals.refitted = true;
+        }
         match turned {
             Ok(result) => {
                 self.arm(now, out);
@@ -363,6 +383,8 @@ fn configuration(birth: &Birth<'_>) -> RtcConfig {
         .set_rtp_mode(true)
         .set_extension_map(extensions)
         .set_stats_interval(Some(STATS_INTERVAL))
+        // Of RTCP: what viewers report is read here.
+        .enable_raw_packets(true)
         .set_send_buffer_audio(SEND_BUFFER_PACKETS)
         .set_send_buffer_video(SEND_BUFFER_PACKETS)
         .set_sctp_max_buffered_amount(CONTROL_BUFFERED_BYTES)

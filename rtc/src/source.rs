@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::egress::HISTORY_FRAMES;
 use crate::packetise::{MAX_PAYLOAD_BYTES, Packet, Packetiser};
 use crate::stats::Rate;
 use crate::timeline::Timeline;
@@ -254,15 +255,21 @@ impl Source {
             .chain(self.audio_input.codec)
     }
 
-    /// Drops packets that nobody will ask for.
+    /// Drops packets that nobody will ask for, or ask for again.
     pub(crate) fn trim(&mut self) {
-        if self.video.trimmable() {
+        let history = if self.viewers.is_empty() {
+            0
+        } else {
+            HISTORY_FRAMES
+        };
+        let recent = self.video.recent(history);
+        if self.video.first() < recent && self.video.trimmable() {
             let needed = self
                 .viewers
                 .iter()
                 .map(|v| v.video.needs(&self.video))
                 .min();
-            self.video.trim(needed.unwrap_or(u64::MAX));
+            self.video.trim(recent.min(needed.unwrap_or(u64::MAX)));
         }
         if self.audio.trimmable() {
             let needed = self

@@ -38,7 +38,7 @@ pub struct TrackStats {
     pub bytes_sent: u64,
     /// Packets lost, as the viewer counts them over the whole session.
     pub packets_lost: u64,
-    /// Share of packets lost, 0 to 1, over the reports of the last seconds.
+    /// Share of packets lost, 0 to 1, over the reports of the last 2 to 4 seconds.
     pub loss_ratio: f64,
     /// Interarrival jitter in ms (RFC 3550 §6.4.1).
     pub jitter_ms: f64,
@@ -81,38 +81,6 @@ impl SessionStats {
                 datagrams_blocked: 0,
             },
         }
-    }
-}
-
-impl TrackStats {
-    /// Takes over a report of str0m's that covers `since` the one before. Returns the NACKs in it.
-    pub(crate) fn report(
-        &mut self,
-        report: &str0m::stats::MediaEgressStats,
-        since: Duration,
-        frames_before: u64,
-    ) -> u64 {
-        let seconds = since.as_secs_f64().max(f64::EPSILON);
-        self.fps = (self.frames_sent - frames_before) as f64 / seconds;
-        self.bitrate_bps =
-            (report.bytes.saturating_sub(self.bytes_sent) as f64 * 8.0 / seconds) as u64;
-        self.bytes_sent = report.bytes;
-        self.packets_sent = report.packets;
-        if let Some(loss) = report.loss {
-            self.loss_ratio = f64::from(loss);
-        }
-        if let Some(remote) = &report.remote {
-            self.packets_lost = remote.packets_lost;
-            let clock = self.codec.map_or(90_000, Codec::clock_rate);
-            self.jitter_ms = f64::from(remote.jitter) * 1_000.0 / f64::from(clock);
-        }
-        if let Some(rtt) = report.rtt {
-            self.rtt_ms = Some(rtt.as_secs_f64() * 1_000.0);
-        }
-        self.plis = report.plis + report.firs;
-        let nacks = report.nacks.saturating_sub(self.nacks);
-        self.nacks = report.nacks;
-        nacks
     }
 }
 

@@ -166,6 +166,12 @@ impl Track {
         self.first < self.gop.map_or(self.end(), |gop| gop.position)
     }
 
+    /// The position at which the last `frames` frames begin.
+    pub(crate) fn recent(&self, frames: usize) -> u64 {
+        let oldest = self.frames.saturating_sub(frames as u64);
+        self.first + self.log.partition_point(|packet| packet.frame < oldest) as u64
+    }
+
     fn drop_front(&mut self) {
         if let Some(packet) = self.log.pop_front() {
             self.bytes -= packet.payload.len();
@@ -217,6 +223,22 @@ mod tests {
         track.trim(track.end());
         assert_eq!(track.first(), 3);
         assert!(!track.trimmable());
+    }
+
+    #[test]
+    fn the_last_frames_are_found_whatever_was_dropped() {
+        let now = start();
+        let mut track = Track::new();
+        assert_eq!(track.recent(3), 0);
+        for keyframe in [true, false, false, false, true] {
+            push(&mut track, now, keyframe, 10);
+        }
+        assert_eq!(
+            (track.recent(0), track.recent(3), track.recent(9)),
+            (5, 2, 0)
+        );
+        track.trim(track.recent(3));
+        assert_eq!((track.first(), track.recent(3)), (2, 2));
     }
 
     #[test]

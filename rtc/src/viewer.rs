@@ -1,10 +1,12 @@
 //! A viewer's place in its source's tracks, and the RTP numbers it is sent.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use str0m::media::Pt;
 use str0m::rtp::Ssrc;
 
+use crate::egress::{Header, History, Index, Indices, Missing, Route, Sealer, Tally};
 use crate::track::{LogPacket, Track};
 use crate::{Codec, SessionKey};
 
@@ -21,24 +23,66 @@ pub(crate) struct Viewer {
     pub(crate) session: SessionKey,
     pub(crate) video: Lane,
     pub(crate) audio: Lane,
+    /// What seals its packets; str0m does where there is none.
+    pub(crate) sealer: Option<Sealer>,
+    pub(crate) route: Option<Route>,
     /// It waits in the plane's pacing queue.
     pub(crate) paced: bool,
+}
+
+impl Viewer {
+    /// There is a packet to send of either track.
+    pub(crate) fn has_work(&self, (video, audio): (&Track, &Track)) -> bool {
+        self.video.has_work(video) || self.audio.has_work(audio)
+    }
+}
+
+/// A codec of a track that a viewer takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Format {
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: Pt,
+    /// Of its retransmissions (RFC 4588).
+    pub(crate) resend: Option<Pt>,
+}
+
+/// A track after an answer. Without formats where it was refused.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    pub(crate) ssrc: Option<Ssrc>,
+    /// Of the retransmissions.
+    pub(crate) resend: Option<Ssrc>,
+    pub(crate) formats: Vec<Format>,
+    pub(crate) header: Header,
+}
+
+/// First sequence numbers and RTP time of a track for one viewer, which are random.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning {
+    pub(crate) sequence: u16,
+    pub(crate) resend_sequence: u16,
+    pub(crate) rtp: u32,
 }
 
 /// One track as one viewer gets it. Numbers go on whatever happens to the source.
 #[derive(Debug)]
 pub(crate) struct Lane {
     position: Position,
-    ssrc: Option<Ssrc>,
-    payload_types: Vec<(Codec, Pt)>,
+    indices: Option<Indices>,
+    resend_indices: Option<Indices>,
+    formats: Vec<Format>,
+    pub(crate) header: Header,
     clock_rate: u32,
-    sequence: u64,
-    rtp_offset: u32,
+    beginning: Beginning,
     /// The frame being sent and its ticks; the next frame has more.
     frame: Option<(u64, u64)>,
     replay: Option<Replay>,
     skipped: u64,
     unsupported: Option<Codec>,
+    history: History,
+    /// Asked for again, and not sent yet.
+    missing: VecDeque<Missing>,
+    pub(crate) tally: Tally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +106,7 @@ struct Replay {
 pub(crate) struct Outgoing<'t> {
     pub(crate) packet: &'t LogPacket,
     pub(crate) payload_type: Pt,
-    pub(crate) sequence: u64,
+    pub(crate) index: Index,
     pub(crate) rtp: u32,
     /// What `rtp` stands for on the source's timeline.
     pub(crate) wallclock: Instant,
@@ -70,28 +114,38 @@ pub(crate) struct Outgoing<'t> {
 
 impl Lane {
     pub(crate) fn new(
-        ssrc: Option<Ssrc>,
-        payload_types: Vec<(Codec, Pt)>,
+        negotiated: Negotiated,
         clock_rate: u32,
-        sequence: u64,
-        rtp_offset: u32,
+        beginning: Beginning,
+        tally: Tally,
     ) -> Self {
-        Self {
+        let mut lane = Self {
             position: Position::Idle,
-            ssrc,
-            payload_types,
+            indices: None,
+            resend_indices: None,
+            formats: Vec::new(),
+            header: negotiated.header.clone(),
             clock_rate,
-            sequence,
-            rtp_offset,
+            beginning,
             frame: None,
             replay: None,
             skipped: 0,
             unsupported: None,
-        }
+            history: History::new(),
+            missing: VecDeque::new(),
+            tally,
+        };
+        lane.renegotiate(negotiated);
+        lane
     }
 
     pub(crate) fn ssrc(&self) -> Option<Ssrc> {
-        self.ssrc
+        self.indices.as_ref().map(Indices::ssrc)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn indices(&mut self) -> &mut Indices {
+        self.indices.as_mut().expect("a negotiated track")
     }
 
     /// Starts with the pictures since the last keyframe, or waits for the next one.
@@ -107,12 +161,60 @@ impl Lane {
     /// Sends nothing until it joins again.
     pub(crate) fn pause(&mut self) {
         self.position = Position::Idle;
+        self.missing.clear();
     }
 
-    /// Another answer: other payload types, and perhaps a track that was refused before.
-    pub(crate) fn renegotiate(&mut self, ssrc: Option<Ssrc>, payload_types: Vec<(Codec, Pt)>) {
-        self.ssrc = ssrc;
-        self.payload_types = payload_types;
+    /// Another answer: other payload types, and perhaps a track that was refused before. An SSRC
+    /// has its indices once and for all: they must not begin again under the same key.
+    pub(crate) fn renegotiate(&mut self, negotiated: Negotiated) {
+        let Beginning {
+            sequence,
+            resend_sequence,
+            ..
+        } = self.beginning;
+        if self.indices.is_none() {
+            self.indices = negotiated.ssrc.map(|ssrc| Indices::new(ssrc, sequence));
+            self.resend_indices = negotiated
+                .resend
+                .map(|ssrc| Indices::new(ssrc, resend_sequence));
+        }
+        self.formats = negotiated.formats;
+        self.header = negotiated.header;
+    }
+
+    /// The viewer asks for packets again, by their sequence numbers. True when there are some to
+    /// send.
+    pub(crate) fn ask_again(
+        &mut self,
+        now: Instant,
+        sequences: &[u16],
+        round_trip: Option<Duration>,
+    ) -> bool {
+        let Some(indices) = &self.indices else {
+            return false;
+        };
+        for sequence in sequences {
+            let asked = indices.extend(*sequence);
+            let missing = asked.and_then(|index| self.history.request(now, index, round_trip));
+            self.missing.extend(missing);
+        }
+        !self.missing.is_empty()
+    }
+
+    /// The next packet that was asked for again, with the index of its retransmission.
+    pub(crate) fn next_missing(&mut self) -> Option<(Index, Missing)> {
+        let missing = self.missing.pop_front()?;
+        Some((self.resend_indices.as_mut()?.take(), missing))
+    }
+
+    /// Payload type of retransmissions.
+    pub(crate) fn resend_type(&self, codec: Codec) -> Option<Pt> {
+        self.format(codec)?.resend
+    }
+
+    fn format(&self, codec: Codec) -> Option<Format> {
+        let mut formats = self.formats.iter();
+        formats.find(|format| format.codec == codec).copied()
     }
 
     /// It waits for pictures to start from.
@@ -130,6 +232,9 @@ impl Lane {
 
     /// There is a packet to send.
     pub(crate) fn has_work(&self, track: &Track) -> bool {
+        if !self.missing.is_empty() {
+            return true;
+        }
         match self.position {
             Position::Idle => false,
             Position::Keyframe => track.gop().is_some(),
@@ -139,7 +244,11 @@ impl Lane {
 
     /// Frames passed over since this was last asked.
     pub(crate) fn take_skipped(&mut self) -> u64 {
-        std::mem::take(&mut self.skipped)
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped > 0 {
+            self.tally.update(|sent| sent.skipped += skipped);
+        }
+        skipped
     }
 
     /// A codec met since this was last asked that the viewer cannot be sent.
@@ -148,27 +257,27 @@ impl Lane {
     }
 
     /// The next packet, and steps over it.
-    pub(crate) fn next<'t>(&mut self, track: &'t Track) -> Option<Outgoing<'t>> {
+    pub(crate) fn next<'t>(&mut self, now: Instant, track: &'t Track) -> Option<Outgoing<'t>> {
         loop {
             let position = self.resolve(track)?;
             let packet = track.get(position)?;
             self.position = Position::At(position + 1);
-            let known = self
-                .payload_types
-                .iter()
-                .find(|(codec, _)| *codec == packet.codec);
-            let (Some(&(_, payload_type)), true) = (known, self.ssrc.is_some()) else {
+            let format = self.format(packet.codec);
+            let (Some(format), Some(indices)) = (format, &mut self.indices) else {
                 self.unsupported = Some(packet.codec);
                 continue;
             };
+            let index = indices.take();
             let ticks = self.ticks(packet);
-            let sequence = self.sequence;
-            self.sequence += 1;
+            let rtp = self.beginning.rtp.wrapping_add(ticks as u32);
+            if packet.first && self.resend_indices.is_some() && format.resend.is_some() {
+                self.history.begin(now, index.value(), position, rtp);
+            }
             return Some(Outgoing {
                 packet,
-                payload_type,
-                sequence,
-                rtp: self.rtp_offset.wrapping_add(ticks as u32),
+                payload_type: format.payload_type,
+                index,
+                rtp,
                 wallclock: self.wallclock(packet, ticks),
             });
         }

@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use crate::{AccessUnit, Codec};
 
-/// Largest RTP payload in bytes. With the RTP header, the MID extension and the SRTP tag it makes
-/// a datagram of 1,194 B, which passes every path that carries IPv6 (minimum MTU 1,280 B).
+/// Largest RTP payload in bytes. With the RTP header, its extensions, the SRTP tag and the two bytes
+/// of a retransmission it makes a datagram of about 1,194 B, which passes every path that carries
+/// IPv6 (minimum MTU 1,280 B).
 pub const MAX_PAYLOAD_BYTES: usize = 1_150;
 
 /// One RTP payload, shared by all viewers.

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use str0m::channel::ChannelData;
-use str0m::stats::MediaEgressStats;
 use str0m::{Output, RtcError};
 
 use super::{CONTROL_MESSAGE_BYTES, Session};
+use crate::egress::Route;
 use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
 
 impl Session {
@@ -47,11 +47,16 @@ impl Session {
             return;
         };
         let media = is_rtp(&transmit.contents);
+        let (socket, to) = (SocketIndex(index), transmit.destination);
+        let route = Some(Route { socket, to });
+        if !is_stun(&transmit.contents) && self.route != route {
+            self.route = route;
+            self.signals.refitted = true;
+        }
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
         self.signals.rtp_packets += u64::from(media);
-        let to = transmit.destination;
-        out.datagram(self.key, SocketIndex(index), to, media, &transmit.contents);
+        out.datagram(self.key, socket, to, media, &transmit.contents);
     }
 
     fn on_event(&mut self, now: Instant, event: str0m::Event, out: &mut Outbox) {
@@ -74,16 +79,8 @@ impl Session {
                 self.touch(now);
                 self.signals.keyframe_requests += 1;
             }
-            E::MediaEgressStats(report) => self.on_egress(&report),
-            // The first of each round of reports.
-            E::PeerStats(report) => {
-                self.stats_span = report.timestamp.saturating_duration_since(self.stats_at);
-                self.stats_at = report.timestamp;
-                let connection = &mut self.stats.connection;
-                connection.bytes_sent = report.peer_bytes_tx;
-                connection.bytes_received = report.peer_bytes_rx;
-                connection.remote = report.selected_candidate_pair.map(|pair| pair.remote.addr);
-            }
+            E::RawPacket(packet) => self.on_packet(now, *packet),
+            E::PeerStats(report) => self.on_peer_stats(&report),
             E::Closed => {
                 self.signals.closed.get_or_insert(CloseReason::PeerClosed);
             }
@@ -128,23 +125,16 @@ impl Session {
             Ok(_) | Err(_) => self.signals.messages_dropped += 1,
         }
     }
-
-    fn on_egress(&mut self, report: &MediaEgressStats) {
-        let video = report.mid == self.negotiation.video();
-        let (track, before) = if video {
-            (&mut self.stats.video, &mut self.frames_reported.0)
-        } else {
-            (&mut self.stats.audio, &mut self.frames_reported.1)
-        };
-        self.signals.nacks += track.report(report, self.stats_span, *before);
-        *before = track.frames_sent;
-        self.stats.connection.rtt_ms = track.rtt_ms.or(self.stats.connection.rtt_ms);
-    }
 }
 
 /// RTP, and not RTCP (RFC 5761 §4), DTLS or STUN.
 fn is_rtp(datagram: &[u8]) -> bool {
     matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
+}
+
+/// STUN (RFC 7983 §7), which goes wherever it came from.
+fn is_stun(datagram: &[u8]) -> bool {
+    matches!(datagram, [0..=3, ..])
 }
 
 #[cfg(test)]

@@ -6,20 +6,21 @@
 //! answer makes it restart. An offer that is to restart nothing carries the credentials in use; the
 //! viewer then keeps its own, and str0m takes that for what it is: no restart.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::change::SdpPendingOffer;
-use str0m::media::{Mid, Pt};
-use str0m::rtp::Ssrc;
+use str0m::media::Mid;
+use str0m::rtp::ExtensionMap;
 use str0m::{IceCreds, Rtc};
 
 use super::{Panicked, Session};
+use crate::egress::{Header, RETRANSMIT_AGE};
 use crate::sdp::{self, Description};
-use crate::{Codec, Outbox, SessionError, SessionState};
+use crate::viewer::{Format, Negotiated};
+use crate::{CloseReason, Outbox, SessionError, SessionState};
 
-/// How long a sent packet can be asked for again: a few round trips of a bad link.
-const RETRANSMIT_AGE: Duration = Duration::from_secs(1);
-/// How many packets can: those of half a second of 720p at 4 Mbit/s, or of a large keyframe.
+/// How many packets str0m keeps of a track that it seals itself: those of half a second of 720p at
+/// 4 Mbit/s, or of a large keyframe.
 const RETRANSMIT_PACKETS: usize = 256;
 
 /// Where a session is in offer and answer.
@@ -46,9 +47,6 @@ struct Answered {
     fingerprint: Option<String>,
 }
 
-/// A track after the answer: its SSRC and payload types, both empty where it was refused.
-pub(crate) type Negotiated = (Option<Ssrc>, Vec<(Codec, Pt)>);
-
 impl Negotiation {
     pub(crate) fn new(
         video: Mid,
@@ -71,10 +69,6 @@ impl Negotiation {
             answered: None,
             offers: 1,
         }
-    }
-
-    pub(crate) fn video(&self) -> Mid {
-        self.video
     }
 
     /// An answer was accepted, so DTLS and SRTP may come.
@@ -171,7 +165,7 @@ impl Session {
             Ok(Ok(())) => {}
             // The check above let something through: str0m has half taken it, the offer is used up.
             Ok(Err(error)) => {
-                self.signals.closed = Some(crate::CloseReason::Fault);
+                self.signals.closed = Some(CloseReason::Fault);
                 return Err(SessionError::BadSdp(error.to_string()));
             }
             Err(Panicked) => return Err(SessionError::Internal),
@@ -262,9 +256,20 @@ impl Session {
         out: &mut Outbox,
     ) -> Result<(Negotiated, Negotiated), Panicked> {
         let (video, audio) = (self.negotiation.video, self.negotiation.audio);
-        self.turn(now, out, |rtc| {
+        let (video, audio) = self.turn(now, out, |rtc| {
             (negotiated(rtc, video), negotiated(rtc, audio))
-        })
+        })?;
+        // Two tracks that count indices under one SSRC would use a nonce twice.
+        let mut ssrcs = vec![video.ssrc, video.resend, audio.ssrc, audio.resend];
+        ssrcs.retain(Option::is_some);
+        ssrcs.sort();
+        if ssrcs.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.signals.closed = Some(CloseReason::Fault);
+            return Err(Panicked);
+        }
+        self.video.negotiated(&video);
+        self.audio.negotiated(&audio);
+        Ok((video, audio))
     }
 
     fn bound_retransmission(&mut self, now: Instant, out: &mut Outbox) {
@@ -281,23 +286,41 @@ impl Session {
 }
 
 fn negotiated(rtc: &mut Rtc, mid: Mid) -> Negotiated {
+    let refused = Negotiated {
+        ssrc: None,
+        resend: None,
+        formats: Vec::new(),
+        header: Header::new(mid, &ExtensionMap::empty()),
+    };
     let Some(media) = rtc.media(mid) else {
-        return (None, Vec::new());
+        return refused;
     };
     if media.disabled() || !media.direction().is_sending() {
-        return (None, Vec::new());
+        return refused;
     }
+    let header = Header::new(mid, media.remote_extmap());
     let remote = media.remote_pts();
-    let payload_types = rtc
+    let formats = rtc
         .codec_config()
         .params()
         .iter()
         .filter(|params| remote.contains(&params.pt()))
-        .filter_map(|params| Some((sdp::codec_of(params)?, params.pt())))
+        .filter_map(|params| {
+            Some(Format {
+                codec: sdp::codec_of(params)?,
+                payload_type: params.pt(),
+                resend: params.resend(),
+            })
+        })
         .collect();
-    let ssrc = rtc
-        .direct_api()
-        .stream_tx_by_mid(mid, None)
-        .map(|stream| stream.ssrc());
-    (ssrc, payload_types)
+    let mut api = rtc.direct_api();
+    let Some(stream) = api.stream_tx_by_mid(mid, None) else {
+        return refused;
+    };
+    Negotiated {
+        ssrc: Some(stream.ssrc()),
+        resend: stream.rtx(),
+        formats,
+        header,
+    }
 }

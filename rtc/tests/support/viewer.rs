@@ -8,6 +8,7 @@ use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
+use str0m::rtp::rtcp::SenderInfo;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
 use super::media;
@@ -41,12 +42,14 @@ pub(crate) struct Viewer {
     host: SocketAddr,
     pub(crate) frames: Vec<Frame>,
     pub(crate) messages: Vec<String>,
+    /// Sender reports, and when they came.
+    pub(crate) reports: Vec<(Instant, Mid, SenderInfo)>,
     pub(crate) channel: Option<ChannelId>,
     pub(crate) ice: IceConnectionState,
     pub(crate) connected: Option<Instant>,
     pub(crate) closed: bool,
     pub(crate) outgoing: Vec<(SocketAddr, Vec<u8>)>,
-    video: Option<Mid>,
+    pub(crate) video: Option<Mid>,
     deadline: Instant,
 }
 
@@ -82,6 +85,7 @@ impl Viewer {
             host: address,
             frames: Vec::new(),
             messages: Vec::new(),
+            reports: Vec::new(),
             channel: None,
             ice: IceConnectionState::New,
             connected: None,
@@ -249,6 +253,10 @@ impl Viewer {
             Event::ChannelData(data) => {
                 self.messages
                     .push(String::from_utf8(data.data).expect("text"));
+            }
+            Event::SenderFeedback(report) => {
+                self.reports
+                    .push((report.received_at, report.mid, report.sender_info));
             }
             Event::Closed => self.closed = true,
             _ => {}

@@ -1,0 +1,305 @@
+//! Sealed media as a viewer gets it, and what must never happen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::config::{DtlsCert, DtlsVersion};
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{
+    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, KeyingMaterial, ProtocolVersion,
+    SrtpProfile,
+};
+use str0m::rtp::RtpWrite;
+
+use super::keys::derive;
+use super::{GuardedSrtp, keyed};
+use crate::dtls::CachedDtls;
+use crate::support::media::{Stream, picture};
+use crate::support::{Sim, Viewer, ViewerId, plane_address};
+use crate::{
+    CloseReason, Codec, Event, Identity, MediaSocket, Plane, PlaneConfig, PlaneLimits, SourceKey,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A simulation with one viewer, whose first pictures have come.
+fn watching(seed: u64) -> (Sim, SourceKey, ViewerId, Stream) {
+    let mut sim = Sim::new(seed);
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    let mut stream = Stream::new(Codec::H264, 25);
+    sim.publish_for(source, &mut stream, 5);
+    (sim, source, viewer, stream)
+}
+
+fn lane(sim: &mut Sim, source: SourceKey) -> &mut crate::viewer::Lane {
+    let source = sim.plane.sources.get_mut(source).unwrap();
+    &mut source.viewers[0].video
+}
+
+#[test]
+fn the_picture_runs_on_when_sequence_numbers_roll_over() {
+    for loss in [0.0, 0.05] {
+        let (mut sim, source, viewer, mut stream) = watching(100);
+        // As after many pictures; half the range is the most that a receiver takes for a step
+        // forward.
+        for next in [32_000, 60_000, 65_500] {
+            let lane = lane(&mut sim, source);
+            if lane.indices().next() < next {
+                lane.indices().skip_to(next);
+            }
+            sim.publish_for(source, &mut stream, 1);
+        }
+        sim.network.loss = loss;
+        sim.publish_for(source, &mut stream, 50);
+        sim.network.loss = 0.0;
+        sim.publish_for(source, &mut stream, 10);
+        sim.run_for(SECOND);
+        assert!(lane(&mut sim, source).indices().next() > 65_536 + 100);
+        let pictures = sim.viewer(viewer).pictures();
+        let after: Vec<u32> = pictures.into_iter().filter(|n| *n >= 8).collect();
+        assert_eq!(after, (8..68).collect::<Vec<u32>>());
+    }
+}
+
+#[test]
+fn sender_reports_say_what_was_sent_and_when() {
+    let (mut sim, source, viewer, mut stream) = watching(101);
+    for number in 5..80 {
+        sim.publish(source, &picture(Codec::Opus, number, true, 160));
+        sim.publish_for(source, &mut stream, 1);
+    }
+    let delay = sim.network.delay;
+    let mid = sim.viewer(viewer).video.unwrap();
+    let reports = sim.viewer(viewer).reports.clone();
+    let video: Vec<_> = reports.iter().filter(|(_, of, _)| *of == mid).collect();
+    assert!(video.len() >= 3, "one a second");
+    let (at, _, last) = video[video.len() - 1];
+    let packets = last.sender_packet_count;
+    assert!((400..700).contains(&packets), "{packets} packets");
+    let octets = last.sender_octet_count / packets;
+    assert!((900..1_150).contains(&octets), "{octets} bytes a packet");
+    // A picture that is captured when the report is made has the RTP time that the report names.
+    let sent = *at - delay;
+    let newest = sim.viewer(viewer).video().filter(|f| f.at - delay <= sent);
+    let newest = newest.last().unwrap();
+    let named = last.rtp_time.numer() as f64 / 90_000.0;
+    let since_newest = (sent - (newest.at - delay)).as_secs_f64();
+    let error = named - (newest.time % (f64::from(u32::MAX) / 90_000.0)) - since_newest;
+    assert!(error.abs() < 0.004, "off by {error} s");
+    let pair = [video[video.len() - 2].2, *last];
+    let passed = pair[1].ntp_time.duration_since(pair[0].ntp_time).unwrap();
+    let ticks = pair[1].rtp_time.numer() - pair[0].rtp_time.numer();
+    assert!((passed.as_secs_f64() - ticks as f64 / 90_000.0).abs() < 0.002);
+}
+
+#[test]
+fn before_the_first_picture_no_report_names_a_time() {
+    let mut sim = Sim::new(102);
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    sim.run_for(2 * SECOND);
+    let reports = &sim.viewer(viewer).reports;
+    assert!(!reports.is_empty());
+    for (_, _, report) in reports {
+        assert_eq!(report.ntp_time, std::time::SystemTime::UNIX_EPOCH);
+        assert_eq!(report.sender_packet_count, 0);
+    }
+}
+
+#[test]
+fn rtp_of_str0ms_never_leaves_a_session_whose_media_is_ours() {
+    let (mut sim, source, viewer, _) = watching(103);
+    let key = sim.key(viewer);
+    let ssrc = lane(&mut sim, source).ssrc().unwrap();
+    let now = sim.now;
+    sim.out.clear_runs();
+    let session = sim.plane.sessions.get_mut(key).unwrap();
+    let written = session.turn(now, &mut sim.out, |rtc| {
+        let mut api = rtc.direct_api();
+        let stream = api.stream_tx(&ssrc).unwrap();
+        stream.write_rtp(RtpWrite::new(102.into(), 9.into(), 9, now, vec![9; 100]));
+        rtc.handle_input(str0m::Input::Timeout(now)).is_ok()
+    });
+    assert!(written.is_err(), "the session has failed");
+    assert!(sim.out.runs().all(|run| !run.media), "and nothing went out");
+    sim.plane.settle(now, key, &mut sim.out);
+    sim.flush();
+    let told = Event::SessionClosed {
+        session: key,
+        reason: CloseReason::Fault,
+    };
+    assert_eq!(sim.count(|event| *event == told), 1);
+}
+
+#[test]
+fn new_keys_replace_the_old_ones_and_indices_go_on() {
+    let (mut sim, source, viewer, mut stream) = watching(104);
+    let key = sim.key(viewer);
+    let before = lane(&mut sim, source).indices().next();
+    let material: Vec<u8> = (0..56).collect();
+    let (_, keying) = super::during([None, None], || {
+        for material in [&[1; 56][..], &material] {
+            keyed(&GuardedSrtp, SrtpProfile::AEAD_AES_128_GCM, material, false);
+        }
+    });
+    sim.plane.sessions.get_mut(key).unwrap().keying = keying;
+    sim.plane.refit(key);
+    sim.out.clear_runs();
+    sim.plane
+        .write(sim.now, source, sim.now, &stream.next(), &mut sim.out);
+    sim.plane.fan_out(sim.now, 100, &mut sim.out);
+    let run = sim.out.runs().find(|run| run.media).unwrap();
+    let datagram = &run.contents[..run.segment];
+    let sequence = u16::from_be_bytes([datagram[2], datagram[3]]);
+    assert_eq!(u64::from(sequence), before, "the next index, not the first");
+    let opens = |material: &[u8]| {
+        let key = derive(&GuardedSrtp, SrtpProfile::AEAD_AES_128_GCM, material, false);
+        key.unwrap().opens(datagram, before)
+    };
+    assert!(opens(&material), "the newest keys");
+    assert!(!opens(&[1; 56]), "not those before");
+}
+
+#[test]
+fn an_answer_never_begins_the_indices_anew() {
+    let (mut sim, source, viewer, mut stream) = watching(105);
+    let key = sim.key(viewer);
+    let mut before = lane(&mut sim, source).indices().next();
+    for ice_restart in [false, true, false] {
+        let offer = sim.plane.offer(sim.now, key, ice_restart, &mut sim.out);
+        let now = sim.now;
+        let answer = sim.viewer_mut(viewer).answer(now, &offer.unwrap());
+        sim.plane
+            .accept_answer(now, key, &answer, &mut sim.out)
+            .unwrap();
+        sim.publish_for(source, &mut stream, 10);
+        let after = lane(&mut sim, source).indices().next();
+        assert!(after >= before + 10, "{after} after {before}");
+        before = after;
+    }
+    sim.run_for(SECOND);
+    assert_eq!(sim.viewer(viewer).pictures().last(), Some(&34));
+}
+
+#[test]
+fn packets_are_not_resent_forever() {
+    let (mut sim, source, viewer, mut stream) = watching(107);
+    sim.publish_for(source, &mut stream, 20);
+    let key = sim.key(viewer);
+    let newest = lane(&mut sim, source).indices().next() as u16;
+    let all: Vec<u16> = (0..500).map(|i| newest.wrapping_sub(i)).collect();
+    let before = sim.plane.counters().rtp_packets_sent;
+    for _ in 0..200 {
+        let now = sim.now;
+        sim.plane.ask_again(now, key, &all);
+        sim.step();
+    }
+    let resent = sim.plane.counters().rtp_packets_sent - before;
+    assert!((100..500).contains(&resent), "{resent} packets in 0.2 s");
+}
+
+/// DTLS that ends with AES-CM: a prefix of the same exported bytes, as the exporter would give.
+#[derive(Debug)]
+struct WithoutGcm;
+
+#[derive(Debug)]
+struct Downgraded(Box<dyn DtlsInstance>);
+
+impl DtlsProvider for WithoutGcm {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        CachedDtls.generate_certificate()
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let dtls = CachedDtls.new_dtls(certificate, now, version, mtu)?;
+        Ok(Box::new(Downgraded(dtls)))
+    }
+}
+
+impl DtlsInstance for Downgraded {
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        match self.0.poll_output(buf) {
+            DtlsOutput::KeyingMaterial(material, _) => {
+                let (material, profile) = (&material[..60], SrtpProfile::AES128_CM_SHA1_80);
+                keyed(&GuardedSrtp, profile, material, self.0.is_active());
+                DtlsOutput::KeyingMaterial(KeyingMaterial::new(material), profile)
+            }
+            output => output,
+        }
+    }
+
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}
+
+#[test]
+fn a_viewer_without_aes_gcm_is_served_through_str0m() {
+    let mut sim = Sim::new(108);
+    let identity = Identity::generate().unwrap().with_dtls(&WithoutGcm);
+    let crypto = Arc::clone(identity.crypto());
+    let address = plane_address();
+    let socket = MediaSocket {
+        bound: address,
+        advertised: address,
+    };
+    let config = PlaneConfig {
+        identity,
+        sockets: vec![socket],
+        limits: PlaneLimits::default(),
+        seed: [8; 32],
+    };
+    sim.plane = Plane::new(sim.now, config).unwrap();
+    let source = sim.plane.add_source();
+    let viewer = Viewer::with(sim.now, 0, |config| config.set_crypto_provider(crypto));
+    let viewer = sim.join_as(source, viewer);
+    sim.connect(viewer);
+    sim.network.loss = 0.02;
+    let mut stream = Stream::new(Codec::H264, 25);
+    for number in 0..100 {
+        sim.publish(source, &picture(Codec::Opus, number, true, 160));
+        sim.publish_for(source, &mut stream, 1);
+    }
+    sim.network.loss = 0.0;
+    sim.run_for(SECOND);
+    let place = &sim.plane.sources.get_mut(source).unwrap().viewers[0];
+    assert!(place.sealer.is_none(), "str0m seals");
+    sim.viewer(viewer).assert_smooth();
+    assert_eq!(sim.viewer(viewer).pictures().len(), 100);
+    let stats = sim.plane.session(sim.key(viewer)).unwrap().stats();
+    assert!(stats.video.nacks > 0 && stats.video.rtt_ms.is_some());
+    let counters = sim.plane.counters();
+    let sent = stats.video.packets_sent + stats.audio.packets_sent;
+    assert_eq!(counters.rtp_packets_sent, sent);
+}
