@@ -11,13 +11,14 @@ use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics::{self, Snapshot};
 use crate::placement::ShardId;
 
-/// A shard that has not answered by then is left out of `/metrics` (`media_shard_up` is 0); a list
-/// that misses a part is an error instead.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
+const SCRAPE_PATIENCE: Duration = Duration::from_millis(100);
+/// A list that misses a shard's part is an error: it is worth waiting for one that is busy.
+const LIST_PATIENCE: Duration = Duration::from_secs(1);
 /// An aggregate that has no answer by then, the side thread's part included, is given up: there is
 /// one scrape in 15 s usually, which takes milliseconds to write.
 pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-const _: () = assert!(PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
+const _: () = assert!(LIST_PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
 
 /// Work for the side thread: what would hold up media for milliseconds.
 #[derive(Debug)]
@@ -54,7 +55,11 @@ impl Shard {
     ) -> GatherId {
         self.last_gather += 1;
         let id = GatherId(self.last_gather);
-        let deadline = now + PATIENCE;
+        let patience = match query {
+            Query::Metrics => SCRAPE_PATIENCE,
+            Query::Sessions(_) | Query::Devices => LIST_PATIENCE,
+        };
+        let deadline = now + patience;
         let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
         answers[self.id.index()] = Some(self.part(&query));
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
