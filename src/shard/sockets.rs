@@ -15,7 +15,7 @@ use crate::media::{Holder, Track};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind, PublisherKind};
 use crate::ws::{
     AgentMedia, AgentMessage, Beat, Codec, Control, Received, STATS_INTERVAL, ServerMessage,
-    ViewerMessage, Violation, codec_named,
+    ViewerMessage, Violation, codec_named, codecs_of,
 };
 
 /// A viewer's message, or an error to tell it.
@@ -314,7 +314,9 @@ impl Shard {
                 for (reader, (track, name)) in readers.iter_mut().zip(named) {
                     let Some(name) = name else { continue };
                     let codec = codec_named(track, &name.codec).ok_or_else(|| {
-                        bad_message(format!("{:?} is not h264, vp8 or opus", name.codec).into())
+                        let codecs = codecs_of(track);
+                        let named = track.named();
+                        bad_message(format!("{named}: {:?} is not {codecs}", name.codec).into())
                     })?;
                     *reader = Some(AccessUnitReader::new(codec));
                 }
