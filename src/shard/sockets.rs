@@ -270,11 +270,10 @@ impl Shard {
         };
         viewer.touched = now;
         let (device, user) = (viewer.device.clone(), viewer.user.clone());
-        let Some((device, agent)) = self
+        let Some((agent, device)) = self
             .devices
             .get_mut(&device)
             .and_then(|device| Some((device.agent?, device)))
-            .map(|(agent, device)| (device, agent))
         else {
             return refuse("no_agent", "the device has no agent that could do it");
         };
