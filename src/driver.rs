@@ -466,7 +466,7 @@ impl Driver {
                 }
                 SendOutcome::WouldBlock => blocked.push((run.session, run.datagrams())),
                 // Unreachable for the moment: ICE notices when it stays so.
-                SendOutcome::Failed(_) => failed += 1,
+                SendOutcome::Failed(_) => failed += run.datagrams() as u64,
             }
         }
         self.shard.datagrams().clear_runs();

@@ -139,6 +139,24 @@ fn an_end_that_comes_with_the_last_bytes_is_noticed() {
 }
 
 #[test]
+fn an_empty_body_ends_at_once_and_holds_nothing() {
+    let server = Server::start(&[]);
+    let before = server.footprint();
+    let mut connection = server.connect();
+    // Of any shard: some of the requests move to another one.
+    for i in 0..8 {
+        let target = format!("/api/media/devices/cam-{i}/video");
+        let content_type = [("Content-Type", "video/h264")];
+        let answer = connection.request("PUT", &target, &content_type, b"");
+        let answer = answer.expect(200).json();
+        assert_eq!(answer["accessUnits"], 0, "{answer}");
+        assert_eq!(server.device(&format!("cam-{i}"))["live"], false);
+    }
+    drop(connection);
+    server.wait_nothing_left(&before);
+}
+
+#[test]
 fn a_silent_publisher_loses_its_device() {
     let server = Server::start(&["--set", "media.publisher_timeout=1s"]);
     let clip = Clip::tiny_h264();

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::fault::{ConfigFaults, Fault};
 
-/// Live video of devices over WebRTC and live rooms over WebSocket.
+/// Live video of devices to browsers over WebRTC.
 ///
 /// Every value can be set by flag, by a variable `MEDIA_TABLE_KEY`, or in a TOML file, in this
 /// order of precedence. --print-config lists them all.

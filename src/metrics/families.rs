@@ -159,7 +159,7 @@ families! {
     MEMORY_USAGE GAUGE "media_memory_usage_bytes"
         "Memory of the process that is resident.";
     TASK_COUNT GAUGE "media_task_count"
-        "Tasks that are not accounted to a live session, connection or room.";
+        "Tasks that are not accounted to a live session or connection.";
     TASK_COUNT_MAX GAUGE "media_task_count_max"
         "The largest media_task_count seen.";
     POTENTIAL_TASK_LEAK GAUGE "media_potential_task_leak"

@@ -112,8 +112,7 @@ impl Shard {
         if let Some(device) = self.devices.get(&publisher.device) {
             let source = device.source;
             while let Some((capture, unit)) = publisher.next(now) {
-                self.metrics.access_units += 1;
-                self.plane.write(now, source, capture, &unit, &mut self.rtc);
+                self.write_access_unit(now, source, capture, &unit);
             }
         }
         if result.is_ok() && !(exchange.complete && publisher.is_drained()) {

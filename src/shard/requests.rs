@@ -296,7 +296,7 @@ impl Shard {
         &mut self,
         now: Instant,
         connection: &mut Connection,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         reply: Reply,
     ) {
         match reply {
@@ -310,6 +310,8 @@ impl Shard {
                 if exchange.request.expect_continue {
                     connection.output.bytes.extend_from_slice(CONTINUE);
                 }
+                // An empty body ends like any other: by its end, which is still to be read.
+                exchange.complete = false;
                 let publisher = Box::new(Publisher::new(now, &publication));
                 self.set_alarm(connection, now + self.config.media.publisher_timeout);
                 self.set_phase(connection, Phase::Publish(exchange, publisher));

@@ -15,7 +15,7 @@ use crate::media::{Holder, Track};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind, PublisherKind};
 use crate::ws::{
     AgentMedia, AgentMessage, Beat, Codec, Control, Received, STATS_INTERVAL, ServerMessage,
-    ViewerMessage, Violation, codec_named,
+    ViewerMessage, Violation, codec_named, codecs_of,
 };
 
 /// A viewer's message, or an error to tell it.
@@ -270,11 +270,10 @@ impl Shard {
         };
         viewer.touched = now;
         let (device, user) = (viewer.device.clone(), viewer.user.clone());
-        let Some((device, agent)) = self
+        let Some((agent, device)) = self
             .devices
             .get_mut(&device)
             .and_then(|device| Some((device.agent?, device)))
-            .map(|(agent, device)| (device, agent))
         else {
             return refuse("no_agent", "the device has no agent that could do it");
         };
@@ -314,7 +313,9 @@ impl Shard {
                 for (reader, (track, name)) in readers.iter_mut().zip(named) {
                     let Some(name) = name else { continue };
                     let codec = codec_named(track, &name.codec).ok_or_else(|| {
-                        bad_message(format!("{:?} is not h264, vp8 or opus", name.codec).into())
+                        let codecs = codecs_of(track);
+                        let named = track.named();
+                        bad_message(format!("{named}: {:?} is not {codecs}", name.codec).into())
                     })?;
                     *reader = Some(AccessUnitReader::new(codec));
                 }

@@ -87,6 +87,14 @@ pub(crate) fn codec_named(track: Track, name: &str) -> Option<Media> {
     }
 }
 
+/// What [`codec_named`] takes.
+pub(crate) fn codecs_of(track: Track) -> &'static str {
+    match track {
+        Track::Video => "h264 or vp8",
+        Track::Audio => "opus",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ mod pulse;
 mod viewer;
 
 pub use agent::AgentSocket;
-pub(crate) use agent::{AgentMedia, codec_named};
+pub(crate) use agent::{AgentMedia, codec_named, codecs_of};
 pub use codec::{Codec, Received, Violation};
 pub use protocol::{Action, AgentMessage, Control, ServerMessage, ViewerMessage};
 pub(crate) use pulse::Beat;

@@ -41,7 +41,9 @@ function render({ devices: all, reachable, since }) {
   const viewers = all.reduce((sum, device) => sum + (device.viewers ?? 0), 0);
   setText(refs.fleetLive, String(live));
   setText(refs.fleetAll, String(all.length));
+  setText(refs.fleetAllWord, all.length === 1 ? 'device' : 'devices');
   setText(refs.fleetViewers, String(viewers));
+  setText(refs.fleetViewersWord, viewers === 1 ? 'viewer' : 'viewers');
   setData(document.body, 'reachable', reachable);
   refs.unreachable.hidden = reachable !== false;
   setText(refs.unreachableFor, span(performance.now() - since));
