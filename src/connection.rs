@@ -36,6 +36,8 @@ pub struct Connection {
     pub(crate) end: ConnectionEnd,
     /// Stands in the list of connections to flush.
     pub(crate) dirty: bool,
+    /// The peer sends no more: what is left of it lies in the socket, and the end behind it.
+    pub(crate) hung_up: bool,
 }
 
 /// What becomes of a connection once its output is written.
@@ -127,6 +129,7 @@ impl Connection {
             fate: Fate::Stay,
             end: ConnectionEnd::Finished,
             dirty: false,
+            hung_up: false,
         }
     }
 
@@ -138,8 +141,12 @@ impl Connection {
         match &self.role {
             Role::Http(http) => match &http.phase {
                 Phase::Head | Phase::Body(..) | Phase::Done => true,
-                // The next request waits until the end of this one's body has been shown.
-                Phase::Publish(exchange, publisher) => !exchange.complete && publisher.reads(),
+                // The next request waits until the end of this one's body has been shown. A body
+                // whose sender is gone is read at once: only so it shows whether it is whole, and
+                // it is no larger than the socket's buffer.
+                Phase::Publish(exchange, publisher) => {
+                    !exchange.complete && (publisher.reads() || self.hung_up)
+                }
                 Phase::Wait(..) => false,
             },
             Role::Viewer(_) | Role::Agent(_) => true,

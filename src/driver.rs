@@ -155,7 +155,9 @@ impl Driver {
             }
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
-            let took = self.seat.reactor.now().saturating_duration_since(now);
+            let end = self.seat.reactor.now();
+            self.shard.flushed(end);
+            let took = end.saturating_duration_since(now);
             let metrics = self.shard.metrics();
             metrics.turns.observe(took);
             if metrics.access_units > units {
@@ -205,6 +207,9 @@ impl Driver {
             if let Some(socket) = self.sockets.get_mut(&id) {
                 socket.readable = true;
                 socket.hangup |= event.hangup;
+            }
+            if event.hangup {
+                self.shard.hung_up(now, id);
             }
             self.queue(id);
         }

@@ -125,6 +125,12 @@ pub enum ApiError {
         /// The bound.
         seconds: u64,
     },
+    /// A publisher's connection is open, and nothing comes.
+    #[error("nothing came for {seconds} s: the device is free for others")]
+    PublisherSilent {
+        /// The bound (`media.publisher_timeout`).
+        seconds: u64,
+    },
     /// A cap of the process is met.
     #[error("the server has its {limit} {what} already; try again later")]
     Full {
@@ -159,7 +165,7 @@ impl ApiError {
             | ApiError::UnknownSession { .. }
             | ApiError::UnknownDevice { .. } => 404,
             ApiError::MethodNotAllowed { .. } => 405,
-            ApiError::RequestTimeout { .. } => 408,
+            ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => 408,
             ApiError::NoOpenOffer { .. }
             | ApiError::DeviceBusy { .. }
             | ApiError::AgentBusy { .. }
@@ -195,7 +201,7 @@ impl ApiError {
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
             ApiError::UpgradeRequired(_) => "upgrade_required",
             ApiError::ForeignOrigin(_) => "foreign_origin",
-            ApiError::RequestTimeout { .. } => "request_timeout",
+            ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => "request_timeout",
             ApiError::Full { .. } => "full",
             ApiError::ShardBusy => "shard_busy",
             ApiError::Draining => "draining",

@@ -32,7 +32,8 @@ pub(crate) use self::timers::Timer;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Fate, Role, Transfer};
-use crate::http::{HttpDate, OriginPolicy};
+use crate::http::routes::Route;
+use crate::http::{HttpDate, Method, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::{Cap, FAN_OUT_PACKETS};
 use crate::media::{Demo, Device};
@@ -85,6 +86,8 @@ pub struct Shard {
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
     media_timers: Vec<(SessionKey, Instant)>,
+    /// Requests answered in this turn, which are counted at its end.
+    pub(crate) answered: Vec<Answered>,
     random: ChaCha20Rng,
 }
 
@@ -99,6 +102,15 @@ const _: () = {
     // Ambiguous, hence an error, should `Shard` ever be `Send`.
     let _ = <Shard as NotSend<_>>::proof;
 };
+
+/// A request that has its answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) method: Method,
+    pub(crate) route: Route,
+    pub(crate) status: u16,
+    pub(crate) started: Instant,
+}
 
 /// What the driver carries away after a call.
 #[derive(Debug, Default)]
@@ -172,6 +184,7 @@ impl Shard {
             wheel: Wheel::new(now),
             due: Vec::new(),
             media_timers: Vec::new(),
+            answered: Vec::new(),
             random: ChaCha20Rng::from_seed(seed.random),
             config,
         };
@@ -219,6 +232,18 @@ impl Shard {
         self.with(now, id, |shard, connection| {
             shard.take_end(now, connection, reset);
             None
+        });
+    }
+
+    /// The peer has said that it sends no more. Its last bytes and its end are still to be read.
+    pub fn hung_up(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.hung_up = true;
+        self.with(now, id, |shard, connection| {
+            shard.publish(now, connection, Ok(()));
+            shard.take_bytes(now, connection, &[])
         });
     }
 
@@ -326,6 +351,21 @@ impl Shard {
         let more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
         more
+    }
+
+    /// The turn's answers are with the kernel: now it is known what they took.
+    pub fn flushed(&mut self, now: Instant) {
+        for answered in self.answered.drain(..) {
+            let took = now.saturating_duration_since(answered.started);
+            let Answered {
+                method,
+                route,
+                status,
+                ..
+            } = answered;
+            self.metrics
+                .http_request(method.as_str(), route, status, took);
+        }
     }
 
     /// When an earlier turn than the next tick is wanted.

@@ -104,6 +104,24 @@ fn a_client_that_does_not_listen_cannot_hold_the_server_up() {
 }
 
 #[test]
+fn a_body_that_never_comes_does_not_use_up_the_time_of_a_shutdown() {
+    let mut server = Server::start(&[]);
+    let mut half = server.connect();
+    half.send(format!(
+        "POST /api/media/sessions HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\n{{",
+        server.http()
+    ))
+    .expect("sent");
+    server.wait_metric("media_connections_accepted_total", &[], |count| {
+        count >= 1.0
+    });
+    server.signal(Signal::TERM);
+    let status = server.wait(Duration::from_secs(15));
+    assert_eq!(status.code(), Some(0), "{status}");
+    half.response().expect_error(408, "request_timeout");
+}
+
+#[test]
 fn a_second_server_on_the_same_port_refuses_to_start() {
     let server = Server::start(&[]);
     let address = server.http().to_string();

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use support::http::{chunk, head};
+use support::http::{LAST_CHUNK, chunk, head};
 use support::media::{Clip, read};
 use support::publish::Publisher;
 use support::server::Server;
@@ -154,6 +154,41 @@ fn an_empty_body_ends_at_once_and_holds_nothing() {
     }
     drop(connection);
     server.wait_nothing_left(&before);
+}
+
+#[test]
+fn a_paced_body_that_breaks_off_frees_its_device_at_once() {
+    let server = Server::start(&[]);
+    let before = server.footprint();
+    let clip = Clip::tiny_h264();
+    let headers = [
+        ("Content-Type", "video/h264"),
+        ("Transfer-Encoding", "chunked"),
+    ];
+    // At a picture a second the body is held back, and its end lies behind what was not read; or
+    // all of it was read, and none of its pictures is due.
+    let target = "/api/media/devices/cam-1/video?fps=1";
+    for end in [&b""[..], LAST_CHUNK] {
+        let mut connection = server.connect();
+        let mut request = head(server.http(), "PUT", target, &headers);
+        request.extend(b"\r\n");
+        for _ in 0..8 {
+            request.extend(chunk(&clip.bytes()));
+        }
+        request.extend(end);
+        connection.send(request).expect("the sockets hold it");
+        wait_until(SOON, "the device is live", || {
+            server.device("cam-1")["live"] == true
+        });
+        drop(connection);
+        let gone = Instant::now();
+        wait_until(SOON, "the device is free", || {
+            server.device("cam-1")["live"] == false
+        });
+        let took = gone.elapsed();
+        assert!(took.as_secs() < 5, "the device was held for {took:?}");
+        server.wait_nothing_left(&before);
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Shard {
                 session,
                 ice_restart,
             } => Reply::Now(self.post_offer(now, session, ice_restart)?),
-            Operation::Stats(session) => Reply::Now(self.get_stats(now, session)?),
+            Operation::Stats(session) => Reply::Now(self.get_stats(session)?),
             Operation::ListDevices => Reply::Gather(Query::Devices),
             Operation::GetDevice(device) => Reply::Now(self.get_device(&device)?),
             Operation::Publish(publication) => self.put_media(now, connection, publication)?,

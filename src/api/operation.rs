@@ -438,7 +438,7 @@ fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
         (None, device) => match optional(device.as_deref(), "deviceId")? {
             Some(device) => Watch::Device(device),
             None => {
-                let fault = "deviceId or sessionId is required".into();
+                let fault = "is required, or else sessionId".into();
                 return Err(ApiError::BadParameter {
                     name: "deviceId",
                     fault,

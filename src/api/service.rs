@@ -58,7 +58,11 @@ pub(super) fn file(request: &Request, file: web::File) -> Response {
 impl Shard {
     /// `OPTIONS`: a preflight of a listed origin, or just what is allowed.
     pub(super) fn options(&self, request: &Request, route: Route) -> Response {
-        let methods = route.methods().join(", ");
+        let methods = match route {
+            // `OPTIONS *` asks for what the server as a whole can do (RFC 9110 §9.3.7).
+            Route::Unmatched => "GET, HEAD, POST, PUT, DELETE, OPTIONS".to_owned(),
+            route => route.methods().join(", "),
+        };
         let host = request.headers.get("host").unwrap_or_default();
         let origin = request.headers.get("origin");
         match self.origins.origin(origin, host) {

@@ -119,8 +119,8 @@ impl Shard {
         ))
     }
 
-    pub(super) fn get_stats(&mut self, now: Instant, id: SessionId) -> Result<Response, ApiError> {
-        self.touch(now, id)?;
+    /// Reading is not watching: who polls this keeps no session alive.
+    pub(super) fn get_stats(&self, id: SessionId) -> Result<Response, ApiError> {
         let stats = self.stats_view(id).ok_or_else(|| unknown(id))?;
         Ok(Response::json(200, &stats))
     }
@@ -152,17 +152,24 @@ impl Shard {
     /// One more than the limit, where there are more: the merged list then knows of a next page.
     pub(crate) fn session_views(&self, filter: &SessionFilter) -> Vec<SessionView> {
         let from = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.sessions
-            .range((from, Bound::Unbounded))
-            .filter(|(_, session)| {
-                filter
-                    .device
-                    .as_ref()
-                    .is_none_or(|id| *id == session.device)
-            })
-            .take(filter.limit + 1)
-            .map(|(id, session)| self.session_view(*id, session))
-            .collect()
+        let range = (from, Bound::Unbounded);
+        let most = filter.limit + 1;
+        match &filter.device {
+            None => self
+                .sessions
+                .range(range)
+                .take(most)
+                .map(|(id, session)| self.session_view(*id, session))
+                .collect(),
+            Some(device) => self
+                .devices
+                .get(device)
+                .into_iter()
+                .flat_map(|device| device.sessions.range(range))
+                .filter_map(|id| Some(self.session_view(*id, self.sessions.get(id)?)))
+                .take(most)
+                .collect(),
+        }
     }
 
     fn session_view(&self, id: SessionId, session: &Session) -> SessionView {

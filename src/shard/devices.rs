@@ -103,6 +103,7 @@ impl Shard {
         result: Result<(), BitstreamError>,
     ) {
         let id = connection.id;
+        let gone = connection.hung_up;
         let Role::Http(http) = &mut connection.role else {
             return;
         };
@@ -115,7 +116,10 @@ impl Shard {
                 self.write_access_unit(now, source, capture, &unit);
             }
         }
-        if result.is_ok() && !(exchange.complete && publisher.is_drained()) {
+        // What a publisher that is gone has left to be shown at its pace is not shown: the device is
+        // free for the next one.
+        let done = exchange.complete && (publisher.is_drained() || gone);
+        if result.is_ok() && !done {
             if let Some(at) = publisher
                 .wakes_at(now)
                 .and_then(|at| publisher.alarm.set(at))

@@ -1,6 +1,6 @@
 //! The end of a shard: no new work, what is there is told and closed (M11).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
@@ -10,6 +10,10 @@ use crate::error::ApiError;
 use crate::limits::LINGER;
 use crate::metrics::{ConnectionEnd, SessionEnd};
 use crate::totals::Total;
+
+/// A request that is in flight may stand still for so long; a body that never comes must not use
+/// up the whole time of a shutdown.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What viewers and agents are told.
 pub(super) const SHUTTING_DOWN: &str = "the server is shutting down";
@@ -53,9 +57,15 @@ impl Shard {
                 phase => {
                     let rests = matches!(phase, Phase::Head) && http.decoder.between_requests();
                     http.phase = phase;
-                    if rests {
-                        // Time for a probe to see that the server is not ready any more.
-                        shard.set_alarm(connection, now + LINGER);
+                    // A resting one has time to see that the server is not ready any more.
+                    let patience = if rests { LINGER } else { REQUEST_PATIENCE };
+                    let at = now + patience;
+                    if connection
+                        .alarm
+                        .deadline()
+                        .is_none_or(|deadline| deadline > at)
+                    {
+                        shard.set_alarm(connection, at);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
-use super::{Moving, Shard};
+use super::{Answered, Moving, Shard};
 use crate::api::{Operation, Publication};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
 use crate::error::ApiError;
@@ -321,13 +321,13 @@ impl Shard {
                 session,
                 offer,
             } => {
-                self.upgrade(now, connection, &exchange, &key);
+                self.upgrade(connection, &exchange, &key);
                 let socket = ViewerSocket::new(now, &self.config.ws, session);
                 connection.role = Role::Viewer(Box::new(socket));
                 self.greet_viewer(now, connection, session, offer);
             }
             Reply::Agent { key, socket } => {
-                self.upgrade(now, connection, &exchange, &key);
+                self.upgrade(connection, &exchange, &key);
                 connection.role = Role::Agent(socket);
                 self.set_socket_alarm(now, connection);
             }
@@ -390,10 +390,7 @@ impl Shard {
             extra,
         };
         response.encode(&framing, &mut connection.output.bytes);
-        let took = now.saturating_duration_since(exchange.started);
-        let method = request.method.as_str();
-        self.metrics
-            .http_request(method, exchange.route, response.status(), took);
+        self.count_answer(exchange, response.status());
         if keep_alive {
             self.set_phase(connection, Phase::Head);
             self.set_alarm(connection, now + self.config.http.idle_timeout);
@@ -406,6 +403,15 @@ impl Shard {
             };
             self.set_alarm(connection, now + crate::limits::LINGER);
         }
+    }
+
+    pub(super) fn count_answer(&mut self, exchange: &Exchange, status: u16) {
+        self.answered.push(Answered {
+            method: exchange.request.method.clone(),
+            route: exchange.route,
+            status,
+            started: exchange.started,
+        });
     }
 
     /// Stands for a request whose head could not be read.

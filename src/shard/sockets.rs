@@ -48,15 +48,13 @@ impl SocketError {
     }
 }
 
+/// Control messages that wait for an agent's link. Past it viewers are told to wait, so that no
+/// viewer can get the agent dropped as a client that does not read.
+const AGENT_BACKLOG_BYTES: usize = 64 << 10;
+
 impl Shard {
     /// RFC 6455 §4.2.2.
-    pub(super) fn upgrade(
-        &mut self,
-        now: Instant,
-        connection: &mut Connection,
-        exchange: &Exchange,
-        key: &str,
-    ) {
+    pub(super) fn upgrade(&mut self, connection: &mut Connection, exchange: &Exchange, key: &str) {
         let accept = derive_accept_key(key.as_bytes());
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -64,8 +62,7 @@ impl Shard {
             exchange.id
         );
         connection.output.bytes.extend_from_slice(head.as_bytes());
-        let took = now.saturating_duration_since(exchange.started);
-        self.metrics.http_request("GET", exchange.route, 101, took);
+        self.count_answer(exchange, 101);
     }
 
     /// Bytes of a WebSocket; all of them are used.
@@ -277,6 +274,13 @@ impl Shard {
         else {
             return refuse("no_agent", "the device has no agent that could do it");
         };
+        let behind = self.connections.get(agent).map_or(0, |c| c.output.len());
+        if behind > AGENT_BACKLOG_BYTES {
+            return refuse(
+                "agent_busy",
+                "the device's agent does not keep up; try again",
+            );
+        }
         let number = device.controls.sent(session, seq, socket);
         let message = ServerMessage::Control {
             seq: number,

@@ -110,7 +110,7 @@ impl Shard {
                     now,
                     connection,
                     exchange,
-                    ApiError::RequestTimeout { seconds },
+                    ApiError::PublisherSilent { seconds },
                 );
             }
             Phase::Wait(exchange, gather) => {

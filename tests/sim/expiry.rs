@@ -33,7 +33,10 @@ fn an_idle_session_expires_and_a_watched_one_does_not() {
         .to_owned();
     sim.run_for(IDLE / 2);
     let client = sim.connect(0);
-    sim.get(client, &format!("/api/media/sessions/{touched}/stats"))
+    let path = format!("/api/media/sessions/{touched}/offer");
+    sim.request(client, "POST", &path, &[], b"").expect(200);
+    // Reading of it is not watching it.
+    sim.get(client, &format!("/api/media/sessions/{idle}/stats"))
         .expect(200);
     sim.run_for(IDLE / 2 - 2 * SECOND);
     let client = sim.connect(0);

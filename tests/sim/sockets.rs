@@ -72,6 +72,32 @@ fn an_acknowledgement_reaches_the_one_who_asked() {
 }
 
 #[test]
+fn viewers_cannot_get_an_agent_dropped() {
+    let mut sim = Sim::new(1, 12);
+    let device = sim.device_on(0);
+    let mut agent = agent(&mut sim, 0, &device);
+    let (mut ada, _) = viewer(&mut sim, 0, &device, "ada");
+    sim.wire(agent.client).window = 0;
+    let text = "x".repeat(10_000);
+    for seq in 0..100 {
+        let message = json!({"type": "control", "seq": seq, "action": "text", "text": text});
+        ada.send(&mut sim, &message);
+    }
+    // The agent's link takes nothing: what does not fit is refused, in words.
+    let refused = ada.expect(&mut sim, "error");
+    assert_eq!(refused["code"], "agent_busy", "{refused}");
+    let held = sim.metrics().sum("media_outbound_buffer_bytes", &[]);
+    assert!(held < 128.0 * 1024.0, "{held} B wait for the agent");
+
+    sim.wire(agent.client).window = usize::MAX;
+    assert_eq!(agent.expect(&mut sim, "control")["text"], text);
+    agent.listen(&mut sim, SECOND);
+    ada.send(&mut sim, &back(1000));
+    let all = agent.listen(&mut sim, SECOND);
+    assert!(all.iter().any(|message| message["action"] == "back"));
+}
+
+#[test]
 fn agents_come_and_go() {
     let mut sim = Sim::new(2, 2);
     let device = sim.device_on(1);

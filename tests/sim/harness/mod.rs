@@ -258,6 +258,7 @@ impl Sim {
         self.shards[shard].tick(now, wall(now - self.start));
         while self.shards[shard].end_turn(now) {}
         self.flush(shard);
+        self.shards[shard].flushed(now);
         if self.shards[shard].is_drained(now) {
             self.ended[shard] = true;
             for client in self.clients_of(shard) {
