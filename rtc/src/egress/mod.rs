@@ -14,7 +14,7 @@
 //! ```
 //!
 //! AES-GCM breaks when a nonce is used twice with one key. Three things stand against it:
-//! an [`Index`](seal::Index) cannot be copied and sealing consumes it; the ciphers that str0m is
+//! an [`Index`] cannot be copied and sealing consumes it; the ciphers that str0m is
 //! given refuse everything but RTCP, for which SRTP has keys of its own; new keying material
 //! replaces the key, and indices never go back.
 
