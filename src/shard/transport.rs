@@ -1,0 +1,251 @@
+//! Connections: accepted, read, written, moved, closed.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::{ConnectionRefused, Flushed, Moving, Shard, Step};
+use crate::connection::{Connection, ConnectionId, Fate, Role, Transfer};
+use crate::error::ApiError;
+use crate::limits::LINGER;
+use crate::metrics::ConnectionEnd;
+use crate::totals::Total;
+
+impl Shard {
+    /// A connection was accepted.
+    pub fn accepted(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+    ) -> Result<ConnectionId, ConnectionRefused> {
+        let open = self.totals.sum(Total::Connections);
+        if !self.config.limits.connections.allows(open + 1) {
+            self.metrics.connections_refused += 1;
+            return Err(ConnectionRefused);
+        }
+        self.metrics.connections_accepted += 1;
+        let id = self.connections.reserve();
+        let mut connection = Box::new(Connection::new(id, peer));
+        let patience = match self.draining {
+            Some(_) => LINGER,
+            None => self.config.http.head_timeout,
+        };
+        self.set_alarm(&mut connection, now + patience);
+        self.connections.put(connection);
+        self.count_connections();
+        Ok(id)
+    }
+
+    /// Bytes came on a connection.
+    pub fn received(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
+        self.with(now, id, |shard, connection| {
+            shard.take_bytes(now, connection, bytes)
+        });
+    }
+
+    /// The peer closed its half of the connection, or (`reset`) the connection is broken. The end is
+    /// read like bytes, when the shard [`reads`](Self::reads): a client may close its half and still
+    /// wait for its answers.
+    pub fn ended(&mut self, now: Instant, id: ConnectionId, reset: bool) {
+        self.with(now, id, |shard, connection| {
+            shard.take_end(now, connection, reset);
+            None
+        });
+    }
+
+    /// The peer has said that it sends no more. Its last bytes and its end are still to be read.
+    pub fn hung_up(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.hung_up = true;
+        self.with(now, id, |shard, connection| {
+            shard.publish(now, connection, Ok(()));
+            shard.take_bytes(now, connection, &[])
+        });
+    }
+
+    /// The connection in that slot, if its generation ends in those bits.
+    pub fn connection_id(&self, slot: u32, generation: u32, mask: u32) -> Option<ConnectionId> {
+        self.connections
+            .id(slot)
+            .filter(|id| id.generation & mask == generation)
+    }
+
+    /// Whether the driver should read from the connection's socket.
+    pub fn reads(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(Connection::reads)
+    }
+
+    /// What is to be written to the connection's socket.
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        self.connections
+            .get(id)
+            .map_or(&[], |connection| connection.output.pending())
+    }
+
+    /// The socket took `count` bytes, all that it would take.
+    pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
+        if self.connections.is_out(id) {
+            // It moves to another shard, and its output with it.
+            return Flushed::Stay;
+        }
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Flushed::Close;
+        };
+        connection.dirty = false;
+        let read = connection.reads();
+        connection.output.wrote(now, count);
+        let done = connection.output.is_empty();
+        match connection.fate {
+            Fate::Stay => {
+                if !read && connection.reads() {
+                    self.resume(now, id);
+                }
+                Flushed::Stay
+            }
+            Fate::Linger | Fate::Close if !done => Flushed::Stay,
+            Fate::Linger => Flushed::Shutdown,
+            Fate::Close => {
+                self.forget(id);
+                Flushed::Close
+            }
+        }
+    }
+
+    /// The connection has left for another shard.
+    pub fn moved(&mut self, id: ConnectionId) {
+        self.connections.remove(id);
+        self.metrics.connections_handed_over += 1;
+        self.count_connections();
+    }
+
+    /// The other shard's mailbox is full: the request is answered here.
+    pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Transfer) {
+        self.metrics.mailbox_full += 1;
+        let (connection, exchange, _) = Self::unpack(id, transfer);
+        self.connections.put(connection);
+        self.with(now, id, |shard, connection| {
+            shard.refuse(now, connection, exchange, ApiError::ShardBusy);
+            shard.take_bytes(now, connection, &[])
+        });
+    }
+
+    /// A connection moved here with a request for something that this shard owns.
+    pub fn adopt(&mut self, now: Instant, transfer: Transfer) -> ConnectionId {
+        let id = self.connections.reserve();
+        let (connection, exchange, operation) = Self::unpack(id, transfer);
+        self.connections.put(connection);
+        self.count_connections();
+        self.with(now, id, |shard, connection| {
+            match shard.dispatch(now, connection, exchange, operation) {
+                Step::Go(_) => shard.take_bytes(now, connection, &[]),
+                // Placement is one function of the id: nothing moves twice.
+                Step::Stop | Step::Move(..) => None,
+            }
+        });
+        id
+    }
+
+    /// Takes the connection out, lets `work` have it and the whole shard, and puts it back. If it had
+    /// to wait and need not any more, it goes on. A panic ends this connection alone.
+    pub(crate) fn with(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        work: impl FnOnce(&mut Self, &mut Connection) -> Option<Moving>,
+    ) {
+        let Some(mut connection) = self.connections.take(id) else {
+            return;
+        };
+        let read = connection.reads();
+        let result = catch_unwind(AssertUnwindSafe(|| work(self, &mut connection)));
+        match result {
+            Ok(None) => {}
+            Ok(Some(moving)) => {
+                let transfer = Self::pack(&mut connection, moving.exchange, moving.operation);
+                self.outbox.moves.push((id, moving.to, transfer));
+                return;
+            }
+            Err(_) => {
+                // The panic hook has printed what and where.
+                self.metrics.panics += 1;
+                tracing::error!(peer = %connection.peer, "a connection failed and was closed");
+                connection.output = Default::default();
+                connection.fate = Fate::Close;
+                connection.end = ConnectionEnd::Fault;
+                self.release(now, &mut connection);
+            }
+        }
+        let wanted = connection.fate != Fate::Stay || !connection.output.is_empty();
+        if wanted && !connection.dirty {
+            connection.dirty = true;
+            self.outbox.dirty.push(id);
+        }
+        let goes_on = !read && connection.reads();
+        self.connections.put(connection);
+        if goes_on {
+            self.resume(now, id);
+        }
+    }
+
+    /// Bytes that came, with those that wait from before.
+    fn take_bytes(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        bytes: &[u8],
+    ) -> Option<Moving> {
+        let mut waiting = std::mem::take(&mut connection.input);
+        let fresh = waiting.is_empty();
+        if !fresh {
+            waiting.extend_from_slice(bytes);
+        }
+        let input = if fresh { bytes } else { &waiting };
+        let (used, moving) = self.advance(now, connection, input);
+        connection.input = if fresh {
+            input[used..].to_vec()
+        } else {
+            waiting.drain(..used);
+            if waiting.is_empty() {
+                Vec::new()
+            } else {
+                waiting
+            }
+        };
+        moving
+    }
+
+    fn take_end(&mut self, now: Instant, connection: &mut Connection, reset: bool) {
+        self.release(now, connection);
+        if connection.fate == Fate::Stay {
+            connection.end = if reset {
+                ConnectionEnd::Io
+            } else {
+                ConnectionEnd::Peer
+            };
+        }
+        if reset || !matches!(connection.role, Role::Http(_)) {
+            connection.output = Default::default();
+        }
+        connection.fate = Fate::Close;
+    }
+
+    /// Goes on with a connection that had to wait.
+    fn resume(&mut self, now: Instant, id: ConnectionId) {
+        self.with(now, id, |shard, connection| {
+            let moving = shard.take_bytes(now, connection, &[]);
+            if connection.reads() {
+                shard.outbox.resumed.push(id);
+            }
+            moving
+        });
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.remove(id) {
+            self.metrics.connections_closed.bump(connection.end);
+            self.count_connections();
+        }
+    }
+}
