@@ -228,7 +228,6 @@ impl Plane {
         now: Instant,
         key: SessionKey,
         candidate: &str,
-        _out: &mut Outbox,
     ) -> Result<(), SessionError> {
         let session = self
             .sessions

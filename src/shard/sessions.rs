@@ -145,7 +145,7 @@ impl Shard {
     ) -> Result<(), ApiError> {
         let key = self.touch(now, id)?;
         self.plane
-            .add_candidate(now, key, candidate, &mut self.rtc)
+            .add_candidate(now, key, candidate)
             .map_err(|error| ApiError::from_session(error, id))?;
         self.metrics.ice_candidates_added += 1;
         Ok(())

@@ -153,10 +153,7 @@ fn a_bad_answer_leaves_the_offer_open() {
 fn the_fifty_first_candidate_is_refused_and_refused_ones_do_not_count() {
     let mut sim = Sim::new(43);
     let (source, key, _, _) = offered(&mut sim);
-    let mut add = |candidate: &str| {
-        sim.plane
-            .add_candidate(sim.now, key, candidate, &mut sim.out)
-    };
+    let mut add = |candidate: &str| sim.plane.add_candidate(sim.now, key, candidate);
     let host = |i: usize| format!("candidate:{i} 1 udp 2113937151 10.0.0.{i} 50000 typ host");
     for harmless in [
         "",
@@ -189,11 +186,7 @@ fn the_fifty_first_candidate_is_refused_and_refused_ones_do_not_count() {
     // Nothing else suffers: this session still takes its answer, others their candidates.
     let other = sim.watch(source);
     let other = sim.key(other);
-    assert_eq!(
-        sim.plane
-            .add_candidate(sim.now, other, &host(1), &mut sim.out),
-        Ok(())
-    );
+    assert_eq!(sim.plane.add_candidate(sim.now, other, &host(1)), Ok(()));
 }
 
 #[test]

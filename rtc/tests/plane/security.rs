@@ -208,7 +208,7 @@ proptest! {
         for bytes in &datagrams {
             sim.plane.datagram(sim.now, SocketIndex(0), stranger(), bytes, &mut sim.out);
         }
-        let _ = sim.plane.add_candidate(sim.now, key, &candidate, &mut sim.out);
+        let _ = sim.plane.add_candidate(sim.now, key, &candidate);
         prop_assert!(sim.plane.accept_answer(sim.now, key, &sdp, &mut sim.out).is_err());
         prop_assert_eq!(sim.plane.sessions(), 1);
         prop_assert_eq!(sim.plane.counters().panics, 0);
