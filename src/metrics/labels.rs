@@ -128,6 +128,8 @@ labels! {
         IceTimeout "ice_timeout",
         /// The server is stopping.
         Drain "drain",
+        /// DTLS failed: another certificate than the answer named, or a handshake that never ended.
+        DtlsFailed "dtls_failed",
         /// A fault of the server's own (a panic while it was served).
         Fault "fault",
     }

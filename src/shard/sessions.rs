@@ -11,7 +11,7 @@ use crate::alarm::{Alarm, Fired};
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
 use crate::ids::{DeviceId, SessionId, UserId};
-use crate::metrics::SessionEnd;
+use crate::metrics::{PublisherKind, SessionEnd};
 use crate::totals::Total;
 use crate::ws::{ServerMessage, ViewerMessage};
 
@@ -322,6 +322,12 @@ impl Shard {
                     .by_source
                     .get(&source)
                     .and_then(|id| self.devices.get(id))
+                    // An agent that only controls has no encoder to ask.
+                    .filter(|device| {
+                        device
+                            .video
+                            .is_none_or(|it| it.kind == PublisherKind::Agent)
+                    })
                     .and_then(|device| device.agent);
                 if let Some(agent) = agent {
                     self.tell(now, agent, &ServerMessage::Keyframe);
@@ -399,7 +405,8 @@ fn end_of(reason: CloseReason) -> SessionEnd {
     match reason {
         CloseReason::PeerClosed => SessionEnd::Peer,
         CloseReason::IceTimeout => SessionEnd::IceTimeout,
-        CloseReason::DtlsFailed | CloseReason::Fault => SessionEnd::Fault,
+        CloseReason::DtlsFailed => SessionEnd::DtlsFailed,
+        CloseReason::Fault => SessionEnd::Fault,
     }
 }
 
@@ -411,6 +418,7 @@ fn reason(why: SessionEnd) -> &'static str {
         SessionEnd::Peer => "closed by the viewer",
         SessionEnd::IceTimeout => "the viewer's network path is gone",
         SessionEnd::Drain => SHUTTING_DOWN,
+        SessionEnd::DtlsFailed => "DTLS failed",
         SessionEnd::Fault => "a fault of the server",
     }
 }

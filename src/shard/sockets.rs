@@ -367,9 +367,13 @@ impl Shard {
             return Ok(());
         };
         let kind = PublisherKind::Agent;
+        let told = socket.displaced[media.track as usize];
         match device.holder(media.track) {
             Some(holder) if holder.connection == Some(id) => {}
+            // Said once, not for each picture.
+            Some(_) if told => return Ok(()),
             Some(_) => {
+                socket.displaced[media.track as usize] = true;
                 let device = device.id.clone();
                 return Err(ApiError::DeviceBusy {
                     device,
@@ -378,6 +382,7 @@ impl Shard {
                 .into());
             }
             None => {
+                socket.displaced[media.track as usize] = false;
                 let holder = Holder {
                     kind,
                     connection: Some(id),

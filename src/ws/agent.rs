@@ -21,6 +21,8 @@ pub struct AgentSocket {
     pub(crate) video: Option<AccessUnitReader>,
     /// Its audio, once it said hello.
     pub(crate) audio: Option<AccessUnitReader>,
+    /// By track: it was told that another publisher holds it.
+    pub(crate) displaced: [bool; 2],
 }
 
 /// A binary message of an agent, taken apart.
@@ -44,6 +46,7 @@ impl AgentSocket {
             device,
             video: None,
             audio: None,
+            displaced: [false; 2],
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tungstenite::Message;
 
-use super::harness::{Sim, Socket, request};
+use super::harness::{Sim, Socket, head, request};
 use crate::support::media::Clip;
 
 const MS: Duration = Duration::from_millis(1);
@@ -123,6 +123,33 @@ fn agents_come_and_go() {
     let mut third = agent(&mut sim, 1, &device);
     viewer.send(&mut sim, &back(3));
     third.expect(&mut sim, "control");
+}
+
+#[test]
+fn an_agent_is_told_once_that_another_publisher_holds_its_track() {
+    let mut sim = Sim::new(1, 13);
+    let (device, clip) = (sim.device_on(0), Clip::tiny_h264());
+    let mut agent = agent(&mut sim, 0, &device);
+    agent.send_media(&mut sim, 0, 0, &clip.unit(0));
+    sim.run_for(20 * MS);
+    let client = sim.connect(0);
+    let target = format!("/api/media/devices/{device}/video?takeover=true");
+    let body = [("Content-Type", "video/h264"), ("Content-Length", "100000")];
+    sim.send(client, head("PUT", &target, &body));
+    sim.run_for(20 * MS);
+    for number in 1..20 {
+        agent.send_media(&mut sim, 0, number * 33_000, &clip.unit(number));
+    }
+    let told = agent.listen(&mut sim, SECOND);
+    let busy = told
+        .iter()
+        .filter(|message| message["code"] == "device_busy");
+    assert_eq!(busy.count(), 1, "{told:?}");
+    // The track is free again: the agent goes on by itself, and may be told once more.
+    sim.wire(client).reset = true;
+    sim.run_for(20 * MS);
+    agent.send_media(&mut sim, 0, 1_000_000, &clip.unit(0));
+    assert!(agent.listen(&mut sim, SECOND).is_empty());
 }
 
 #[test]
