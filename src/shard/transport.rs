@@ -55,13 +55,10 @@ impl Shard {
 
     /// The peer has said that it sends no more. Its last bytes and its end are still to be read.
     pub fn hung_up(&mut self, now: Instant, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        connection.hung_up = true;
         self.with(now, id, |shard, connection| {
+            connection.hung_up = true;
             shard.publish(now, connection, Ok(()));
-            shard.take_bytes(now, connection, &[])
+            None
         });
     }
 
