@@ -13,7 +13,7 @@ use executor::{
     UdpPort,
 };
 use rtc::SocketIndex;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::connection::{ConnectionId, Transfer};
 use crate::limits::{
@@ -55,15 +55,16 @@ pub struct DriverSeed {
 }
 
 /// Runs a shard until it is drained.
+///
+/// # Panics
+/// If it cannot start: the pool then ends the process, for a server without one of its shards
+/// would answer for some devices and not for others.
 pub async fn run(seat: Seat, seed: DriverSeed) {
     let now = seat.reactor.now();
     let shard = match Shard::new(now, SystemTime::now(), seed.shard) {
         Ok(shard) => shard,
-        Err(fault) => {
-            // The process checked the addresses before: nothing is left to be explained here.
-            error!("the media plane cannot start: {fault}");
-            return;
-        }
+        // The configuration's check has left nothing to be refused here.
+        Err(fault) => panic!("the media plane cannot start: {fault}"),
     };
     let mut driver = Driver {
         shard,
@@ -79,8 +80,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         buffer: vec![0; READ_BYTES].into(),
     };
     if let Err(fault) = driver.register(seed.listeners) {
-        error!("the shard's descriptors cannot be watched: {fault}");
-        return;
+        panic!("the shard's descriptors cannot be watched: {fault}");
     }
     driver.turns().await;
 }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::{
-    BindError, CpuList, Listener, Pool, PoolError, PoolOptions, Postbox, Preflight, UdpPort,
-    bind_all, cpu, mailboxes,
+    BindError, CpuList, EXIT_SHARD_DIED, Listener, Pool, PoolError, PoolOptions, Postbox,
+    Preflight, UdpPort, bind_all, cpu, mailboxes,
 };
 use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -49,9 +49,6 @@ pub enum LaunchError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The media plane refuses its addresses.
-    #[error(transparent)]
-    Media(#[from] rtc::PlaneError),
     /// No certificate.
     #[error(transparent)]
     Identity(#[from] rtc::IdentityError),
@@ -69,10 +66,28 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            // The watchdog's own exit for it is the same: whoever comes first.
+            LaunchError::Pool(PoolError::ShardDied { .. }) => EXIT_SHARD_DIED as u8,
+            LaunchError::Preflight(_)
+            | LaunchError::Cpu { .. }
+            | LaunchError::Shards(_)
+            | LaunchError::Bind(_)
+            | LaunchError::Identity(_)
+            | LaunchError::Pool(_)
+            | LaunchError::Io { .. } => EXIT_FAILED,
+        }
+    }
+
     fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
         move |source| LaunchError::Io { what, source }
     }
 }
+
+/// The server could not start.
+const EXIT_FAILED: u8 = 1;
 
 /// Descriptors of a shard besides its connections: epoll, timer, mailbox, rings, sockets, reserve.
 const DESCRIPTORS_PER_SHARD: u64 = 32;
@@ -299,5 +314,20 @@ fn drain(postbox: &Postbox<Mail>, timeout: Duration) {
         {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_shard_has_an_exit_code_of_its_own() {
+        let died = PoolError::ShardDied {
+            shard: 1,
+            message: "a bug".into(),
+        };
+        assert_eq!(LaunchError::from(died).exit_code(), 71);
+        assert_eq!(LaunchError::from(PoolError::NoCpus).exit_code(), 1);
     }
 }

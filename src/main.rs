@@ -8,9 +8,6 @@ use media_service::{launch, logging};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The server could not start, or a shard died.
-const EXIT_FAILED: u8 = 1;
-
 fn main() -> ExitCode {
     let config = match config::load(std::env::args_os(), config::environment()) {
         Ok(Command::Serve(config)) => config,
@@ -32,7 +29,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::from(EXIT_FAILED)
+            ExitCode::from(error.exit_code())
         }
     }
 }

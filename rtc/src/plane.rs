@@ -313,11 +313,6 @@ impl Plane {
         self.sessions.len()
     }
 
-    /// The keys of all sessions, in the order of their slots.
-    pub fn session_keys(&self) -> impl Iterator<Item = SessionKey> + '_ {
-        self.sessions.keys()
-    }
-
     /// The keys of all sources, in the order of their slots.
     pub fn source_keys(&self) -> impl Iterator<Item = SourceKey> + '_ {
         self.sources.keys()
