@@ -10,6 +10,7 @@ mod fault;
 mod flags;
 mod keys;
 mod kinds;
+mod platform;
 mod print;
 mod sources;
 mod types;
@@ -21,6 +22,7 @@ mod tests;
 use std::ffi::OsString;
 
 pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
+pub use platform::{Rooms, Store};
 pub use types::{
     Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
     Ws,

@@ -37,6 +37,9 @@ pub enum IdError {
     /// Not a UUID in its hyphenated form.
     #[error("is not a UUID such as 3f0c8a52-6b1e-4c57-9d2a-0e8f7b6a5c41")]
     NotUuid,
+    /// Not the number of a room.
+    #[error("is not a room's number: a whole number from 1 to 9007199254740991")]
+    NotRoom,
 }
 
 /// Checks the length in characters, of which an accepted id has one byte each.
@@ -181,6 +184,51 @@ impl RequestId {
             .simple()
             .encode_lower(&mut text);
         Self((&*text).into())
+    }
+}
+
+/// A live room: an integer of 1 to 2⁵³−1, so that it is exact as a number of JSON. Its decimal text
+/// places the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RoomId(u64);
+
+impl RoomId {
+    /// The largest integer that a JavaScript number holds exactly.
+    pub const MAX: u64 = (1 << 53) - 1;
+
+    /// The room with this number.
+    pub fn new(number: u64) -> Option<Self> {
+        (1..=Self::MAX).contains(&number).then_some(Self(number))
+    }
+
+    /// An id of these random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self((u128::from_le_bytes(bytes) % u128::from(Self::MAX)) as u64 + 1)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Takes what [`fmt::Display`] writes alone, so that a room has one path.
+impl FromStr for RoomId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.parse()
+            .ok()
+            .and_then(Self::new)
+            .filter(|id| id.to_string() == text)
+            .ok_or(IdError::NotRoom)
+    }
+}
+
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -331,6 +379,21 @@ mod tests {
         ];
         for text in other_forms {
             assert_eq!(text.parse::<SessionId>(), Err(IdError::NotUuid));
+        }
+    }
+
+    #[test]
+    fn a_room_id_is_a_number_with_one_text() {
+        for number in [1, 42, RoomId::MAX] {
+            let id = RoomId::new(number).unwrap();
+            assert_eq!(number.to_string().parse(), Ok(id));
+            assert_eq!(serde_json::to_string(&id).unwrap(), number.to_string());
+        }
+        for text in ["", "0", "-1", "01", "+1", "1.0", "9007199254740992", "x"] {
+            assert_eq!(text.parse::<RoomId>(), Err(IdError::NotRoom), "{text}");
+        }
+        for byte in 0..=255 {
+            assert!(RoomId::new(RoomId::from_random([byte; 16]).get()).is_some());
         }
     }
 

@@ -25,6 +25,7 @@
 
 pub mod alarm;
 pub mod api;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod connection;
@@ -40,8 +41,10 @@ pub mod message;
 pub mod metrics;
 pub mod openapi;
 pub mod placement;
+pub mod rooms;
 pub mod shard;
 pub mod side;
+pub mod store;
 pub mod totals;
 pub mod web;
 pub mod ws;

@@ -23,9 +23,9 @@ pub const CPUS: usize = 1024;
 pub const SHARDS: usize = CPUS;
 const _: () = assert!(SHARDS <= u16::MAX as usize, "a ShardId is a u16");
 
-/// Draws of a session's id before the random generator is taken for broken, per shard: a draw
-/// misses with the chance 1 − 1/shards, so that many all miss once in e⁶⁴ sessions.
-pub const SESSION_ID_DRAWS_PER_SHARD: usize = 64;
+/// Draws of a session's or room's id before the random generator is taken for broken, per shard: a
+/// draw misses with the chance 1 − 1/shards, so that many all miss once in e⁶⁴ ids.
+pub const ID_DRAWS_PER_SHARD: usize = 64;
 
 /// Bytes of the configuration file. A complete one has 4 KiB; whatever is far above is not one.
 pub const CONFIG_FILE_BYTES: u64 = 1 << 20;
@@ -46,6 +46,22 @@ pub const LIST_MAX: usize = 1000;
 /// Bytes of a control message's text or clipboard. A phone's clipboard holds more, a control
 /// channel that answers in 50 ms does not.
 pub const CONTROL_TEXT_BYTES: usize = 16 << 10;
+
+/// Bytes of a room message's `content`.
+pub const MESSAGE_CONTENT_BYTES: usize = 2 << 10;
+/// Bytes of a room message's `data`, as JSON.
+pub const MESSAGE_DATA_BYTES: usize = 8 << 10;
+/// Bytes of the `id` that a sender gives a message to have it acknowledged, as JSON.
+pub const MESSAGE_ID_BYTES: usize = 64;
+
+/// Bytes of a room's title.
+pub const ROOM_TITLE_BYTES: usize = 256;
+/// Bytes of a room's cover, which is a URL.
+pub const ROOM_COVER_BYTES: usize = 2 << 10;
+
+/// Members whose sockets are written in one turn: a send costs some 4 µs, so a large room keeps
+/// small ones and media waiting for a quarter of a millisecond.
+pub const SWEEP_MEMBERS: usize = 64;
 
 /// RTP packets written in one slice of fan-out: about half a millisecond at 2 µs each, so that a
 /// keyframe for a thousand viewers keeps nobody else waiting.

@@ -1,11 +1,12 @@
 //! Which shard owns what: FNV-1a (32 bit) of the id, modulo the number of shards.
 
 use std::fmt;
+use std::io::Write;
 use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
-use crate::ids::SessionId;
+use crate::ids::{RoomId, SessionId};
 use crate::limits;
 
 /// FNV-1a, 32 bit (draft-eastlake-fnv).
@@ -85,9 +86,35 @@ impl Shards {
             "shard {shard} of {}",
             self.count()
         );
-        (0..self.count() * limits::SESSION_ID_DRAWS_PER_SHARD)
+        (0..self.count() * limits::ID_DRAWS_PER_SHARD)
             .map(|_| SessionId::from_random(random()))
             .find(|&id| self.shard_of_session(id) == shard)
+            .expect("random bytes hash to every shard")
+    }
+
+    /// The owner of the room.
+    pub fn shard_of_room(&self, id: RoomId) -> ShardId {
+        // The longest has 16 digits.
+        let mut text = [0; 20];
+        let mut rest = &mut text[..];
+        let _ = write!(rest, "{id}");
+        let unused = rest.len();
+        self.owner(&text[..text.len() - unused])
+    }
+
+    /// An id for a room that lives on `shard` and is none of those that are `taken`.
+    ///
+    /// # Panics
+    /// As [`Shards::session_id_for`].
+    pub fn room_id_for(
+        &self,
+        shard: ShardId,
+        random: &mut impl FnMut() -> [u8; 16],
+        taken: impl Fn(RoomId) -> bool,
+    ) -> RoomId {
+        (0..self.count() * limits::ID_DRAWS_PER_SHARD)
+            .map(|_| RoomId::from_random(random()))
+            .find(|&id| self.shard_of_room(id) == shard && !taken(id))
             .expect("random bytes hash to every shard")
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::limits::SHARDS;
 
 use super::kinds::{
-    Address, Bytes, CapOf, Choice, Cores, Count, Directives, HostName, IceServers, Ip, Kind, List,
-    Port, ShardCount, Span, Switch, WebOrigin,
+    Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HostName, IceServers, Ip,
+    Kind, List, Port, ShardCount, Span, Switch, WebOrigin,
 };
-use super::{Config, Http, Limits, Log, LogFormat, Media, Metrics, Server, Ws};
+use super::{Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
 
 /// Does something with every key.
 pub(super) trait Visitor {
@@ -26,6 +26,11 @@ const TIMEOUT: Span = Span {
 const LINGER: Span = Span {
     min: Duration::ZERO,
     max: TIMEOUT.max,
+};
+/// How long what is stored is kept.
+const RETENTION: Span = Span {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(100 * 366 * 24 * 3600),
 };
 /// A JSON body or a message must be able to carry an SDP, and is held in memory as a whole.
 const MESSAGE: Bytes = Bytes {
@@ -52,6 +57,8 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
         http,
         ws,
         media,
+        rooms,
+        store,
         limits,
         metrics,
         log,
@@ -61,6 +68,8 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     visit_http(http, v);
     visit_ws(ws, v);
     visit_media(media, v);
+    visit_rooms(rooms, v);
+    visit_store(store, v);
     visit_limits(limits, v);
     visit_metrics(metrics, v);
     visit_log(log, v);
@@ -134,16 +143,50 @@ fn visit_media(group: &mut Media, v: &mut impl Visitor) {
     v.key("media.device_linger", device_linger, LINGER);
 }
 
+fn visit_rooms(group: &mut Rooms, v: &mut impl Visitor) {
+    let Rooms {
+        member_rate,
+        member_burst,
+        message_rate,
+        recent,
+        join_timeout,
+        anchor_timeout,
+        heat_half_life,
+        retention,
+    } = group;
+    v.key("rooms.member_rate", member_rate, CapOf);
+    v.key("rooms.member_burst", member_burst, QUEUE);
+    v.key("rooms.message_rate", message_rate, CapOf);
+    v.key("rooms.recent", recent, QUEUE);
+    v.key("rooms.join_timeout", join_timeout, TIMEOUT);
+    v.key("rooms.anchor_timeout", anchor_timeout, TIMEOUT);
+    v.key("rooms.heat_half_life", heat_half_life, TIMEOUT);
+    v.key("rooms.retention", retention, RETENTION);
+}
+
+fn visit_store(group: &mut Store, v: &mut impl Visitor) {
+    let Store {
+        path,
+        fsync,
+        message_retention,
+    } = group;
+    v.key("store.path", path, FilePath);
+    v.key("store.fsync", fsync, Switch);
+    v.key("store.message_retention", message_retention, RETENTION);
+}
+
 fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
     let Limits {
         sessions,
         sessions_per_device,
         devices,
+        rooms,
         connections,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
     v.key("limits.sessions_per_device", sessions_per_device, CapOf);
     v.key("limits.devices", devices, CapOf);
+    v.key("limits.rooms", rooms, CapOf);
     v.key("limits.connections", connections, CapOf);
 }
 

@@ -5,7 +5,7 @@ mod scalar;
 
 pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
 pub(super) use scalar::{
-    Bytes, CapOf, Choice, Cores, Count, Directives, ShardCount, Span, Switch, span_text,
+    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
 };
 
 use crate::limits::CONFIG_LIST_ITEMS;

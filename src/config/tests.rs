@@ -116,7 +116,23 @@ idle_timeout = "1m"
 candidates = 0
 publisher_timeout = "1s"
 device_linger = "0s"
+[rooms]
+member_rate = 5
+member_burst = 9
+message_rate = 0
+recent = 300
+join_timeout = "30s"
+anchor_timeout = "2m"
+heat_half_life = "1m"
+retention = "400d"
+
+[store]
+path = "/var/lib/media-service/rooms.db"
+fsync = false
+message_retention = "3d"
+
 [limits]
+rooms = 3
 sessions = 0
 sessions_per_device = 7
 devices = 8

@@ -11,6 +11,8 @@ use serde::{Serialize, Serializer};
 use crate::limits::Cap;
 use crate::placement::ShardId;
 
+use super::platform::{Rooms, Store};
+
 /// Everything that can be set, valid and fitting together. A clone copies a few short lists, so each
 /// shard has its own.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,6 +27,10 @@ pub struct Config {
     pub ws: Ws,
     /// WebRTC sessions and their devices.
     pub media: Media,
+    /// Live rooms.
+    pub rooms: Rooms,
+    /// Where rooms, messages and users survive a restart.
+    pub store: Store,
     /// Totals over the process.
     pub limits: Limits,
     /// Series on `/metrics`.
@@ -252,6 +258,9 @@ pub struct Limits {
     pub sessions_per_device: Cap,
     /// Devices that are live or have viewers. Default: 10,000; each may keep 4 MiB of pictures.
     pub devices: Cap,
+    /// Rooms that are held, ended ones included until `rooms.retention` has passed. Default:
+    /// 100,000, at some 500 B each.
+    pub rooms: Cap,
     /// TCP connections. Default: 15,000, which with a shard's own descriptors fits a limit of
     /// 20,000 (`ulimit -n`). Raise both for more; an idle connection costs about 5 kB.
     pub connections: Cap,
@@ -263,6 +272,7 @@ impl Default for Limits {
             sessions: Cap::new(20_000),
             sessions_per_device: Cap::OFF,
             devices: Cap::new(10_000),
+            rooms: Cap::new(100_000),
             connections: Cap::new(15_000),
         }
     }

@@ -1,6 +1,7 @@
 //! Numbers, sizes, durations, switches and choices.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -179,8 +180,7 @@ impl Kind for Span {
     type Value = Duration;
 
     fn parse(&self, text: &str) -> Result<Duration, String> {
-        let span: Result<SignedDuration, _> = text.parse();
-        let span = span.map_err(|_| {
+        let span = signed_duration(text).ok_or_else(|| {
             format!(
                 "{} is not a duration with its unit, such as 30s, 5m or 250ms",
                 shown(text)
@@ -199,6 +199,16 @@ impl Kind for Span {
 
     fn show(&self, value: &Duration) -> toml::Value {
         span_text(*value).into()
+    }
+}
+
+/// A day is 24 hours here: no calendar is meant.
+fn signed_duration(text: &str) -> Option<SignedDuration> {
+    match text.trim().strip_suffix('d') {
+        Some(days) => {
+            SignedDuration::try_from_hours(days.trim().parse::<i64>().ok()?.checked_mul(24)?)
+        }
+        None => text.parse().ok(),
     }
 }
 
@@ -296,5 +306,23 @@ impl Kind for Directives {
 
     fn show(&self, value: &String) -> toml::Value {
         value.as_str().into()
+    }
+}
+
+/// A path of a file.
+pub(in crate::config) struct FilePath;
+
+impl Kind for FilePath {
+    type Value = PathBuf;
+
+    fn parse(&self, text: &str) -> Result<PathBuf, String> {
+        match text.is_empty() {
+            true => Err("is empty: name a file".to_owned()),
+            false => Ok(PathBuf::from(text)),
+        }
+    }
+
+    fn show(&self, value: &PathBuf) -> toml::Value {
+        value.display().to_string().into()
     }
 }

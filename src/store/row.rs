@@ -1,0 +1,121 @@
+//! What shards hand to the store's thread, and what comes back.
+
+use std::fmt;
+
+use crate::auth::Role;
+use crate::connection::ConnectionId;
+use crate::ids::{RoomId, UserId};
+use crate::message::GatherId;
+use crate::placement::ShardId;
+use crate::rooms::RoomRecord;
+
+/// Something to be written. What one shard hands over is written in that order.
+#[derive(Debug)]
+pub enum Row {
+    /// A room, new or changed.
+    Room(Box<RoomRecord>),
+    /// A room's message.
+    Message(MessageRow),
+    /// Nothing: whether that message is stored is asked, behind everything handed over before.
+    Confirm {
+        /// Its room.
+        room: RoomId,
+        /// Its room's epoch.
+        epoch: u32,
+        /// Its number.
+        seq: u64,
+    },
+    /// A new user.
+    User(Box<UserRecord>),
+}
+
+/// A message as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Its room.
+    pub room: RoomId,
+    /// Its room's epoch.
+    pub epoch: u32,
+    /// Its number within the epoch.
+    pub seq: u64,
+    /// Unix milliseconds.
+    pub at: u64,
+    /// The JSON object that the members were sent.
+    pub text: Box<str>,
+}
+
+/// A user as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserRecord {
+    /// The subject of its tokens.
+    pub id: UserId,
+    /// What it logs in with; unique whatever the case of its letters.
+    pub username: Box<str>,
+    /// A PHC string (argon2id).
+    pub password_hash: Box<str>,
+    /// What its tokens allow.
+    pub role: Role,
+    /// Unix milliseconds.
+    pub created_at: u64,
+}
+
+/// Without the hash: it belongs in no log.
+impl fmt::Debug for UserRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserRecord")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A row, and who waits for it.
+#[derive(Debug)]
+pub struct Entry {
+    /// The shard that hands it over: its window opens again when the row is done with.
+    pub shard: ShardId,
+    /// What is written.
+    pub row: Row,
+    /// Whom to tell.
+    pub receipt: Option<Receipt>,
+}
+
+/// Who waits for a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The connection, on the entry's shard.
+    pub connection: ConnectionId,
+    /// What it waits for.
+    pub purpose: Purpose,
+}
+
+/// What a connection waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// A member: the acknowledgement of its message.
+    Ack {
+        /// The `id` that it gave the message, as JSON.
+        id: Box<str>,
+        /// The message's number.
+        seq: u64,
+    },
+    /// A request: its answer.
+    Request(GatherId),
+}
+
+/// Why a row is not stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// Another user has this name.
+    #[error("the username {0} is taken")]
+    UsernameTaken(Box<str>),
+    /// A [`Row::Confirm`] of what was lost.
+    #[error("the message was not stored")]
+    Missing,
+    /// The database refused the batch: the disk is full, or worse.
+    #[error("the store failed: {0}")]
+    Failed(Box<str>),
+}
+
+/// What became of rows that somebody waits for: one batch, one shard.
+pub type Receipts = Vec<(Receipt, Result<(), StoreFault>)>;
