@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::api::Operation;
+use crate::auth::Identity;
 use crate::http::routes::Route;
 use crate::http::{Decoder, HttpLimits, Request};
 use crate::ids::RequestId;
@@ -100,6 +101,8 @@ pub enum Phase {
 pub struct Exchange {
     pub(crate) request: Request,
     pub(crate) route: Route,
+    /// Who asks.
+    pub(crate) identity: Identity,
     pub(crate) id: RequestId,
     pub(crate) started: Instant,
     /// The body has been read to its end: the connection can take another request.

@@ -6,6 +6,7 @@ use std::fmt;
 use rtc::{BitstreamError, SessionError};
 use serde::Serialize;
 
+use crate::auth::{AuthError, Role};
 use crate::http::routes::Route;
 use crate::http::{RequestError, Response};
 use crate::ids::{DeviceId, SessionId};
@@ -116,6 +117,12 @@ pub enum ApiError {
     /// A WebSocket route was asked for without an upgrade.
     #[error("this is a WebSocket: {0}")]
     UpgradeRequired(&'static str),
+    /// No token, or one that is worth nothing.
+    #[error("{0}")]
+    Unauthorized(AuthError),
+    /// The token is good for other things than this.
+    #[error("{0}")]
+    Forbidden(Forbidden),
     /// A page of another site, or a name that is not this server's (DNS rebinding).
     #[error("{0}")]
     ForeignOrigin(String),
@@ -160,7 +167,8 @@ impl ApiError {
             | ApiError::BadSdp(_)
             | ApiError::BadCandidate(_)
             | ApiError::BadBitstream(_) => 400,
-            ApiError::ForeignOrigin(_) => 403,
+            ApiError::Unauthorized(_) => 401,
+            ApiError::Forbidden(_) | ApiError::ForeignOrigin(_) => 403,
             ApiError::NotFound { .. }
             | ApiError::UnknownSession { .. }
             | ApiError::UnknownDevice { .. } => 404,
@@ -200,6 +208,8 @@ impl ApiError {
             ApiError::BadBitstream(_) => "bad_bitstream",
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
             ApiError::UpgradeRequired(_) => "upgrade_required",
+            ApiError::Unauthorized(error) => error.code(),
+            ApiError::Forbidden(_) => "forbidden",
             ApiError::ForeignOrigin(_) => "foreign_origin",
             ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => "request_timeout",
             ApiError::Full { .. } => "full",
@@ -248,8 +258,45 @@ impl ApiError {
                 response.header("Retry-After", RETRY_AFTER_SECONDS)
             }
             ApiError::UpgradeRequired(_) => response.header("Upgrade", "websocket"),
+            ApiError::Unauthorized(error) => response.header("WWW-Authenticate", challenge(*error)),
             _ => response,
         }
+    }
+}
+
+/// Why somebody who is known may not do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// It takes more.
+    #[error("this needs the role {}, and the token's is {}", .needed.name(), .role.name())]
+    Role {
+        /// The least role that may.
+        needed: Role,
+        /// The token's.
+        role: Role,
+    },
+    /// The claim `devices` leaves it out.
+    #[error("the token is not good for this device")]
+    Device,
+    /// Everything is asked for by a token that is good for some devices.
+    #[error("the token is good for certain devices alone: name one with deviceId")]
+    AllDevices,
+    /// Somebody else's session.
+    #[error("the session belongs to another user: only that user or an admin may use it")]
+    Session,
+    /// In another user's name.
+    #[error("the token's sub is another user: only an admin may act for others")]
+    User,
+    /// `auth.signup` is off.
+    #[error("nobody may sign up here")]
+    SignUp,
+}
+
+/// RFC 6750 §3: who sent no token is not told that something is wrong with it (§3.1).
+fn challenge(error: AuthError) -> &'static str {
+    match error {
+        AuthError::Missing => r#"Bearer realm="media-service""#,
+        _ => r#"Bearer realm="media-service", error="invalid_token""#,
     }
 }
 

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::driver::{self, DriverSeed, Mail};
 use crate::limits::MAILBOX_MESSAGES;
@@ -109,6 +110,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
     let (jobs, side) = side();
+    let auth = Authenticator::new(&config.auth).map(Arc::new);
 
     let (listen, mut listeners) = bind_http(&config, shards)?;
     let identity = Identity::generate()?;
@@ -148,6 +150,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
                 totals: totals.clone(),
                 rooms: std::mem::take(&mut rooms[id.index()]),
                 store: windows.clone(),
+                auth: auth.clone(),
             },
             listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
             ports,

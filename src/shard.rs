@@ -29,6 +29,7 @@ pub use self::gather::Job;
 pub(crate) use self::requests::{Reply, Step};
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
+use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Transfer};
@@ -64,6 +65,8 @@ pub struct ShardSeed {
     pub rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
     /// What the store is done with.
     pub store: Arc<Windows>,
+    /// Who may ask; `None`: anybody, anything.
+    pub auth: Option<Arc<Authenticator>>,
 }
 
 /// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and
@@ -76,6 +79,7 @@ pub struct Shard {
     pub(crate) date: HttpDate,
     pub(crate) origins: OriginPolicy,
     pub(crate) totals: Arc<Totals>,
+    pub(crate) auth: Option<Arc<Authenticator>>,
     pub(crate) metrics: ShardMetrics,
     pub(crate) plane: Plane,
     pub(crate) rtc: rtc::Outbox,
@@ -174,6 +178,7 @@ impl Shard {
             date: HttpDate::default(),
             origins,
             totals: seed.totals,
+            auth: seed.auth,
             metrics: ShardMetrics::new(metrics),
             plane: Plane::new(now, seed.plane)?,
             rtc: rtc::Outbox::default(),

@@ -28,6 +28,7 @@ impl Shard {
         exchange: &Exchange,
         operation: Operation,
     ) -> Result<Reply, ApiError> {
+        let identity = &exchange.identity;
         Ok(match operation {
             Operation::Health => Reply::Now(service::health()),
             Operation::Live => Reply::Now(service::live()),
@@ -37,28 +38,30 @@ impl Shard {
             Operation::Options(route) => Reply::Now(self.options(&exchange.request, route)),
             Operation::Metrics => Reply::Gather(Query::Metrics),
             Operation::CreateSession { device, user } => {
-                Reply::Now(self.post_session(now, &device, &user)?)
+                Reply::Now(self.post_session(now, identity, &device, &user)?)
             }
             Operation::ListSessions(filter) => self.list_sessions(filter),
-            Operation::GetSession(id) => Reply::Now(self.get_session(id)?),
-            Operation::DeleteSession(id) => Reply::Now(self.delete_session(now, id)?),
-            Operation::Answer { session, sdp } => Reply::Now(self.post_answer(now, session, &sdp)?),
+            Operation::GetSession(id) => Reply::Now(self.get_session(identity, id)?),
+            Operation::DeleteSession(id) => Reply::Now(self.delete_session(now, identity, id)?),
+            Operation::Answer { session, sdp } => {
+                Reply::Now(self.post_answer(now, identity, session, &sdp)?)
+            }
             Operation::Candidate { session, candidate } => {
-                Reply::Now(self.post_candidate(now, session, &candidate)?)
+                Reply::Now(self.post_candidate(now, identity, session, &candidate)?)
             }
             Operation::Offer {
                 session,
                 ice_restart,
-            } => Reply::Now(self.post_offer(now, session, ice_restart)?),
-            Operation::Stats(session) => Reply::Now(self.get_stats(session)?),
+            } => Reply::Now(self.post_offer(now, identity, session, ice_restart)?),
+            Operation::Stats(session) => Reply::Now(self.get_stats(identity, session)?),
             Operation::ListDevices => Reply::Gather(Query::Devices),
             Operation::GetDevice(device) => Reply::Now(self.get_device(&device)?),
             Operation::Publish(publication) => self.put_media(now, connection, publication)?,
             Operation::ViewerSocket { watch, user, key } => {
-                self.open_viewer(now, watch, user, key)?
+                self.open_viewer(now, identity, watch, user, key)?
             }
             Operation::AgentSocket { device, key } => {
-                self.open_agent(now, connection.id, device, key)?
+                self.open_agent(now, connection.id, identity, device, key)?
             }
         })
     }

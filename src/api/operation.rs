@@ -78,8 +78,8 @@ pub enum Operation {
     ViewerSocket {
         /// What to watch, or which session to come back to.
         watch: Watch,
-        /// Who watches.
-        user: UserId,
+        /// Who watches, where the query says so.
+        user: Option<UserId>,
         /// `Sec-WebSocket-Key`.
         key: String,
     },
@@ -447,13 +447,9 @@ fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
         },
     };
     let user = param(query, "userId").or_else(|| param(query, "user_id"));
-    let user = match optional(user.as_deref(), "userId")? {
-        Some(user) => user,
-        None => optional(request.headers.get("x-user-id"), "X-User-Id")?.unwrap_or_default(),
-    };
     Ok(Operation::ViewerSocket {
         watch,
-        user,
+        user: optional(user.as_deref(), "userId")?,
         key: upgrade_key(request)?,
     })
 }

@@ -94,6 +94,13 @@ shards = 3
 cores = "0-2,5,7-8"
 insecure = true
 shutdown_timeout = "1h30m"
+[auth]
+jwt_secret = ""
+jwt_public_key = "tests/keys/ed25519.pub.pem"
+audience = "https://media.example.com"
+token_ttl = "1h"
+signup = false
+signup_role = "anchor"
 [http]
 head_timeout = "5s"
 body_timeout = "250ms"

@@ -99,6 +99,11 @@ impl Route {
         self as usize
     }
 
+    /// Whether it is a WebSocket.
+    pub fn is_socket(self) -> bool {
+        self.methods() == UPGRADE
+    }
+
     /// Whether `method`, in upper case, may be used here.
     pub fn allows(self, method: &str) -> bool {
         self.methods().contains(&method)

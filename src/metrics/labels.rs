@@ -110,6 +110,8 @@ labels! {
         Slow "slow",
         /// The socket failed, or the client vanished in the middle of something.
         Io "io",
+        /// The token of a WebSocket expired.
+        Expired "expired",
         /// The server is stopping.
         Drain "drain",
         /// A fault of the server's own (a panic while it was served).

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::Shard;
+use super::sockets::GOING_AWAY;
 use crate::connection::{ConnectionId, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::limits::LINGER;
@@ -45,7 +46,7 @@ impl Shard {
             }
             connection.end = ConnectionEnd::Drain;
             let Role::Http(http) = &mut connection.role else {
-                shard.say_goodbye(now, connection, SHUTTING_DOWN);
+                shard.say_goodbye(now, connection, GOING_AWAY, SHUTTING_DOWN);
                 return None;
             };
             match std::mem::replace(&mut http.phase, Phase::Done) {

@@ -7,6 +7,7 @@ use tracing::debug;
 use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Moving, Shard};
 use crate::api::{Operation, Publication};
+use crate::auth::{Identity, access, identify};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
 use crate::error::ApiError;
 use crate::http::routes::{Route, resolve};
@@ -145,16 +146,20 @@ impl Shard {
             Some(Ok(id)) => id,
             Some(Err(_)) | None => RequestId::from_random(self.random_bytes()),
         };
-        let exchange = Box::new(Exchange {
+        let mut exchange = Box::new(Exchange {
             request,
             route,
+            identity: Identity::nobody(),
             id,
             started: now,
             complete,
         });
-        if let Err(error) = self.admit(&exchange) {
-            self.refuse(now, connection, exchange, error);
-            return Step::Go(0);
+        match self.admit(now, &exchange) {
+            Ok(identity) => exchange.identity = identity,
+            Err(error) => {
+                self.refuse(now, connection, exchange, error);
+                return Step::Go(0);
+            }
         }
         let request = &exchange.request;
         self.set_alarm(connection, now + self.config.http.body_timeout);
@@ -177,9 +182,29 @@ impl Shard {
         Step::Go(0)
     }
 
-    /// What can be refused before the body: strangers, unknown paths, methods, lengths.
-    fn admit(&self, exchange: &Exchange) -> Result<(), ApiError> {
+    /// What can be refused before the body: strangers, unknown paths, methods, lengths. Who asks.
+    fn admit(&self, now: Instant, exchange: &Exchange) -> Result<Identity, ApiError> {
         let request = &exchange.request;
+        if self.auth.is_none() {
+            self.check_origin(request)?;
+        }
+        Operation::check_method(request, exchange.route)?;
+        let unix = self.clock.unix(now).as_secs();
+        let identity = identify(self.auth.as_deref(), request, exchange.route, unix)?;
+        let limit = self.config.http.json_body_bytes;
+        match request.body {
+            BodyLength::Length(length)
+                if length > limit as u64 && request.method != Method::Put =>
+            {
+                Err(ApiError::BodyTooLarge { limit })
+            }
+            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(identity),
+        }
+    }
+
+    /// Where nobody is asked for a token, a browser could be sent here by any page: see
+    /// [`OriginPolicy`](crate::http::OriginPolicy). A page that has a token was given it.
+    fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
         let host = request.headers.get("host").unwrap_or_default();
         let origin = request.headers.get("origin");
         if !host.is_empty() && !self.origins.host_ok(host) {
@@ -193,16 +218,7 @@ impl Shard {
                 origin.unwrap_or_default()
             )));
         }
-        Operation::check_method(request, exchange.route)?;
-        let limit = self.config.http.json_body_bytes;
-        match request.body {
-            BodyLength::Length(length)
-                if length > limit as u64 && request.method != Method::Put =>
-            {
-                Err(ApiError::BodyTooLarge { limit })
-            }
-            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(()),
-        }
+        Ok(())
     }
 
     /// A piece of a body.
@@ -285,7 +301,9 @@ impl Shard {
                 },
             );
         }
-        match self.perform(now, connection, &exchange, operation) {
+        let result = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.perform(now, connection, &exchange, operation));
+        match result {
             Ok(reply) => self.reply(now, connection, exchange, reply),
             Err(error) => self.refuse(now, connection, exchange, error),
         }
@@ -322,7 +340,7 @@ impl Shard {
                 offer,
             } => {
                 self.upgrade(connection, &exchange, &key);
-                let socket = ViewerSocket::new(now, &self.config.ws, session);
+                let socket = ViewerSocket::new(now, &self.config.ws, session, &exchange.identity);
                 connection.role = Role::Viewer(Box::new(socket));
                 self.greet_viewer(now, connection, session, offer);
             }
@@ -430,6 +448,7 @@ impl Shard {
         Box::new(Exchange {
             request,
             route: Route::Unmatched,
+            identity: Identity::nobody(),
             id,
             started: now,
             complete: false,

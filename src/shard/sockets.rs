@@ -18,6 +18,13 @@ use crate::ws::{
     ViewerMessage, Violation, codec_named, codecs_of,
 };
 
+/// Close codes (RFC 6455 §7.4.1).
+pub(super) const GOING_AWAY: u16 = 1001;
+pub(super) const POLICY_VIOLATION: u16 = 1008;
+
+/// What a socket is told that ends with its token.
+const TOKEN_EXPIRED: &str = "the token has expired";
+
 /// A viewer's message, or an error to tell it.
 type Told = Result<(), SocketError>;
 
@@ -46,6 +53,15 @@ impl SocketError {
             seq: self.seq,
         }
     }
+}
+
+/// The way that a control message came, and whether who sent it may control devices.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Via {
+    /// The viewer's WebSocket.
+    Socket { allowed: bool },
+    /// The session's data channel.
+    Channel { allowed: bool },
 }
 
 /// Control messages that wait for an agent's link. Past it viewers are told to wait, so that no
@@ -151,14 +167,20 @@ impl Shard {
     /// Says why, and closes another connection's WebSocket (RFC 6455 §7.4.1: 1001, going away).
     pub(crate) fn dismiss(&mut self, now: Instant, id: ConnectionId, reason: &str) {
         self.with(now, id, |shard, connection| {
-            shard.say_goodbye(now, connection, reason);
+            shard.say_goodbye(now, connection, GOING_AWAY, reason);
             None
         });
     }
 
-    pub(super) fn say_goodbye(&mut self, now: Instant, connection: &mut Connection, reason: &str) {
+    pub(super) fn say_goodbye(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        code: u16,
+        reason: &str,
+    ) {
         self.say(connection, &ServerMessage::Closing { reason });
-        self.close_socket(now, connection, 1001, reason);
+        self.close_socket(now, connection, code, reason);
     }
 
     /// A viewer's socket begins: with the offer of the session that was made for it.
@@ -206,7 +228,7 @@ impl Shard {
         let Role::Viewer(socket) = &connection.role else {
             return Ok(());
         };
-        let session = socket.session;
+        let (session, allowed) = (socket.session, socket.controls);
         let Received::Text(text) = message else {
             self.metrics.message(MessageKind::Other, Direction::In);
             return Err(bad_message("viewers send text messages".into()));
@@ -230,7 +252,7 @@ impl Shard {
             }
             ViewerMessage::Control(control) => {
                 self.metrics.message(MessageKind::Control, Direction::In);
-                self.control(now, session, control, true)
+                self.control(now, session, control, Via::Socket { allowed })
             }
         }
     }
@@ -249,7 +271,7 @@ impl Shard {
         now: Instant,
         session: SessionId,
         control: Control,
-        socket: bool,
+        via: Via,
     ) -> Told {
         let Control { seq, action } = control;
         let refuse = |code, error: &'static str| {
@@ -259,6 +281,14 @@ impl Shard {
                 seq: Some(seq),
             })
         };
+        let (socket, allowed) = match via {
+            Via::Socket { allowed } => (true, allowed),
+            Via::Channel { allowed } => (false, allowed),
+        };
+        if !allowed {
+            let error = "this needs the role controller: the token's is viewer";
+            return refuse("forbidden", error);
+        }
         if let Some(fault) = action.fault() {
             return refuse("bad_control", fault);
         }
@@ -423,8 +453,13 @@ impl Shard {
         sent
     }
 
-    /// The socket's alarm went off: pings, patience, quality.
+    /// The socket's alarm went off: its token's end, pings, patience, quality.
     pub(super) fn socket_time(&mut self, now: Instant, connection: &mut Connection) {
+        if self.token_end(connection).is_some_and(|end| now >= end) {
+            connection.end = ConnectionEnd::Expired;
+            self.say_goodbye(now, connection, POLICY_VIOLATION, TOKEN_EXPIRED);
+            return;
+        }
         let beat = match &mut connection.role {
             Role::Viewer(socket) => socket.pulse.beat(now, &connection.output),
             Role::Agent(socket) => socket.pulse.beat(now, &connection.output),
@@ -474,8 +509,19 @@ impl Shard {
             Role::Http(_) => return,
         };
         if connection.fate == Fate::Stay {
+            let next = self.token_end(connection).map_or(next, |end| end.min(next));
             self.set_alarm(connection, next);
         }
+    }
+
+    /// When the token expires that the socket was opened with.
+    fn token_end(&self, connection: &Connection) -> Option<Instant> {
+        let expires_at = match &connection.role {
+            Role::Viewer(socket) => socket.expires_at,
+            Role::Agent(socket) => socket.expires_at,
+            Role::Http(_) => None,
+        };
+        self.clock.instant(expires_at?)
     }
 }
 

@@ -31,8 +31,9 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "server.listen",
         "192.0.2.7:80",
-        "192.0.2.7:80 can be reached from other hosts, and nobody is authenticated: pass \
-             --insecure (server.insecure = true) to allow that, or listen on 127.0.0.1",
+        "192.0.2.7:80 can be reached from other hosts, and nobody is authenticated: set \
+             auth.jwt_secret or auth.jwt_public_key, pass --insecure (server.insecure = true) to \
+             allow that, or listen on 127.0.0.1",
     ),
     (
         "server.shards",

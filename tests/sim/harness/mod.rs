@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use executor::TICK;
+use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
 use media_service::limits::READS_PER_TURN;
@@ -110,6 +111,7 @@ impl Sim {
             .and_then(Shards::new)
             .expect("a number of shards");
         let totals = Arc::new(Totals::new(shards));
+        let auth = Authenticator::new(&config.auth).map(Arc::new);
         let identity = Identity::generate().expect("an identity");
         let mut new = |id: ShardId| {
             let address = media_address(id.index());
@@ -140,6 +142,7 @@ impl Sim {
                 totals: totals.clone(),
                 rooms: Vec::new(),
                 store: Windows::new(shards),
+                auth: auth.clone(),
             };
             Shard::new(now, wall(Duration::ZERO), seed).expect("a plane that starts")
         };
