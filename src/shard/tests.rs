@@ -25,6 +25,7 @@ fn shard(now: Instant) -> Shard {
         },
         random: [2; 32],
         totals: Arc::new(Totals::new(1)),
+        auth: None,
     };
     Shard::new(now, UNIX_EPOCH, seed).unwrap()
 }
