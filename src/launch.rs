@@ -14,7 +14,7 @@ use executor::{
 use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -22,9 +22,12 @@ use crate::driver::{self, DriverSeed, Mail};
 use crate::limits::MAILBOX_MESSAGES;
 use crate::logging::LogGuard;
 use crate::message::Message;
+use crate::metrics::StoreFigures;
 use crate::placement::{ShardId, Shards};
+use crate::rooms::RoomRecord;
 use crate::shard::ShardSeed;
 use crate::side::{SideView, side};
+use crate::store::{self, MessageRow, Store, StoreOpenError, StoreThread, StoreView, Windows};
 use crate::totals::{Total, Totals};
 
 /// Why the server cannot start, or ended badly.
@@ -53,6 +56,9 @@ pub enum LaunchError {
     /// No certificate.
     #[error(transparent)]
     Identity(#[from] rtc::IdentityError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreOpenError),
     /// The shards cannot start, or one has died.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -77,6 +83,7 @@ impl LaunchError {
             | LaunchError::Shards(_)
             | LaunchError::Bind(_)
             | LaunchError::Identity(_)
+            | LaunchError::Store(_)
             | LaunchError::Pool(_)
             | LaunchError::Io { .. } => EXIT_FAILED,
         }
@@ -107,6 +114,16 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
 
     let (listen, mut listeners) = bind_http(&config, shards)?;
     let identity = Identity::generate()?;
+    let (store, mut rooms) = open_store(&config, shards)?;
+    let reader = store.reader()?;
+    let windows = Windows::new(shards.count());
+    let figures = Arc::new(StoreFigures::default());
+    let view = StoreView {
+        postbox: postbox.clone(),
+        windows: windows.clone(),
+        figures: figures.clone(),
+    };
+    let (rows, store) = store::start(store, view).map_err(LaunchError::io("store thread"))?;
     let mut media = Vec::new();
     let mut seeds = Vec::new();
     for (id, inbox) in shards.all().zip(inboxes) {
@@ -132,15 +149,18 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
                 random: random()?,
                 totals: totals.clone(),
                 auth: auth.clone(),
+                rooms: std::mem::take(&mut rooms[id.index()]),
+                store: windows.clone(),
             },
             listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
             ports,
             inbox,
             postbox: postbox.clone(),
             side: jobs.clone(),
+            store: rows.clone(),
         });
     }
-    drop(jobs);
+    drop((jobs, rows));
     let pool = executor::spawn(
         PoolOptions {
             cpus: cpus.clone(),
@@ -154,10 +174,28 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         health: pool.health(),
         totals: totals.clone(),
         log: log.dropped_lines(),
+        store: figures,
+        reader,
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
     announce(&config, shards, &cpus, &listen, &media);
-    supervise(&config, pool, signals, &postbox, &totals)
+    supervise(&config, pool, signals, &postbox, &totals, store)
+}
+
+/// Rooms as they are stored, each with its recent messages.
+type Rooms = Vec<(RoomRecord, Vec<MessageRow>)>;
+
+/// Opens the store and reads the rooms of each shard.
+fn open_store(config: &Config, shards: Shards) -> Result<(Store, Vec<Rooms>), LaunchError> {
+    let mut store = Store::open(&config.store)?;
+    if store.is_memory() {
+        warn!("store.path is :memory: rooms, messages and users are lost when the process ends");
+    }
+    let mut rooms: Vec<Rooms> = shards.all().map(|_| Rooms::new()).collect();
+    for (record, recent) in store.load(config.rooms.recent)? {
+        rooms[shards.shard_of_room(record.id).index()].push((record, recent));
+    }
+    Ok((store, rooms))
 }
 
 /// How many shards, and on which CPUs.
@@ -278,6 +316,7 @@ fn supervise(
     mut signals: Signals,
     postbox: &Postbox<Mail>,
     totals: &Totals,
+    store: StoreThread,
 ) -> Result<(), LaunchError> {
     let handle = signals.handle();
     let timeout = config.server.shutdown_timeout;
@@ -299,6 +338,10 @@ fn supervise(
     pool.join()?;
     handle.close();
     let _ = watcher.join();
+    // The shards are gone and have handed over what there was.
+    if let Err(fault) = store.join() {
+        error!("{fault}");
+    }
     info!(sessions = totals.sum(Total::Drained), "shutdown complete");
     Ok(())
 }

@@ -33,6 +33,7 @@ use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::{ShardId, Shards};
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
+use media_service::store::Windows;
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -140,6 +141,8 @@ impl Sim {
                 random: seed(),
                 totals: totals.clone(),
                 auth: auth.clone(),
+                rooms: Vec::new(),
+                store: Windows::new(shards),
             };
             Shard::new(now, wall(Duration::ZERO), seed).expect("a plane that starts")
         };
