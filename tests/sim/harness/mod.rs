@@ -413,7 +413,10 @@ impl Sim {
             connection,
             gather,
             snapshots,
-        } = job;
+        } = job
+        else {
+            panic!("users sign up and log in over real sockets: {job:?}");
+        };
         let text = encode(self.last.update(snapshots), &ProcessFigures::default())
             .expect("figures that can be written");
         let message = Message::Encoded {
