@@ -40,11 +40,15 @@ impl WallClock {
 
     /// RFC 3339 in UTC with milliseconds.
     pub fn rfc3339(&self, at: Instant) -> String {
-        let unix = self.unix(at);
-        jiff::Timestamp::from_millisecond(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
-            .map(|time| format!("{time:.3}"))
-            .unwrap_or_default()
+        rfc3339(self.unix(at))
     }
+}
+
+/// A time since 1970 as RFC 3339 in UTC with milliseconds; empty past the year 9999.
+pub fn rfc3339(unix: Duration) -> String {
+    jiff::Timestamp::from_millisecond(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+        .map(|time| format!("{time:.3}"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

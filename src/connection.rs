@@ -8,7 +8,7 @@ use crate::alarm::Alarm;
 use crate::api::Operation;
 use crate::auth::Identity;
 use crate::http::routes::Route;
-use crate::http::{Decoder, HttpLimits, Request};
+use crate::http::{Decoder, HttpLimits, Request, Response};
 use crate::ids::RequestId;
 use crate::media::Publisher;
 use crate::message::GatherId;
@@ -105,6 +105,8 @@ pub struct Exchange {
     pub(crate) identity: Identity,
     pub(crate) id: RequestId,
     pub(crate) started: Instant,
+    /// Its answer, which waits until something is stored.
+    pub(crate) prepared: Option<Response>,
     /// The body has been read to its end: the connection can take another request.
     pub(crate) complete: bool,
 }

@@ -77,6 +77,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         inbox: seed.inbox,
         postbox: seed.postbox,
         side: seed.side,
+        store: seed.store,
         sockets: HashMap::new(),
         ready: Vec::new(),
         mail: Vec::new(),
@@ -96,6 +97,7 @@ struct Driver {
     inbox: Inbox<Mail>,
     postbox: Postbox<Mail>,
     side: SideQueue,
+    store: StoreQueue,
     sockets: HashMap<ConnectionId, Socket>,
     /// Connections whose socket may hold more bytes than were read.
     ready: Vec<ConnectionId>,
@@ -371,6 +373,11 @@ impl Driver {
             let moves = std::mem::take(&mut outbox.moves);
             let messages = std::mem::take(&mut outbox.messages);
             let jobs = std::mem::take(&mut outbox.jobs);
+            // A row is followed by nothing that would need another round.
+            outbox
+                .rows
+                .drain(..)
+                .for_each(|entry| self.store.push(entry));
             if dirty.is_empty() && moves.is_empty() && messages.is_empty() && jobs.is_empty() {
                 resumed.into_iter().for_each(|id| self.queue(id));
                 return !self.ready.is_empty();

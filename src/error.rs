@@ -138,6 +138,21 @@ pub enum ApiError {
         /// The bound (`media.publisher_timeout`).
         seconds: u64,
     },
+    /// Another user has this name.
+    #[error("the username {username} is taken")]
+    UsernameTaken {
+        /// The name.
+        username: Box<str>,
+    },
+    /// Nobody has this name and this password.
+    #[error("username or password is wrong")]
+    BadCredentials,
+    /// There is nothing to sign a token with.
+    #[error("nobody can log in: the server has no auth.jwt_secret to sign tokens with")]
+    NoJwtSecret,
+    /// Something could not be stored or read.
+    #[error("the server's store failed; try again later")]
+    StoreFailed,
     /// A cap of the process is met.
     #[error("the server has its {limit} {what} already; try again later")]
     Full {
@@ -167,7 +182,7 @@ impl ApiError {
             | ApiError::BadSdp(_)
             | ApiError::BadCandidate(_)
             | ApiError::BadBitstream(_) => 400,
-            ApiError::Unauthorized(_) => 401,
+            ApiError::Unauthorized(_) | ApiError::BadCredentials => 401,
             ApiError::Forbidden(_) | ApiError::ForeignOrigin(_) => 403,
             ApiError::NotFound { .. }
             | ApiError::UnknownSession { .. }
@@ -177,13 +192,18 @@ impl ApiError {
             ApiError::NoOpenOffer { .. }
             | ApiError::DeviceBusy { .. }
             | ApiError::AgentBusy { .. }
-            | ApiError::TakenOver { .. } => 409,
+            | ApiError::TakenOver { .. }
+            | ApiError::UsernameTaken { .. }
+            | ApiError::NoJwtSecret => 409,
             ApiError::BodyTooLarge { .. } => 413,
             ApiError::UnsupportedMediaType { .. } => 415,
             ApiError::UpgradeRequired(_) => 426,
             ApiError::TooManyCandidates { .. } => 429,
             ApiError::Internal => 500,
-            ApiError::Full { .. } | ApiError::ShardBusy | ApiError::Draining => 503,
+            ApiError::StoreFailed
+            | ApiError::Full { .. }
+            | ApiError::ShardBusy
+            | ApiError::Draining => 503,
         }
     }
 
@@ -212,6 +232,10 @@ impl ApiError {
             ApiError::Forbidden(_) => "forbidden",
             ApiError::ForeignOrigin(_) => "foreign_origin",
             ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => "request_timeout",
+            ApiError::UsernameTaken { .. } => "username_taken",
+            ApiError::BadCredentials => "bad_credentials",
+            ApiError::NoJwtSecret => "no_jwt_secret",
+            ApiError::StoreFailed => "store_failed",
             ApiError::Full { .. } => "full",
             ApiError::ShardBusy => "shard_busy",
             ApiError::Draining => "draining",
@@ -254,11 +278,16 @@ impl ApiError {
             ApiError::MethodNotAllowed { route, .. } => {
                 response.header("Allow", route.methods().join(", "))
             }
-            ApiError::Full { .. } | ApiError::ShardBusy | ApiError::Draining => {
-                response.header("Retry-After", RETRY_AFTER_SECONDS)
-            }
+            ApiError::StoreFailed
+            | ApiError::Full { .. }
+            | ApiError::ShardBusy
+            | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
             ApiError::UpgradeRequired(_) => response.header("Upgrade", "websocket"),
             ApiError::Unauthorized(error) => response.header("WWW-Authenticate", challenge(*error)),
+            // Every 401 names a scheme (RFC 9110 §15.5.2).
+            ApiError::BadCredentials => {
+                response.header("WWW-Authenticate", challenge(AuthError::Missing))
+            }
             _ => response,
         }
     }

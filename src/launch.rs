@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+use crate::accounts::Accounts;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::driver::{self, DriverSeed, Mail};
@@ -169,6 +170,10 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         log: log.dropped_lines(),
         store: store.figures,
         reader: store.reader,
+        accounts: Accounts {
+            auth,
+            token_ttl: config.auth.token_ttl,
+        },
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
     announce(&config, shards, &cpus, &listen, &media);

@@ -9,6 +9,17 @@ use std::time::Duration;
 /// line; JWT subjects, serial numbers and host names with a port all fit.
 pub const ID_CHARS: usize = 128;
 
+/// Characters of a user name: with the `@` of its id it stays far below [`ID_CHARS`].
+pub const USERNAME_CHARS_MOST: usize = 64;
+/// Characters of a user name at least.
+pub const USERNAME_CHARS_LEAST: usize = 3;
+const _: () = assert!(USERNAME_CHARS_MOST < ID_CHARS);
+
+/// Bytes of a password at least (NIST SP 800-63B §5.1.1).
+pub const PASSWORD_BYTES_LEAST: usize = 8;
+/// Bytes of a password at most: all of them are hashed.
+pub const PASSWORD_BYTES_MOST: usize = 1024;
+
 /// Characters of an `X-Request-Id`: echoed and logged with every request. UUIDs and the ids of the
 /// common proxies take 32 to 64.
 pub const REQUEST_ID_CHARS: usize = 128;

@@ -5,6 +5,7 @@ mod devices;
 mod drain;
 mod gather;
 mod requests;
+mod rows;
 mod sessions;
 mod snapshot;
 mod sockets;
@@ -42,7 +43,7 @@ use crate::message::{GatherId, Message};
 use crate::metrics::{MetricsConfig, ShardMetrics};
 use crate::placement::{ShardId, Shards};
 use crate::rooms::RoomRecord;
-use crate::store::{MessageRow, Windows};
+use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
 /// What a shard is made from.
@@ -61,12 +62,12 @@ pub struct ShardSeed {
     pub random: [u8; 32],
     /// The gauges of all shards.
     pub totals: Arc<Totals>,
+    /// Who may ask; `None`: anybody, anything.
+    pub auth: Option<Arc<Authenticator>>,
     /// The rooms that live on it, each with its recent messages.
     pub rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
     /// What the store is done with.
     pub store: Arc<Windows>,
-    /// Who may ask; `None`: anybody, anything.
-    pub auth: Option<Arc<Authenticator>>,
 }
 
 /// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and
@@ -92,6 +93,9 @@ pub struct Shard {
     pub(crate) last_gather: u64,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
+    /// What the store is done with of the rows that it was sent.
+    pub(crate) windows: Arc<Windows>,
+    pub(crate) rows_sent: u64,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -135,6 +139,8 @@ pub struct Outbox {
     pub messages: Vec<(ShardId, Message)>,
     /// Work for the side thread.
     pub jobs: Vec<Job>,
+    /// Rows for the store.
+    pub rows: Vec<Entry>,
 }
 
 /// What is to be done with a connection after its output was written as far as it goes.
@@ -191,6 +197,8 @@ impl Shard {
             last_gather: 0,
             demo: None,
             draining: None,
+            windows: seed.store,
+            rows_sent: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use executor::{Health, Postbox};
 use tracing::{error, warn};
 
+use crate::accounts::{Accounts, Outcome};
 use crate::driver::Mail;
 use crate::limits::SIDE_JOBS;
 use crate::logging::DroppedLines;
@@ -55,6 +56,8 @@ pub struct SideView {
     pub store: Arc<StoreFigures>,
     /// What is stored.
     pub reader: Reader,
+    /// Passwords and log-ins.
+    pub accounts: Accounts,
 }
 
 /// Makes the queue.
@@ -130,6 +133,27 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
                 }
                 Err(fault) => error!("the metrics cannot be written: {fault}"),
             }
+        }
+        Job::Account {
+            from,
+            connection,
+            gather,
+            task,
+        } => {
+            let message = match view.accounts.run(&view.reader, task) {
+                Outcome::Reply(reply) => Message::Replied {
+                    connection,
+                    gather,
+                    reply,
+                },
+                Outcome::Store(user, response) => Message::Hashed {
+                    connection,
+                    gather,
+                    user,
+                    response,
+                },
+            };
+            deliver(view, from.index(), Mail::Message(message));
         }
     }
 }

@@ -4,11 +4,13 @@ mod devices;
 mod operation;
 mod service;
 mod sessions;
+mod users;
 mod views;
 
 use std::time::Instant;
 
 pub use operation::{Operation, Publication, SessionFilter, Watch};
+pub use users::{LoggedIn, ProfileView, UserView};
 pub use views::{
     AudioView, ConnectionView, DeviceList, DeviceView, Published, PublisherView, SessionList,
     SessionView, StatsView, TrackView, VideoView,
@@ -60,6 +62,9 @@ impl Shard {
             Operation::ViewerSocket { watch, user, key } => {
                 self.open_viewer(now, identity, watch, user, key)?
             }
+            Operation::SignUp(credentials) => self.sign_up(now, credentials)?,
+            Operation::LogIn(credentials) => self.log_in(now, credentials),
+            Operation::Me => Reply::Gather(Query::UserOnline(identity.user.clone())),
             Operation::AgentSocket { device, key } => {
                 self.open_agent(now, connection.id, identity, device, key)?
             }

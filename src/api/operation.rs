@@ -4,6 +4,7 @@ use rtc::Container;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::accounts::Credentials;
 use crate::error::ApiError;
 use crate::http::query::{decode_segment, param};
 use crate::http::routes::{Route, resolve};
@@ -83,6 +84,12 @@ pub enum Operation {
         /// `Sec-WebSocket-Key`.
         key: String,
     },
+    /// `POST /api/v1/users`
+    SignUp(Credentials),
+    /// `POST /api/v1/users/login`
+    LogIn(Credentials),
+    /// `GET /api/v1/users/me`
+    Me,
     /// `GET /api/media/devices/{id}/ws`
     AgentSocket {
         /// The device.
@@ -196,6 +203,9 @@ impl Operation {
                 key: upgrade_key(request)?,
             },
             (Route::ViewerSocket, _) => viewer_socket(request)?,
+            (Route::Users, _) => Operation::SignUp(json(body)?),
+            (Route::UserLogin, _) => Operation::LogIn(json(body)?),
+            (Route::UserMe, _) => Operation::Me,
         })
     }
 
@@ -226,6 +236,9 @@ impl Operation {
             | Operation::OpenApi
             | Operation::File(_)
             | Operation::Options(_)
+            | Operation::SignUp(_)
+            | Operation::LogIn(_)
+            | Operation::Me
             | Operation::ListDevices => None,
             Operation::ListSessions(filter) => {
                 filter.device.as_ref().map(|device| shards.shard_of(device))
@@ -267,6 +280,10 @@ struct CreateSession {
 
 impl Body for CreateSession {
     const SHAPE: &str = r#"{"deviceId":string,"userId":string}"#;
+}
+
+impl Body for Credentials {
+    const SHAPE: &str = r#"{"username":string,"password":string}"#;
 }
 
 #[derive(Deserialize)]

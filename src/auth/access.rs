@@ -78,7 +78,9 @@ fn need(operation: &Operation) -> Need<'_> {
         | Operation::Ready
         | Operation::OpenApi
         | Operation::File(_)
-        | Operation::Options(_) => Need {
+        | Operation::Options(_)
+        | Operation::SignUp(_)
+        | Operation::LogIn(_) => Need {
             role: None,
             devices: Devices::None,
             user: None,
@@ -100,7 +102,8 @@ fn need(operation: &Operation) -> Need<'_> {
         | Operation::Answer { .. }
         | Operation::Candidate { .. }
         | Operation::Offer { .. }
-        | Operation::Stats(_) => of(Role::Viewer, Devices::None),
+        | Operation::Stats(_)
+        | Operation::Me => of(Role::Viewer, Devices::None),
         Operation::ListSessions(SessionFilter { device, .. }) => {
             let devices = device.as_ref().map_or(Devices::All, Devices::One);
             of(Role::Admin, devices)

@@ -50,6 +50,8 @@ pub(super) fn is_public(route: Route, method: &Method) -> bool {
         | Route::HealthReady
         | Route::OpenApi
         | Route::Page
+        | Route::Users
+        | Route::UserLogin
         | Route::Unmatched => true,
         Route::Metrics
         | Route::Sessions
@@ -63,7 +65,8 @@ pub(super) fn is_public(route: Route, method: &Method) -> bool {
         | Route::DeviceVideo
         | Route::DeviceAudio
         | Route::DeviceSocket
-        | Route::ViewerSocket => false,
+        | Route::ViewerSocket
+        | Route::UserMe => false,
     }
 }
 

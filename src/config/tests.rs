@@ -333,7 +333,7 @@ fn the_printed_configuration_names_origins_and_no_secret() {
     assert_eq!(
         file(&printed).faults(),
         [
-            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:29]"
+            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:37]"
         ]
     );
 }

@@ -85,6 +85,12 @@ routes! {
     DeviceSocket "/api/media/devices/{id}/ws" UPGRADE;
     /// The WebSocket of a viewer.
     ViewerSocket "/api/media/ws" UPGRADE;
+    /// Signing up.
+    Users "/api/v1/users" ACT;
+    /// Logging in.
+    UserLogin "/api/v1/users/login" ACT;
+    /// Whoever asks.
+    UserMe "/api/v1/users/me" READ;
     /// None of the above, or a request whose path was never read: 404, and one `path` label for all
     /// of them.
     Unmatched "unmatched" &[];
@@ -148,6 +154,9 @@ pub fn resolve(path: &str) -> Target<'_> {
         "/health/ready" => Route::HealthReady,
         "/metrics" => Route::Metrics,
         "/openapi.json" => Route::OpenApi,
+        "/api/v1/users" => Route::Users,
+        "/api/v1/users/login" => Route::UserLogin,
+        "/api/v1/users/me" => Route::UserMe,
         _ if is_page_file(path) => Route::Page,
         _ => Route::Unmatched,
     })

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::{Shard, Timer};
+use crate::accounts::Task;
 use crate::api::{DeviceList, SessionList, SessionView};
-use crate::connection::{ConnectionId, Phase, Role};
+use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
+use crate::ids::UserId;
 use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics::{self, Snapshot};
 use crate::placement::ShardId;
+use crate::store::Row;
 
 /// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
 const SCRAPE_PATIENCE: Duration = Duration::from_millis(100);
@@ -34,6 +37,17 @@ pub enum Job {
         /// One a shard; `None`: it did not answer.
         snapshots: Vec<Option<Snapshot>>,
     },
+    /// Do something about a user, and send back [`Message::Replied`] or [`Message::Hashed`].
+    Account {
+        /// Who asks.
+        from: ShardId,
+        /// For which connection.
+        connection: ConnectionId,
+        /// For which of its requests.
+        gather: GatherId,
+        /// What.
+        task: Task,
+    },
 }
 
 /// An aggregate on its way.
@@ -53,11 +67,10 @@ impl Shard {
         connection: ConnectionId,
         query: Query,
     ) -> GatherId {
-        self.last_gather += 1;
-        let id = GatherId(self.last_gather);
+        let id = self.next_gather();
         let patience = match query {
             Query::Metrics => SCRAPE_PATIENCE,
-            Query::Sessions(_) | Query::Devices => LIST_PATIENCE,
+            Query::Sessions(_) | Query::Devices | Query::UserOnline(_) => LIST_PATIENCE,
         };
         let deadline = now + patience;
         let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
@@ -88,6 +101,23 @@ impl Shard {
         );
         self.schedule(at, Timer::Gather(id));
         id
+    }
+
+    fn next_gather(&mut self) -> GatherId {
+        self.last_gather += 1;
+        GatherId(self.last_gather)
+    }
+
+    /// Asks the side thread for the answer to a connection's request.
+    pub(super) fn ask_side(&mut self, connection: ConnectionId, task: Task) -> GatherId {
+        let (from, gather) = (self.id, self.next_gather());
+        self.outbox.jobs.push(Job::Account {
+            from,
+            connection,
+            gather,
+            task,
+        });
+        gather
     }
 
     /// A message came from another shard, or from the process.
@@ -127,8 +157,18 @@ impl Shard {
                 let response = Response::text(200, metrics::CONTENT_TYPE, text.into_bytes());
                 self.give(now, connection, gather, Ok(response));
             }
-            // Nobody waits for a row yet.
-            Message::Stored(_) => {}
+            Message::Replied {
+                connection,
+                gather,
+                reply,
+            } => self.give(now, connection, gather, reply),
+            Message::Hashed {
+                connection,
+                gather,
+                user,
+                response,
+            } => self.answer_when_stored(now, connection, gather, Row::User(user), response),
+            Message::Stored(receipts) => self.stored(now, receipts),
             Message::Drain { deadline } => self.drain(now, deadline),
         }
     }
@@ -153,6 +193,7 @@ impl Shard {
         match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
             Query::Devices => Answer::Devices(self.device_views()),
+            Query::UserOnline(user) => Answer::UserOnline(self.is_online(user)),
             Query::Metrics => Answer::Metrics(Box::new(self.snapshot())),
         }
     }
@@ -166,7 +207,8 @@ impl Shard {
             Query::Metrics => {
                 let snapshots = gather.answers.into_iter().map(|answer| match answer {
                     Some(Answer::Metrics(snapshot)) => Some(*snapshot),
-                    Some(Answer::Sessions(_) | Answer::Devices(_)) | None => None,
+                    Some(Answer::Sessions(_) | Answer::Devices(_) | Answer::UserOnline(_))
+                    | None => None,
                 });
                 let (from, connection) = (self.id, gather.connection);
                 let snapshots = snapshots.collect();
@@ -177,6 +219,15 @@ impl Shard {
                     snapshots,
                 });
                 return;
+            }
+            Query::UserOnline(user) => {
+                // Who is seen somewhere is online, whatever the others would say.
+                let here = |answer: &Answer| matches!(answer, Answer::UserOnline(true));
+                let online = gather.answers.iter().flatten().any(here);
+                if missing && !online {
+                    return self.give(now, gather.connection, id, Err(ApiError::ShardBusy));
+                }
+                return self.ask_profile(gather.connection, id, user, online);
             }
             Query::Sessions(_) | Query::Devices if missing => Err(ApiError::ShardBusy),
             Query::Sessions(filter) => {
@@ -209,27 +260,84 @@ impl Shard {
         match job {
             Job::EncodeMetrics {
                 connection, gather, ..
+            }
+            | Job::Account {
+                connection, gather, ..
             } => self.give(now, connection, gather, Err(ApiError::ShardBusy)),
         }
     }
 
+    /// Whether something of the user's is on this shard.
+    fn is_online(&self, user: &UserId) -> bool {
+        self.sessions.values().any(|session| session.user == *user)
+    }
+
+    /// The rest of `GET /api/v1/users/me`, which is stored.
+    fn ask_profile(
+        &mut self,
+        connection: ConnectionId,
+        gather: GatherId,
+        user: UserId,
+        online: bool,
+    ) {
+        let Some(Role::Http(http)) = self.connections.get(connection).map(|it| &it.role) else {
+            return;
+        };
+        let Phase::Wait(exchange, _) = &http.phase else {
+            return;
+        };
+        let (from, role) = (self.id, exchange.identity.role);
+        self.outbox.jobs.push(Job::Account {
+            from,
+            connection,
+            gather,
+            task: Task::Profile { user, role, online },
+        });
+    }
+
     /// Answers a connection, if it still waits for that.
-    fn give(
+    pub(super) fn give(
         &mut self,
         now: Instant,
         id: ConnectionId,
         gather: GatherId,
         result: Result<Response, ApiError>,
     ) {
+        self.finish_wait(now, id, gather, |_| result);
+    }
+
+    /// Answers a connection with what was prepared, if it still waits for that.
+    pub(super) fn give_prepared(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        gather: GatherId,
+        result: Result<(), ApiError>,
+    ) {
+        self.finish_wait(now, id, gather, |exchange| {
+            result?;
+            exchange.prepared.take().ok_or(ApiError::Internal)
+        });
+    }
+
+    fn finish_wait(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        gather: GatherId,
+        result: impl FnOnce(&mut Exchange) -> Result<Response, ApiError>,
+    ) {
         self.with(now, id, |shard, connection| {
             let Role::Http(http) = &mut connection.role else {
                 return None;
             };
             match std::mem::replace(&mut http.phase, Phase::Done) {
-                Phase::Wait(exchange, waits_for) if waits_for == gather => match result {
-                    Ok(response) => shard.respond(now, connection, &exchange, &response),
-                    Err(error) => shard.refuse(now, connection, exchange, error),
-                },
+                Phase::Wait(mut exchange, waits_for) if waits_for == gather => {
+                    match result(&mut exchange) {
+                        Ok(response) => shard.respond(now, connection, &exchange, &response),
+                        Err(error) => shard.refuse(now, connection, exchange, error),
+                    }
+                }
                 other => http.phase = other,
             }
             None

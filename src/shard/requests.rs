@@ -6,6 +6,7 @@ use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Moving, Shard};
+use crate::accounts::Task;
 use crate::api::{Operation, Publication};
 use crate::auth::{Identity, access, identify};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
@@ -26,6 +27,8 @@ pub(crate) enum Reply {
     Now(Response),
     /// The answers of all shards are merged.
     Gather(Query),
+    /// The side thread does that.
+    Account(Task),
     /// The body that follows is taken.
     Publish(Publication),
     /// The connection becomes a viewer's WebSocket.
@@ -152,6 +155,7 @@ impl Shard {
             identity: Identity::nobody(),
             id,
             started: now,
+            prepared: None,
             complete,
         });
         match self.admit(now, &exchange) {
@@ -324,6 +328,11 @@ impl Shard {
                 self.set_alarm(connection, now + ANSWER_PATIENCE);
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }
+            Reply::Account(task) => {
+                let id = self.ask_side(connection.id, task);
+                self.set_alarm(connection, now + ANSWER_PATIENCE);
+                self.set_phase(connection, Phase::Wait(exchange, id));
+            }
             Reply::Publish(publication) => {
                 if exchange.request.expect_continue {
                     connection.output.bytes.extend_from_slice(CONTINUE);
@@ -451,6 +460,7 @@ impl Shard {
             identity: Identity::nobody(),
             id,
             started: now,
+            prepared: None,
             complete: false,
         })
     }

@@ -140,9 +140,9 @@ impl Sim {
                 plane,
                 random: seed(),
                 totals: totals.clone(),
+                auth: auth.clone(),
                 rooms: Vec::new(),
                 store: Windows::new(shards),
-                auth: auth.clone(),
             };
             Shard::new(now, wall(Duration::ZERO), seed).expect("a plane that starts")
         };
@@ -413,7 +413,10 @@ impl Sim {
             connection,
             gather,
             snapshots,
-        } = job;
+        } = job
+        else {
+            panic!("users sign up and log in over real sockets: {job:?}");
+        };
         let text = encode(self.last.update(snapshots), &ProcessFigures::default())
             .expect("figures that can be written");
         let message = Message::Encoded {
