@@ -22,6 +22,13 @@ pub struct ConnectionId {
     pub(crate) generation: u32,
 }
 
+impl ConnectionId {
+    /// The connection in this slot, after so many others there.
+    pub fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
