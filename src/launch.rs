@@ -28,7 +28,9 @@ use crate::placement::{ShardId, Shards};
 use crate::rooms::RoomRecord;
 use crate::shard::ShardSeed;
 use crate::side::{SideView, side};
-use crate::store::{self, MessageRow, Store, StoreOpenError, StoreThread, StoreView, Windows};
+use crate::store::{
+    self, MessageRow, Reader, Store, StoreOpenError, StoreQueue, StoreThread, StoreView, Windows,
+};
 use crate::totals::{Total, Totals};
 
 /// Why the server cannot start, or ended badly.
@@ -115,16 +117,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
 
     let (listen, mut listeners) = bind_http(&config, shards)?;
     let identity = Identity::generate()?;
-    let (store, mut rooms) = open_store(&config, shards)?;
-    let reader = store.reader()?;
-    let windows = Windows::new(shards.count());
-    let figures = Arc::new(StoreFigures::default());
-    let view = StoreView {
-        postbox: postbox.clone(),
-        windows: windows.clone(),
-        figures: figures.clone(),
-    };
-    let (rows, store) = store::start(store, view).map_err(LaunchError::io("store thread"))?;
+    let mut store = start_store(&config, shards, &postbox)?;
     let mut media = Vec::new();
     let mut seeds = Vec::new();
     for (id, inbox) in shards.all().zip(inboxes) {
@@ -149,19 +142,19 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
                 plane,
                 random: random()?,
                 totals: totals.clone(),
+                rooms: std::mem::take(&mut store.rooms[id.index()]),
+                store: store.windows.clone(),
                 auth: auth.clone(),
-                rooms: std::mem::take(&mut rooms[id.index()]),
-                store: windows.clone(),
             },
             listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
             ports,
             inbox,
             postbox: postbox.clone(),
             side: jobs.clone(),
-            store: rows.clone(),
+            store: store.queue.clone(),
         });
     }
-    drop((jobs, rows));
+    drop((jobs, store.queue));
     let pool = executor::spawn(
         PoolOptions {
             cpus: cpus.clone(),
@@ -175,8 +168,8 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         health: pool.health(),
         totals: totals.clone(),
         log: log.dropped_lines(),
-        store: figures,
-        reader,
+        store: store.figures,
+        reader: store.reader,
         accounts: Accounts {
             auth,
             token_ttl: config.auth.token_ttl,
@@ -184,23 +177,51 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
     announce(&config, shards, &cpus, &listen, &media);
-    supervise(&config, pool, signals, &postbox, &totals, store)
+    supervise(&config, pool, signals, &postbox, &totals, store.thread)
 }
 
-/// Rooms as they are stored, each with its recent messages.
-type Rooms = Vec<(RoomRecord, Vec<MessageRow>)>;
+/// The store at work, and what was in it.
+struct RunningStore {
+    queue: StoreQueue,
+    thread: StoreThread,
+    windows: Arc<Windows>,
+    figures: Arc<StoreFigures>,
+    reader: Reader,
+    /// Each shard's rooms with their recent messages.
+    rooms: Vec<Vec<(RoomRecord, Vec<MessageRow>)>>,
+}
 
-/// Opens the store and reads the rooms of each shard.
-fn open_store(config: &Config, shards: Shards) -> Result<(Store, Vec<Rooms>), LaunchError> {
+/// Opens the store, reads the rooms of each shard, and starts the thread that writes.
+fn start_store(
+    config: &Config,
+    shards: Shards,
+    postbox: &Postbox<Mail>,
+) -> Result<RunningStore, LaunchError> {
     let mut store = Store::open(&config.store)?;
     if store.is_memory() {
         warn!("store.path is :memory: rooms, messages and users are lost when the process ends");
     }
-    let mut rooms: Vec<Rooms> = shards.all().map(|_| Rooms::new()).collect();
+    let mut rooms: Vec<_> = shards.all().map(|_| Vec::new()).collect();
     for (record, recent) in store.load(config.rooms.recent)? {
         rooms[shards.shard_of_room(record.id).index()].push((record, recent));
     }
-    Ok((store, rooms))
+    let reader = store.reader()?;
+    let windows = Windows::new(shards.count());
+    let figures = Arc::new(StoreFigures::default());
+    let view = StoreView {
+        postbox: postbox.clone(),
+        windows: windows.clone(),
+        figures: figures.clone(),
+    };
+    let (queue, thread) = store::start(store, view).map_err(LaunchError::io("store thread"))?;
+    Ok(RunningStore {
+        queue,
+        thread,
+        windows,
+        figures,
+        reader,
+        rooms,
+    })
 }
 
 /// How many shards, and on which CPUs.

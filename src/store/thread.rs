@@ -291,3 +291,6 @@ impl Complaints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

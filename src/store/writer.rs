@@ -24,6 +24,11 @@ const LOG_BYTES: u64 = 16 << 20;
 /// Messages deleted at once: some milliseconds, which a commit may have to wait.
 pub const SWEEP_ROWS: usize = 500;
 
+const DELETE_OLD: &str = "DELETE FROM messages WHERE (room, epoch, seq) IN
+     (SELECT room, epoch, seq FROM messages WHERE at < ?1 ORDER BY at LIMIT ?2)";
+const DELETE_OF_ROOM: &str = "DELETE FROM messages WHERE (room, epoch, seq) IN
+     (SELECT room, epoch, seq FROM messages WHERE room = ?1 LIMIT ?2)";
+
 /// The store's one writing connection.
 #[derive(Debug)]
 pub struct Store {
@@ -173,10 +178,7 @@ impl Store {
     fn try_sweep(&mut self, oldest: u64, rows: usize) -> rusqlite::Result<bool> {
         let transaction = self.begin()?;
         let mut deleted = transaction
-            .prepare_cached(
-                "DELETE FROM messages WHERE (room, epoch, seq) IN
-                 (SELECT room, epoch, seq FROM messages WHERE at < ?1 ORDER BY at LIMIT ?2)",
-            )?
+            .prepare_cached(DELETE_OLD)?
             .execute(params![oldest, rows])?;
         while deleted < rows {
             let removed = transaction
@@ -189,10 +191,7 @@ impl Store {
             };
             let left = rows - deleted;
             let of_room = transaction
-                .prepare_cached(
-                    "DELETE FROM messages WHERE room = ?1 AND (epoch, seq) IN
-                     (SELECT epoch, seq FROM messages WHERE room = ?1 LIMIT ?2)",
-                )?
+                .prepare_cached(DELETE_OF_ROOM)?
                 .execute(params![room, left])?;
             if of_room < left {
                 transaction
@@ -262,3 +261,6 @@ fn take_mark(connection: &Connection) -> rusqlite::Result<bool> {
 pub(super) fn failed(fault: rusqlite::Error) -> StoreFault {
     StoreFault::Failed(fault.to_string().into())
 }
+
+#[cfg(test)]
+mod tests;
