@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::auth::{AuthError, Role};
 use crate::http::routes::Route;
 use crate::http::{RequestError, Response};
-use crate::ids::{DeviceId, SessionId};
+use crate::ids::{DeviceId, RoomId, SessionId};
+use crate::rooms::RoomError;
 
 /// Why a request was refused. The sentence (`Display`) is for the person who reads it, the code
 /// for the program.
@@ -61,6 +62,15 @@ pub enum ApiError {
         /// As it stood in the path.
         id: String,
     },
+    /// No room has this id.
+    #[error("there is no room {id}")]
+    UnknownRoom {
+        /// As it stood in the path.
+        id: String,
+    },
+    /// The room is in no state for that.
+    #[error("{0}")]
+    Room(RoomError),
     /// An answer came although no offer waits for one.
     #[error("session {id} has no open offer; ask for a new one with POST …/offer")]
     NoOpenOffer {
@@ -164,6 +174,9 @@ pub enum ApiError {
     /// A shard's mailbox is full, or it did not answer in time.
     #[error("a part of the server is overloaded; try again")]
     ShardBusy,
+    /// As many rows wait for the store as may.
+    #[error("the store does not keep up; try again")]
+    StoreBusy,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
@@ -186,7 +199,8 @@ impl ApiError {
             ApiError::Forbidden(_) | ApiError::ForeignOrigin(_) => 403,
             ApiError::NotFound { .. }
             | ApiError::UnknownSession { .. }
-            | ApiError::UnknownDevice { .. } => 404,
+            | ApiError::UnknownDevice { .. }
+            | ApiError::UnknownRoom { .. } => 404,
             ApiError::MethodNotAllowed { .. } => 405,
             ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => 408,
             ApiError::NoOpenOffer { .. }
@@ -200,9 +214,21 @@ impl ApiError {
             ApiError::UpgradeRequired(_) => 426,
             ApiError::TooManyCandidates { .. } => 429,
             ApiError::Internal => 500,
+            ApiError::Room(error) => match error {
+                RoomError::BadMessage(_)
+                | RoomError::ContentTooLong
+                | RoomError::DataTooLong
+                | RoomError::IdTooLong => 400,
+                RoomError::Forbidden => 403,
+                RoomError::Unknown => 404,
+                RoomError::NotIdle | RoomError::NotLive | RoomError::Ended => 409,
+                RoomError::RateLimited | RoomError::RoomBusy => 429,
+                RoomError::Draining => 503,
+            },
             ApiError::StoreFailed
             | ApiError::Full { .. }
             | ApiError::ShardBusy
+            | ApiError::StoreBusy
             | ApiError::Draining => 503,
         }
     }
@@ -218,6 +244,9 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => "body_too_large",
             ApiError::UnknownSession { .. } => "unknown_session",
             ApiError::UnknownDevice { .. } => "unknown_device",
+            ApiError::UnknownRoom { .. } => "unknown_room",
+            ApiError::Room(error) => error.code(),
+            ApiError::StoreBusy => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",
             ApiError::BadCandidate(_) => "bad_candidate",
@@ -240,6 +269,15 @@ impl ApiError {
             ApiError::ShardBusy => "shard_busy",
             ApiError::Draining => "draining",
             ApiError::Internal => "internal",
+        }
+    }
+
+    /// Maps a fault of a room onto the API.
+    pub fn from_room(error: RoomError, id: RoomId) -> Self {
+        match error {
+            RoomError::Unknown => ApiError::UnknownRoom { id: id.to_string() },
+            RoomError::Draining => ApiError::Draining,
+            error => ApiError::Room(error),
         }
     }
 
@@ -281,6 +319,7 @@ impl ApiError {
             ApiError::StoreFailed
             | ApiError::Full { .. }
             | ApiError::ShardBusy
+            | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
             ApiError::UpgradeRequired(_) => response.header("Upgrade", "websocket"),
             ApiError::Unauthorized(error) => response.header("WWW-Authenticate", challenge(*error)),
@@ -313,6 +352,9 @@ pub enum Forbidden {
     /// Somebody else's session.
     #[error("the session belongs to another user: only that user or an admin may use it")]
     Session,
+    /// Somebody else's room.
+    #[error("the room belongs to another user: only its anchor or an admin may start and stop it")]
+    Room,
     /// In another user's name.
     #[error("the token's sub is another user: only an admin may act for others")]
     User,

@@ -54,6 +54,16 @@ pub const LIST_DEFAULT: usize = 100;
 /// Sessions of a page of a list at most: some 300 kB of JSON.
 pub const LIST_MAX: usize = 1000;
 
+/// Messages of a page of a room's history, where the client does not say.
+pub const HISTORY_DEFAULT: usize = 100;
+/// Messages of a page of a room's history at most: some 150 kB of JSON usually, 5 MB at worst.
+pub const HISTORY_MAX: usize = 500;
+
+/// Rooms of the ranking by heat, where the client does not say.
+pub const HOT_DEFAULT: usize = 20;
+/// Rooms of the ranking by heat at most.
+pub const HOT_MAX: usize = 100;
+
 /// Bytes of a control message's text or clipboard. A phone's clipboard holds more, a control
 /// channel that answers in 50 ms does not.
 pub const CONTROL_TEXT_BYTES: usize = 16 << 10;
@@ -73,6 +83,10 @@ pub const ROOM_COVER_BYTES: usize = 2 << 10;
 /// Members whose sockets are written in one turn: a send costs some 4 µs, so a large room keeps
 /// small ones and media waiting for a quarter of a millisecond.
 pub const SWEEP_MEMBERS: usize = 64;
+
+/// Messages of one member that are handled in a turn: a read of 64 KiB can hold 640, and what is
+/// left waits so that everybody else's sockets are served in between.
+pub const MEMBER_MESSAGES_PER_TURN: usize = 64;
 
 /// RTP packets written in one slice of fan-out: about half a millisecond at 2 µs each, so that a
 /// keyframe for a thousand viewers keeps nobody else waiting.

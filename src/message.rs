@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::api::{DeviceView, SessionFilter, SessionView};
+use crate::api::{DeviceView, Online, SessionFilter, SessionView};
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::UserId;
 use crate::metrics::Snapshot;
 use crate::placement::ShardId;
+use crate::rooms::{HotRoom, RoomFilter, RoomView};
 use crate::store::{Receipts, UserRecord};
 
 /// A message from one shard to another, through the receiver's bounded mailbox. (A connection that
@@ -94,6 +95,12 @@ pub enum Query {
     UserOnline(UserId),
     /// Everything that is counted.
     Metrics,
+    /// Rooms in the order of their ids.
+    Rooms(RoomFilter),
+    /// The hottest rooms, so many.
+    Hot(usize),
+    /// Who and what is online.
+    Online,
 }
 
 /// One shard's part.
@@ -107,4 +114,10 @@ pub enum Answer {
     UserOnline(bool),
     /// The shard's counters.
     Metrics(Box<Snapshot>),
+    /// One more than were asked for at most.
+    Rooms(Vec<RoomView>),
+    /// The hottest first.
+    Hot(Vec<HotRoom>),
+    /// What is on the shard.
+    Online(Online),
 }

@@ -10,6 +10,9 @@ use tracing::{error, warn};
 
 use crate::accounts::{Accounts, Outcome};
 use crate::driver::Mail;
+use crate::error::ApiError;
+use crate::http::Response;
+use crate::ids::RoomId;
 use crate::limits::SIDE_JOBS;
 use crate::logging::DroppedLines;
 use crate::message::Message;
@@ -134,6 +137,21 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
                 Err(fault) => error!("the metrics cannot be written: {fault}"),
             }
         }
+        Job::History {
+            from,
+            connection,
+            gather,
+            room,
+            after,
+            limit,
+        } => {
+            let message = Message::Replied {
+                connection,
+                gather,
+                reply: history(&view.reader, room, after, limit),
+            };
+            deliver(view, from.index(), Mail::Message(message));
+        }
         Job::Account {
             from,
             connection,
@@ -156,6 +174,21 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
             deliver(view, from.index(), Mail::Message(message));
         }
     }
+}
+
+/// The messages are objects as they are stored: nothing is parsed.
+fn history(
+    reader: &Reader,
+    room: RoomId,
+    after: (u32, u64),
+    limit: usize,
+) -> Result<Response, ApiError> {
+    let messages = reader.messages(room, after, limit).map_err(|fault| {
+        error!(%room, "messages cannot be read: {fault}");
+        ApiError::StoreFailed
+    })?;
+    let body = format!("{{\"messages\":[{}]}}", messages.join(","));
+    Ok(Response::text(200, "application/json", body.into_bytes()))
 }
 
 fn deliver(view: &SideView, shard: usize, mut mail: Mail) {

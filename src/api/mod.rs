@@ -2,14 +2,19 @@
 
 mod devices;
 mod operation;
+mod rooms;
 mod service;
 mod sessions;
+mod stats;
 mod users;
 mod views;
 
 use std::time::Instant;
 
-pub use operation::{Operation, Publication, SessionFilter, Watch};
+pub use operation::{History, MemberQuery, NewRoom, Operation, Publication, SessionFilter, Watch};
+pub(crate) use rooms::RoomList;
+pub use stats::{EXACT_USERS, Online, UserSet};
+pub(crate) use stats::{HotRooms, OnlineStats};
 pub use users::{LoggedIn, ProfileView, UserView};
 pub use views::{
     AudioView, ConnectionView, DeviceList, DeviceView, Published, PublisherView, SessionList,
@@ -67,6 +72,24 @@ impl Shard {
             Operation::Me => Reply::Gather(Query::UserOnline(identity.user.clone())),
             Operation::AgentSocket { device, key } => {
                 self.open_agent(now, connection.id, identity, device, key)?
+            }
+            Operation::CreateRoom(room) => self.create_room(now, connection, identity, room)?,
+            Operation::ListRooms(filter) => Reply::Gather(Query::Rooms(filter)),
+            Operation::GetRoom(id) => Reply::Now(self.get_room(now, identity, id)?),
+            Operation::StartRoom(id) => self.start_room(now, connection, identity, id)?,
+            Operation::StopRoom(id) => self.stop_room(now, connection, identity, id)?,
+            Operation::JoinRoom(id) => Reply::Now(self.join_room(now, identity, id)?),
+            Operation::LeaveRoom(id) => Reply::Now(self.quit_room(now, identity, id)?),
+            Operation::RoomMessages(history) => {
+                self.room_messages(now, connection.id, identity, history)?
+            }
+            Operation::RoomViewers { room, after, limit } => {
+                Reply::Now(self.room_viewers(now, identity, room, after.as_ref(), limit)?)
+            }
+            Operation::HotRooms { limit } => Reply::Gather(Query::Hot(limit)),
+            Operation::OnlineStats => Reply::Gather(Query::Online),
+            Operation::RoomSocket { member, key } => {
+                self.open_member(now, connection.id, identity, member, key)?
             }
         })
     }

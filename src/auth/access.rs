@@ -1,7 +1,7 @@
 //! What each role may do.
 
 use super::{Identity, Role};
-use crate::api::{Operation, Publication, SessionFilter, Watch};
+use crate::api::{NewRoom, Operation, Publication, SessionFilter, Watch};
 use crate::error::{ApiError, Forbidden};
 use crate::ids::{DeviceId, UserId};
 
@@ -117,6 +117,21 @@ fn need(operation: &Operation) -> Need<'_> {
             of(role, Devices::One(device))
         }
         Operation::AgentSocket { device, .. } => of(Role::Anchor, Devices::One(device)),
+        Operation::CreateRoom(NewRoom { device, .. }) => {
+            let devices = device.as_ref().map_or(Devices::None, Devices::One);
+            of(Role::Anchor, devices)
+        }
+        // Of rooms of one's own: whose it is, the room's owner knows.
+        Operation::StartRoom(_) | Operation::StopRoom(_) => of(Role::Anchor, Devices::None),
+        Operation::ListRooms(_)
+        | Operation::GetRoom(_)
+        | Operation::JoinRoom(_)
+        | Operation::LeaveRoom(_)
+        | Operation::RoomMessages(_)
+        | Operation::RoomViewers { .. }
+        | Operation::RoomSocket { .. }
+        | Operation::HotRooms { .. }
+        | Operation::OnlineStats => of(Role::Viewer, Devices::None),
     }
 }
 

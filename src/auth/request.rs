@@ -66,7 +66,18 @@ pub fn is_public(route: Route, method: &Method) -> bool {
         | Route::DeviceAudio
         | Route::DeviceSocket
         | Route::ViewerSocket
-        | Route::UserMe => false,
+        | Route::UserMe
+        | Route::Rooms
+        | Route::Room
+        | Route::RoomStart
+        | Route::RoomStop
+        | Route::RoomJoin
+        | Route::RoomLeave
+        | Route::RoomMessages
+        | Route::RoomViewers
+        | Route::HotRooms
+        | Route::OnlineStats
+        | Route::RoomSocket => false,
     }
 }
 

@@ -33,6 +33,7 @@ impl Shard {
             self.end_session(now, id, SessionEnd::Drain);
         }
         self.totals.set(self.id, Total::Drained, closed);
+        self.drain_rooms(now);
         for id in self.connections.ids() {
             self.drain_connection(now, id);
         }
@@ -45,6 +46,10 @@ impl Shard {
                 return None;
             }
             connection.end = ConnectionEnd::Drain;
+            if matches!(connection.role, Role::Member(_)) {
+                // Its room's log ends with a close frame.
+                return None;
+            }
             let Role::Http(http) = &mut connection.role else {
                 shard.say_goodbye(now, connection, GOING_AWAY, SHUTTING_DOWN);
                 return None;

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Shard, Timer};
+use super::{Session, Shard, Timer};
 use crate::accounts::Task;
-use crate::api::{DeviceList, SessionList, SessionView};
+use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList, UserSet};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
-use crate::ids::UserId;
+use crate::ids::{RoomId, UserId};
 use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics::{self, Snapshot};
 use crate::placement::ShardId;
+use crate::rooms::RoomFilter;
 use crate::store::Row;
 
 /// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
@@ -48,6 +49,21 @@ pub enum Job {
         /// What.
         task: Task,
     },
+    /// Read messages of a room and send them back as [`Message::Replied`].
+    History {
+        /// Who asks.
+        from: ShardId,
+        /// For which connection.
+        connection: ConnectionId,
+        /// For which of its requests.
+        gather: GatherId,
+        /// The room.
+        room: RoomId,
+        /// After this epoch and `seq`.
+        after: (u32, u64),
+        /// At most so many.
+        limit: usize,
+    },
 }
 
 /// An aggregate on its way.
@@ -70,11 +86,16 @@ impl Shard {
         let id = self.next_gather();
         let patience = match query {
             Query::Metrics => SCRAPE_PATIENCE,
-            Query::Sessions(_) | Query::Devices | Query::UserOnline(_) => LIST_PATIENCE,
+            Query::Sessions(_)
+            | Query::Devices
+            | Query::Rooms(_)
+            | Query::Hot(_)
+            | Query::Online
+            | Query::UserOnline(_) => LIST_PATIENCE,
         };
         let deadline = now + patience;
         let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
-        answers[self.id.index()] = Some(self.part(&query));
+        answers[self.id.index()] = Some(self.part(now, &query));
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
             let query = query.clone();
             let message = Message::Query {
@@ -103,7 +124,8 @@ impl Shard {
         id
     }
 
-    fn next_gather(&mut self) -> GatherId {
+    /// A name for something that a request waits for.
+    pub(crate) fn next_gather(&mut self) -> GatherId {
         self.last_gather += 1;
         GatherId(self.last_gather)
     }
@@ -128,7 +150,7 @@ impl Shard {
                 gather,
                 query,
             } => {
-                let answer = self.part(&query);
+                let answer = self.part(now, &query);
                 let answer = Message::Answer {
                     from: self.id,
                     gather,
@@ -189,12 +211,26 @@ impl Shard {
     }
 
     /// This shard's part of an aggregate.
-    fn part(&mut self, query: &Query) -> Answer {
+    fn part(&mut self, now: Instant, query: &Query) -> Answer {
         match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
             Query::Devices => Answer::Devices(self.device_views()),
             Query::UserOnline(user) => Answer::UserOnline(self.is_online(user)),
             Query::Metrics => Answer::Metrics(Box::new(self.snapshot())),
+            Query::Rooms(filter) => {
+                // One more than the limit, where there are more, as with sessions.
+                let limit = filter.limit + 1;
+                Answer::Rooms(self.rooms.list(&RoomFilter { limit, ..*filter }))
+            }
+            Query::Hot(limit) => {
+                let time = self.time(now);
+                Answer::Hot(self.rooms.hot(time, *limit))
+            }
+            Query::Online => Answer::Online(Online {
+                users: UserSet::of(self.rooms.users(), self.rooms.user_count()),
+                connections: self.rooms.members(),
+                rooms_live: self.rooms.live(),
+            }),
         }
     }
 
@@ -202,16 +238,32 @@ impl Shard {
         let Some(gather) = self.gathers.remove(&id) else {
             return;
         };
-        let missing = gather.answers.iter().any(Option::is_none);
-        let result = match gather.query {
+        let Gather {
+            connection,
+            query,
+            answers,
+            ..
+        } = gather;
+        macro_rules! parts {
+            ($kind:ident) => {
+                answers
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|answer| match answer {
+                        Answer::$kind(part) => Some(part),
+                        // Each shard answers what it is asked.
+                        _ => None,
+                    })
+            };
+        }
+        let missing = answers.iter().any(Option::is_none);
+        let result = match query {
             Query::Metrics => {
-                let snapshots = gather.answers.into_iter().map(|answer| match answer {
-                    Some(Answer::Metrics(snapshot)) => Some(*snapshot),
-                    Some(Answer::Sessions(_) | Answer::Devices(_) | Answer::UserOnline(_))
-                    | None => None,
+                let snapshots = answers.into_iter().map(|answer| match answer? {
+                    Answer::Metrics(snapshot) => Some(*snapshot),
+                    _ => None,
                 });
-                let (from, connection) = (self.id, gather.connection);
-                let snapshots = snapshots.collect();
+                let (from, snapshots) = (self.id, snapshots.collect());
                 self.outbox.jobs.push(Job::EncodeMetrics {
                     from,
                     connection,
@@ -222,37 +274,33 @@ impl Shard {
             }
             Query::UserOnline(user) => {
                 // Who is seen somewhere is online, whatever the others would say.
-                let here = |answer: &Answer| matches!(answer, Answer::UserOnline(true));
-                let online = gather.answers.iter().flatten().any(here);
-                if missing && !online {
-                    return self.give(now, gather.connection, id, Err(ApiError::ShardBusy));
+                let online = parts!(UserOnline).any(|online| online);
+                if online || !missing {
+                    return self.ask_profile(connection, id, user, online);
                 }
-                return self.ask_profile(gather.connection, id, user, online);
+                Err(ApiError::ShardBusy)
             }
-            Query::Sessions(_) | Query::Devices if missing => Err(ApiError::ShardBusy),
+            _ if missing => Err(ApiError::ShardBusy),
             Query::Sessions(filter) => {
-                let mut sessions: Vec<SessionView> = Vec::new();
-                for answer in gather.answers.into_iter().flatten() {
-                    if let Answer::Sessions(part) = answer {
-                        sessions.extend(part);
-                    }
-                }
-                Ok(Response::json(
-                    200,
-                    &SessionList::new(sessions, filter.limit),
-                ))
+                let sessions = parts!(Sessions).flatten().collect();
+                let list = SessionList::new(sessions, filter.limit);
+                Ok(Response::json(200, &list))
             }
             Query::Devices => {
-                let mut devices = Vec::new();
-                for answer in gather.answers.into_iter().flatten() {
-                    if let Answer::Devices(part) = answer {
-                        devices.extend(part);
-                    }
-                }
+                let devices = parts!(Devices).flatten().collect();
                 Ok(Response::json(200, &DeviceList::new(devices)))
             }
+            Query::Rooms(filter) => {
+                let rooms = parts!(Rooms).flatten().collect();
+                Ok(Response::json(200, &RoomList::new(rooms, filter.limit)))
+            }
+            Query::Hot(limit) => {
+                let rooms = parts!(Hot).flatten().collect();
+                Ok(Response::json(200, &HotRooms::new(rooms, limit)))
+            }
+            Query::Online => Ok(Response::json(200, &OnlineStats::new(parts!(Online)))),
         };
-        self.give(now, gather.connection, id, result);
+        self.give(now, connection, id, result);
     }
 
     /// The side thread cannot take a job.
@@ -263,13 +311,17 @@ impl Shard {
             }
             | Job::Account {
                 connection, gather, ..
+            }
+            | Job::History {
+                connection, gather, ..
             } => self.give(now, connection, gather, Err(ApiError::ShardBusy)),
         }
     }
 
     /// Whether something of the user's is on this shard.
     fn is_online(&self, user: &UserId) -> bool {
-        self.sessions.values().any(|session| session.user == *user)
+        let watches = |session: &Session| session.user == *user;
+        self.rooms.online(user) || self.sessions.values().any(watches)
     }
 
     /// The rest of `GET /api/v1/users/me`, which is stored.

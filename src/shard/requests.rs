@@ -17,8 +17,8 @@ use crate::http::{
 };
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
-use crate::message::Query;
-use crate::ws::{AgentSocket, ViewerSocket};
+use crate::message::{GatherId, Query};
+use crate::ws::{AgentSocket, MemberSocket, ViewerSocket};
 
 /// What an operation comes to.
 #[derive(Debug)]
@@ -27,6 +27,13 @@ pub(crate) enum Reply {
     Now(Response),
     /// The answers of all shards are merged.
     Gather(Query),
+    /// The side thread or the store is asked.
+    Wait {
+        /// What it answers.
+        gather: GatherId,
+        /// The answer, where the store's word is all that it waits for.
+        prepared: Option<Response>,
+    },
     /// The side thread does that.
     Account(Task),
     /// The body that follows is taken.
@@ -46,6 +53,15 @@ pub(crate) enum Reply {
         key: String,
         /// Its state.
         socket: Box<AgentSocket>,
+    },
+    /// The connection becomes a WebSocket of a room's member.
+    Member {
+        /// `Sec-WebSocket-Key`.
+        key: String,
+        /// Its state.
+        socket: Box<MemberSocket>,
+        /// What it is sent before anything of the room.
+        greeting: [Option<String>; 2],
     },
 }
 
@@ -73,9 +89,8 @@ impl Shard {
             let rest = &input[used..];
             let step = match &connection.role {
                 Role::Http(_) => self.advance_http(now, connection, rest),
-                Role::Viewer(_) | Role::Agent(_) => {
-                    self.socket_bytes(now, connection, rest);
-                    used = input.len();
+                Role::Viewer(_) | Role::Agent(_) | Role::Member(_) => {
+                    used += self.socket_bytes(now, connection, rest);
                     Step::Stop
                 }
             };
@@ -333,6 +348,11 @@ impl Shard {
                 self.set_alarm(connection, now + ANSWER_PATIENCE);
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }
+            Reply::Wait { gather, prepared } => {
+                exchange.prepared = prepared;
+                self.set_alarm(connection, now + ANSWER_PATIENCE);
+                self.set_phase(connection, Phase::Wait(exchange, gather));
+            }
             Reply::Publish(publication) => {
                 if exchange.request.expect_continue {
                     connection.output.bytes.extend_from_slice(CONTINUE);
@@ -357,6 +377,15 @@ impl Shard {
                 self.upgrade(connection, &exchange, &key);
                 connection.role = Role::Agent(socket);
                 self.set_socket_alarm(now, connection);
+            }
+            Reply::Member {
+                key,
+                socket,
+                greeting,
+            } => {
+                self.upgrade(connection, &exchange, &key);
+                connection.role = Role::Member(socket);
+                self.greet_member(now, connection, greeting);
             }
         }
     }
@@ -473,7 +502,9 @@ impl Shard {
         let decoder = match std::mem::replace(&mut connection.role, Role::new()) {
             Role::Http(http) => http.decoder,
             // Requests are parsed in the HTTP role alone.
-            Role::Viewer(_) | Role::Agent(_) => unreachable!("a WebSocket sends no request"),
+            Role::Viewer(_) | Role::Agent(_) | Role::Member(_) => {
+                unreachable!("a WebSocket sends no request")
+            }
         };
         Box::new(Transfer {
             peer: connection.peer,

@@ -12,8 +12,12 @@ use crate::store::{Entry, Purpose, Receipt, Receipts, Row, STORE_ROWS_PER_SHARD,
 impl Shard {
     /// Whether the store's window for this shard has room for one more row.
     pub(crate) fn store_takes(&self) -> bool {
-        let waiting = self.rows_sent.saturating_sub(self.windows.done(self.id));
-        waiting < STORE_ROWS_PER_SHARD as u64
+        self.rows_in_flight() < STORE_ROWS_PER_SHARD as u64
+    }
+
+    /// Rows that were handed over and that the store is not done with.
+    pub(crate) fn rows_in_flight(&self) -> u64 {
+        self.rows_sent.saturating_sub(self.windows.done(self.id))
     }
 
     /// Hands a row to the store; [`Shard::store_takes`] was asked.
@@ -65,17 +69,31 @@ impl Shard {
     /// What became of rows that somebody here waits for.
     pub(super) fn stored(&mut self, now: Instant, receipts: Receipts) {
         for (receipt, result) in receipts {
+            let id = receipt.connection;
             match receipt.purpose {
-                Purpose::Request(gather) => {
-                    let result = result.map_err(|fault| match fault {
-                        StoreFault::UsernameTaken(username) => ApiError::UsernameTaken { username },
-                        StoreFault::Missing | StoreFault::Failed(_) => ApiError::StoreFailed,
-                    });
-                    self.give_prepared(now, receipt.connection, gather, result);
+                Purpose::Request(gather) => self.request_stored(now, id, gather, result),
+                Purpose::NewRoom { gather, room } => {
+                    if result.is_err() {
+                        self.take_back(room);
+                    }
+                    self.request_stored(now, id, gather, result);
                 }
-                // No connection sends room messages yet.
-                Purpose::Ack { .. } => {}
+                Purpose::Ack(ack) => self.acknowledged(now, id, ack, &result),
             }
         }
+    }
+
+    fn request_stored(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        gather: GatherId,
+        result: Result<(), StoreFault>,
+    ) {
+        let result = result.map_err(|fault| match fault {
+            StoreFault::UsernameTaken(username) => ApiError::UsernameTaken { username },
+            StoreFault::Missing | StoreFault::Failed(_) => ApiError::StoreFailed,
+        });
+        self.give_prepared(now, id, gather, result);
     }
 }

@@ -11,6 +11,7 @@ use super::Shard;
 use crate::connection::{Connection, ConnectionId, Exchange, Fate, Output, Role};
 use crate::error::ApiError;
 use crate::ids::SessionId;
+use crate::limits::MEMBER_MESSAGES_PER_TURN;
 use crate::media::{Holder, Track};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind, PublisherKind};
 use crate::ws::{
@@ -81,23 +82,25 @@ impl Shard {
         self.count_answer(exchange, 101);
     }
 
-    /// Bytes of a WebSocket; all of them are used.
-    pub(super) fn socket_bytes(&mut self, now: Instant, connection: &mut Connection, bytes: &[u8]) {
+    /// Bytes of a WebSocket: so many are used. The rest is part of a message, or waits for the next
+    /// turn.
+    pub(super) fn socket_bytes(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        bytes: &[u8],
+    ) -> usize {
         let mut input = bytes;
+        let mut room_messages = 0;
+        if let Some((_, pulse)) = connection.role.socket() {
+            pulse.heard(now);
+        }
         while connection.fate == Fate::Stay {
             let Connection { role, output, .. } = &mut *connection;
-            let received = match role {
-                Role::Viewer(socket) => {
-                    socket.pulse.heard(now);
-                    socket.codec.receive(&mut input, &mut output.bytes)
-                }
-                Role::Agent(socket) => {
-                    socket.pulse.heard(now);
-                    socket.codec.receive(&mut input, &mut output.bytes)
-                }
-                Role::Http(_) => return,
+            let Some((codec, _)) = role.socket() else {
+                break;
             };
-            match received {
+            match codec.receive(&mut input, &mut output.bytes) {
                 Ok(None) => break,
                 Ok(Some(Received::Pong)) => self.metrics.message(MessageKind::Pong, Direction::In),
                 Ok(Some(Received::Closed)) => {
@@ -107,10 +110,16 @@ impl Shard {
                     connection.fate = Fate::Close;
                 }
                 Ok(Some(message)) => {
-                    let told = match &connection.role {
+                    let told = match &mut connection.role {
                         Role::Viewer(_) => self.viewer_message(now, connection, message),
                         Role::Agent(_) => self.agent_message(now, connection, message),
-                        Role::Http(_) => return,
+                        Role::Member(socket) => {
+                            room_messages += 1;
+                            socket.paused = room_messages >= MEMBER_MESSAGES_PER_TURN;
+                            self.member_message(now, connection, message);
+                            Ok(())
+                        }
+                        Role::Http(_) => break,
                     };
                     if let Err(error) = told {
                         self.metrics.rejected(error.code);
@@ -119,8 +128,13 @@ impl Shard {
                 }
                 Err(violation) => self.violated(now, connection, violation),
             }
+            if !connection.reads() {
+                self.pause(connection);
+                break;
+            }
         }
         self.set_socket_alarm(now, connection);
+        bytes.len() - input.len()
     }
 
     fn violated(&mut self, now: Instant, connection: &mut Connection, violation: Violation) {
@@ -460,21 +474,22 @@ impl Shard {
             self.say_goodbye(now, connection, POLICY_VIOLATION, TOKEN_EXPIRED);
             return;
         }
-        let beat = match &mut connection.role {
-            Role::Viewer(socket) => socket.pulse.beat(now, &connection.output),
-            Role::Agent(socket) => socket.pulse.beat(now, &connection.output),
-            Role::Http(_) => return,
+        let room = self.room_backlog(connection);
+        let Connection { role, output, .. } = &mut *connection;
+        let Some((codec, pulse)) = role.socket() else {
+            return;
         };
-        match beat {
+        match pulse.beat(now, &self.config.ws, output, room) {
             Beat::Well => {}
             Beat::Ping => {
-                if let Some((codec, output)) = codec_of(connection) {
-                    codec.ping(&mut output.bytes);
-                    output.end_message();
-                    self.metrics.message(MessageKind::Ping, Direction::Out);
-                }
+                codec.ping(&mut output.bytes);
+                output.end_message();
+                self.metrics.message(MessageKind::Ping, Direction::Out);
             }
-            Beat::Silent | Beat::Stalled => {
+            Beat::Stalled if matches!(role, Role::Member(_)) => {
+                return self.cut_member(now, connection);
+            }
+            beat @ (Beat::Silent | Beat::Stalled) => {
                 debug!(peer = %connection.peer, "socket given up: {beat:?}");
                 connection.end = match beat {
                     Beat::Stalled => ConnectionEnd::Slow,
@@ -500,18 +515,20 @@ impl Shard {
 
     /// Sets the alarm to the next thing that a socket has to do.
     pub(crate) fn set_socket_alarm(&mut self, now: Instant, connection: &mut Connection) {
-        let next = match &mut connection.role {
-            Role::Viewer(socket) => socket
-                .pulse
-                .next(now, &connection.output)
-                .min(socket.stats_at),
-            Role::Agent(socket) => socket.pulse.next(now, &connection.output),
-            Role::Http(_) => return,
-        };
-        if connection.fate == Fate::Stay {
-            let next = self.token_end(connection).map_or(next, |end| end.min(next));
-            self.set_alarm(connection, next);
+        if connection.fate != Fate::Stay {
+            return;
         }
+        let (room, end) = (self.room_backlog(connection), self.token_end(connection));
+        let Connection { role, output, .. } = &mut *connection;
+        let Some((_, pulse)) = role.socket() else {
+            return;
+        };
+        let mut next = pulse.next(now, &self.config.ws, output, room);
+        if let Role::Viewer(socket) = role {
+            next = next.min(socket.stats_at);
+        }
+        let next = end.map_or(next, |end| end.min(next));
+        self.set_alarm(connection, next);
     }
 
     /// When the token expires that the socket was opened with.
@@ -519,6 +536,7 @@ impl Shard {
         let expires_at = match &connection.role {
             Role::Viewer(socket) => socket.expires_at,
             Role::Agent(socket) => socket.expires_at,
+            Role::Member(socket) => socket.expires_at,
             Role::Http(_) => None,
         };
         self.clock.instant(expires_at?)
@@ -533,10 +551,8 @@ fn bad_message(error: Cow<'static, str>) -> SocketError {
     }
 }
 
-fn codec_of(connection: &mut Connection) -> Option<(&mut Codec, &mut Output)> {
-    match &mut connection.role {
-        Role::Viewer(socket) => Some((&mut socket.codec, &mut connection.output)),
-        Role::Agent(socket) => Some((&mut socket.codec, &mut connection.output)),
-        Role::Http(_) => None,
-    }
+/// The encoder of a WebSocket, and where its frames go.
+pub(super) fn codec_of(connection: &mut Connection) -> Option<(&mut Codec, &mut Output)> {
+    let (codec, _) = connection.role.socket()?;
+    Some((codec, &mut connection.output))
 }

@@ -1,18 +1,24 @@
 //! A request, understood: route, parameters and body checked, nothing done yet.
 
-use rtc::Container;
-use serde::Deserialize;
+mod devices;
+mod rooms;
+mod sessions;
+
 use serde::de::DeserializeOwned;
 
+pub use self::devices::Publication;
+pub use self::rooms::{History, MemberQuery, NewRoom};
+pub use self::sessions::{SessionFilter, Watch};
 use crate::accounts::Credentials;
 use crate::error::ApiError;
-use crate::http::query::{decode_segment, param};
+use crate::http::query::param;
 use crate::http::routes::{Route, resolve};
 use crate::http::{Method, Request, Version};
-use crate::ids::{DeviceId, SessionId, UserId};
-use crate::limits::{LIST_DEFAULT, LIST_MAX};
+use crate::ids::{DeviceId, RoomId, SessionId, UserId};
+use crate::limits::{HOT_DEFAULT, HOT_MAX};
 use crate::media::Track;
 use crate::placement::{ShardId, Shards};
+use crate::rooms::RoomFilter;
 use crate::web;
 
 /// What a client wants done. It is `Send`: where another shard owns what it names, it moves there
@@ -97,41 +103,45 @@ pub enum Operation {
         /// `Sec-WebSocket-Key`.
         key: String,
     },
-}
-
-/// Which sessions a list wants.
-#[derive(Debug, Clone)]
-pub struct SessionFilter {
-    /// Of this device alone.
-    pub device: Option<DeviceId>,
-    /// After this one, in the order of ids.
-    pub after: Option<SessionId>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// What a publisher brings.
-#[derive(Debug, Clone)]
-pub struct Publication {
-    /// The device.
-    pub device: DeviceId,
-    /// Video or audio.
-    pub track: Track,
-    /// How its bytes are framed.
-    pub container: Container,
-    /// Pictures per second that a file is paced to.
-    pub fps: Option<f64>,
-    /// Replace the publisher that is there.
-    pub takeover: bool,
-}
-
-/// What a viewer's socket is for.
-#[derive(Debug, Clone)]
-pub enum Watch {
-    /// A new session of this device.
-    Device(DeviceId),
-    /// A session that exists.
-    Session(SessionId),
+    /// `POST /api/v1/rooms`
+    CreateRoom(NewRoom),
+    /// `GET /api/v1/rooms`
+    ListRooms(RoomFilter),
+    /// `GET /api/v1/rooms/{id}`
+    GetRoom(RoomId),
+    /// `POST /api/v1/rooms/{id}/start`
+    StartRoom(RoomId),
+    /// `POST /api/v1/rooms/{id}/stop`
+    StopRoom(RoomId),
+    /// `POST /api/v1/rooms/{id}/join`
+    JoinRoom(RoomId),
+    /// `POST /api/v1/rooms/{id}/leave`
+    LeaveRoom(RoomId),
+    /// `GET /api/v1/rooms/{id}/messages`
+    RoomMessages(History),
+    /// `GET /api/v1/rooms/{id}/viewers`
+    RoomViewers {
+        /// The room.
+        room: RoomId,
+        /// After this one, in the order of ids.
+        after: Option<UserId>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// `GET /api/v1/stats/hot`
+    HotRooms {
+        /// At most so many.
+        limit: usize,
+    },
+    /// `GET /api/v1/stats/online`
+    OnlineStats,
+    /// `GET /ws`
+    RoomSocket {
+        /// The room, and what is replayed of it first.
+        member: MemberQuery,
+        /// `Sec-WebSocket-Key`.
+        key: String,
+    },
 }
 
 impl Operation {
@@ -156,53 +166,40 @@ impl Operation {
                     path: shown(&request.path),
                 })?)
             }
-            (Route::Sessions, "POST") => {
-                let CreateSession { device_id, user_id } = json(body)?;
-                Operation::CreateSession {
-                    device: device_id,
-                    user: user_id,
-                }
-            }
-            (Route::Sessions, _) => Operation::ListSessions(session_filter(request)?),
-            (Route::Session, "DELETE") => Operation::DeleteSession(session_id(id)?),
-            (Route::Session, _) => Operation::GetSession(session_id(id)?),
-            (Route::SessionAnswer, _) => {
-                let session = session_id(id)?;
-                let Description { kind, sdp } = json(body)?;
-                if kind != "answer" {
-                    return Err(ApiError::BadBody(format!(
-                        "type: {kind:?} is not \"answer\""
-                    )));
-                }
-                Operation::Answer { session, sdp }
-            }
-            (Route::SessionCandidate, _) => {
-                let session = session_id(id)?;
-                let CandidateBody { candidate } = json(body)?;
-                Operation::Candidate { session, candidate }
-            }
-            (Route::SessionOffer, _) => {
-                let session = session_id(id)?;
-                let OfferBody { ice_restart } = if body.is_empty() {
-                    OfferBody::default()
-                } else {
-                    json(body)?
-                };
-                Operation::Offer {
-                    session,
-                    ice_restart,
-                }
-            }
-            (Route::SessionStats, _) => Operation::Stats(session_id(id)?),
+            (Route::Sessions, "POST") => sessions::create(body)?,
+            (Route::Sessions, _) => Operation::ListSessions(sessions::filter(request)?),
+            (Route::Session, "DELETE") => Operation::DeleteSession(sessions::id(id)?),
+            (Route::Session, _) => Operation::GetSession(sessions::id(id)?),
+            (Route::SessionAnswer, _) => sessions::answer(id, body)?,
+            (Route::SessionCandidate, _) => sessions::candidate(id, body)?,
+            (Route::SessionOffer, _) => sessions::offer(id, body)?,
+            (Route::SessionStats, _) => Operation::Stats(sessions::id(id)?),
             (Route::Devices, _) => Operation::ListDevices,
-            (Route::Device, _) => Operation::GetDevice(device_id(id)?),
-            (Route::DeviceVideo, _) => Operation::Publish(publication(request, id, Track::Video)?),
-            (Route::DeviceAudio, _) => Operation::Publish(publication(request, id, Track::Audio)?),
+            (Route::Device, _) => Operation::GetDevice(devices::id(id)?),
+            (Route::DeviceVideo, _) => devices::publish(request, id, Track::Video)?,
+            (Route::DeviceAudio, _) => devices::publish(request, id, Track::Audio)?,
             (Route::DeviceSocket, _) => Operation::AgentSocket {
-                device: device_id(id)?,
+                device: devices::id(id)?,
                 key: upgrade_key(request)?,
             },
-            (Route::ViewerSocket, _) => viewer_socket(request)?,
+            (Route::ViewerSocket, _) => sessions::socket(request)?,
+            (Route::Rooms, "POST") => Operation::CreateRoom(rooms::create(body)?),
+            (Route::Rooms, _) => Operation::ListRooms(rooms::filter(request)?),
+            (Route::Room, _) => Operation::GetRoom(rooms::id(id)?),
+            (Route::RoomStart, _) => Operation::StartRoom(rooms::id(id)?),
+            (Route::RoomStop, _) => Operation::StopRoom(rooms::id(id)?),
+            (Route::RoomJoin, _) => Operation::JoinRoom(rooms::id(id)?),
+            (Route::RoomLeave, _) => Operation::LeaveRoom(rooms::id(id)?),
+            (Route::RoomMessages, _) => Operation::RoomMessages(rooms::history(request, id)?),
+            (Route::RoomViewers, _) => rooms::viewers(request, id)?,
+            (Route::HotRooms, _) => Operation::HotRooms {
+                limit: limit(request, HOT_DEFAULT, HOT_MAX)?,
+            },
+            (Route::OnlineStats, _) => Operation::OnlineStats,
+            (Route::RoomSocket, _) => Operation::RoomSocket {
+                member: rooms::member(request)?,
+                key: upgrade_key(request)?,
+            },
             (Route::Users, _) => Operation::SignUp(json(body)?),
             (Route::UserLogin, _) => Operation::LogIn(json(body)?),
             (Route::UserMe, _) => Operation::Me,
@@ -239,7 +236,11 @@ impl Operation {
             | Operation::SignUp(_)
             | Operation::LogIn(_)
             | Operation::Me
-            | Operation::ListDevices => None,
+            | Operation::ListDevices
+            | Operation::CreateRoom(_)
+            | Operation::ListRooms(_)
+            | Operation::HotRooms { .. }
+            | Operation::OnlineStats => None,
             Operation::ListSessions(filter) => {
                 filter.device.as_ref().map(|device| shards.shard_of(device))
             }
@@ -261,6 +262,17 @@ impl Operation {
                 watch: Watch::Session(session),
                 ..
             } => Some(shards.shard_of_session(*session)),
+            Operation::GetRoom(room)
+            | Operation::StartRoom(room)
+            | Operation::StopRoom(room)
+            | Operation::JoinRoom(room)
+            | Operation::LeaveRoom(room)
+            | Operation::RoomMessages(History { room, .. })
+            | Operation::RoomViewers { room, .. }
+            | Operation::RoomSocket {
+                member: MemberQuery { room, .. },
+                ..
+            } => Some(shards.shard_of_room(*room)),
         }
     }
 }
@@ -271,50 +283,8 @@ trait Body: DeserializeOwned {
     const SHAPE: &str;
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CreateSession {
-    device_id: DeviceId,
-    user_id: UserId,
-}
-
-impl Body for CreateSession {
-    const SHAPE: &str = r#"{"deviceId":string,"userId":string}"#;
-}
-
 impl Body for Credentials {
     const SHAPE: &str = r#"{"username":string,"password":string}"#;
-}
-
-#[derive(Deserialize)]
-struct Description {
-    #[serde(rename = "type")]
-    kind: String,
-    sdp: String,
-}
-
-impl Body for Description {
-    const SHAPE: &str = r#"{"type":"answer","sdp":string}"#;
-}
-
-/// `sdpMid` and `sdpMLineIndex` are not looked at: all media share one transport (BUNDLE).
-#[derive(Deserialize)]
-struct CandidateBody {
-    candidate: String,
-}
-
-impl Body for CandidateBody {
-    const SHAPE: &str = r#"{"candidate":string,"sdpMid":string,"sdpMLineIndex":number}"#;
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct OfferBody {
-    ice_restart: bool,
-}
-
-impl Body for OfferBody {
-    const SHAPE: &str = r#"{"iceRestart":bool}"#;
 }
 
 /// Reads a body, which must be an object: serde would take an array of the fields as well.
@@ -327,21 +297,6 @@ fn json<T: Body>(body: &[u8]) -> Result<T, ApiError> {
         Some(_) => Err(bad("it is not an object".to_owned())),
         None => Err(bad("it is empty".to_owned())),
     }
-}
-
-fn session_id(text: &str) -> Result<SessionId, ApiError> {
-    text.parse()
-        .map_err(|_| ApiError::UnknownSession { id: shown(text) })
-}
-
-fn device_id(text: &str) -> Result<DeviceId, ApiError> {
-    decode_segment(text)
-        .ok_or_else(|| "not a valid path segment".to_owned())
-        .and_then(|text| DeviceId::try_from(&*text).map_err(|fault| fault.to_string()))
-        .map_err(|fault| ApiError::BadParameter {
-            name: "deviceId",
-            fault: fault.into(),
-        })
 }
 
 /// What a client sent, short enough to be sent back.
@@ -366,109 +321,19 @@ where
         .transpose()
 }
 
-fn session_filter(request: &Request) -> Result<SessionFilter, ApiError> {
-    let query = request.query.as_deref();
-    let bad = |name, fault: &'static str| ApiError::BadParameter {
-        name,
-        fault: fault.into(),
-    };
-    let limit = match param(query, "limit") {
-        None => LIST_DEFAULT,
+/// How many items a page may have.
+fn limit(request: &Request, default: usize, most: usize) -> Result<usize, ApiError> {
+    match param(request.query.as_deref(), "limit") {
+        None => Ok(default),
         Some(text) => text
             .parse()
             .ok()
-            .filter(|limit| (1..=LIST_MAX).contains(limit))
-            .ok_or_else(|| bad("limit", "must be a number from 1 to 1000"))?,
-    };
-    let after = match param(query, "cursor") {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|_| bad("cursor", "is not one that this list gave"))?,
-        ),
-    };
-    let device = optional(param(query, "deviceId").as_deref(), "deviceId")?;
-    Ok(SessionFilter {
-        device,
-        after,
-        limit,
-    })
-}
-
-fn publication(request: &Request, id: &str, track: Track) -> Result<Publication, ApiError> {
-    let device = device_id(id)?;
-    let query = request.query.as_deref();
-    let fps = match param(query, "fps") {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .ok()
-                .filter(|fps| (1.0..=240.0).contains(fps))
-                .ok_or(ApiError::BadParameter {
-                    name: "fps",
-                    fault: "must be a number from 1 to 240".into(),
-                })?,
-        ),
-    };
-    let takeover = match param(query, "takeover").as_deref() {
-        None | Some("false") => false,
-        Some("true" | "") => true,
-        Some(_) => {
-            let fault = "must be true or false".into();
-            return Err(ApiError::BadParameter {
-                name: "takeover",
-                fault,
-            });
-        }
-    };
-    let found = request.headers.get("content-type").unwrap_or_default();
-    let kind = found
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    let (container, wanted) = match (track, kind.as_str()) {
-        (Track::Video, "video/h264") => (Some(Container::AnnexB), ""),
-        (Track::Video, "video/x-ivf") => (Some(Container::Ivf), ""),
-        (Track::Audio, "audio/ogg") => (Some(Container::Ogg), ""),
-        (Track::Video, _) => (None, "video/h264 (Annex B) or video/x-ivf (VP8)"),
-        (Track::Audio, _) => (None, "audio/ogg (Opus)"),
-    };
-    let container = container.ok_or_else(|| ApiError::UnsupportedMediaType {
-        found: shown(found),
-        wanted,
-    })?;
-    Ok(Publication {
-        device,
-        track,
-        container,
-        fps,
-        takeover,
-    })
-}
-
-fn viewer_socket(request: &Request) -> Result<Operation, ApiError> {
-    let query = request.query.as_deref();
-    let watch = match (param(query, "sessionId"), param(query, "deviceId")) {
-        (Some(session), _) => Watch::Session(session_id(&session)?),
-        (None, device) => match optional(device.as_deref(), "deviceId")? {
-            Some(device) => Watch::Device(device),
-            None => {
-                let fault = "is required, or else sessionId".into();
-                return Err(ApiError::BadParameter {
-                    name: "deviceId",
-                    fault,
-                });
-            }
-        },
-    };
-    let user = param(query, "userId").or_else(|| param(query, "user_id"));
-    Ok(Operation::ViewerSocket {
-        watch,
-        user: optional(user.as_deref(), "userId")?,
-        key: upgrade_key(request)?,
-    })
+            .filter(|limit| (1..=most).contains(limit))
+            .ok_or_else(|| ApiError::BadParameter {
+                name: "limit",
+                fault: format!("must be a number from 1 to {most}").into(),
+            }),
+    }
 }
 
 /// RFC 6455 §4.2.1.
