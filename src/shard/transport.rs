@@ -220,7 +220,9 @@ impl Shard {
             input[used..].to_vec()
         } else {
             waiting.drain(..used);
-            if waiting.capacity() > READ_BYTES && used > 0 {
+            if waiting.is_empty() {
+                waiting = Vec::new();
+            } else if used > 0 && waiting.capacity() > READ_BYTES {
                 // A large message has gone; what is left of the next one is small.
                 waiting.shrink_to_fit();
             }
