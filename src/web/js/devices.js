@@ -1,4 +1,5 @@
 import { listDevices } from './api.js';
+import { ApiError } from './http.js';
 
 /** Between two polls of the list, in ms. */
 const POLL_MS = 2000;
@@ -10,12 +11,13 @@ const HISTORY = 60;
  * The devices as the server lists them, polled while the page is visible.
  *
  * @typedef {import('./api.js').Device} Device
- * @typedef {{devices: Device[], reachable: boolean | null, since: number}} Fleet `reachable` is null before the first
- *     answer; `since` is when that last changed, on the clock of `performance.now()`
+ * @typedef {{devices: Device[], reachable: boolean | null, since: number, refusal: string | null}} Fleet `reachable` is
+ *     null before the first answer; `since` is when that last changed, on the clock of `performance.now()`; `refusal`
+ *     is why the server, which is there, does not tell
  */
 export class Devices {
   /** @type {Fleet} */
-  fleet = { devices: [], reachable: null, since: performance.now() };
+  fleet = { devices: [], reachable: null, since: performance.now(), refusal: null };
   /** @type {Map<string, number[]>} */
   #history = new Map();
   #timer = null;
@@ -36,8 +38,9 @@ export class Devices {
     this.#polling = true;
     try {
       this.#accept(await listDevices());
-    } catch {
-      this.#setReachable(false);
+    } catch (error) {
+      this.#setReachable(error instanceof ApiError);
+      if (error instanceof ApiError) this.fleet = { ...this.fleet, devices: [], refusal: error.message };
     } finally {
       this.#polling = false;
     }
@@ -65,7 +68,7 @@ export class Devices {
     }
     this.#history = history;
     this.#setReachable(true);
-    this.fleet = { ...this.fleet, devices };
+    this.fleet = { ...this.fleet, devices, refusal: null };
   }
 
   #setReachable(reachable) {
