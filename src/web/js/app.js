@@ -58,7 +58,7 @@ function route() {
     if (there) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  document.title = device === null ? 'media-service' : `${device} · media-service`;
+  document.title = device === null ? 'media-service' : `${device} · media-service`; // a room tells its own
   list.select(device);
   const now = performance.now();
   if (device === null) watch.close();
@@ -95,7 +95,10 @@ function changeUser() {
 function wire() {
   refs.user.addEventListener('change', changeUser);
   refs.signOut.addEventListener('click', () => me.signOut());
-  me.addEventListener('wanted', renderUser);
+  me.addEventListener('wanted', () => {
+    renderUser();
+    lobby.render();
+  });
   me.addEventListener('change', () => {
     renderUser();
     devices.poll();

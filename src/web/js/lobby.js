@@ -1,9 +1,9 @@
 /** The list of rooms, and the ranking. */
 
 import { showCover } from './cover.js';
-import { heat, short, span } from './format.js';
+import { count, heat, short, span } from './format.js';
 import { me } from './identity.js';
-import { STATUS, hotRooms, listRooms } from './platform.js';
+import { STATUS, hotRooms, listRooms, online } from './platform.js';
 import { Poll } from './poll.js';
 import { hue, icon, make, setData, setText } from './ui.js';
 
@@ -100,7 +100,9 @@ export class Lobby {
   }
 
   async #rank() {
-    const rooms = await hotRooms();
+    const [rooms, { users }] = await Promise.all([hotRooms(), online()]);
+    setText(this.#refs.people, count(users));
+    setText(this.#refs.peopleWord, users === 1 ? 'person online' : 'people online');
     this.hot = new Map(rooms.map((room, index) => [room.room_id, { ...room, rank: index + 1 }]));
     renderRanking(this.#refs.hotList, rooms.slice(0, RANKED), null);
     setText(this.#refs.roomsLive, String(rooms.length));

@@ -33,7 +33,8 @@ const CHECK_MS = 1000;
  * @property {(after: Position | null) => string} url
  * @property {() => Promise<{state: 'retry' | 'idle' | 'ended' | 'refused', why: string}>} explain a refused connection
  * @property {() => void} onchange of `view`
- * @property {(message: object, own: Own | null) => void} onmessage in order, each once; `own`: it is that message of ours
+ * @property {(message: object, own: Own | null, past: boolean) => void} onmessage in order, each once; `own`: it is that
+ *     message of ours; `past`: it was said before we came
  * @property {(presence: object) => void} onpresence
  * @property {(own: Own) => void} onown one of our messages has another state
  * @property {(text: string) => void} onnotice something to know that ended nothing
@@ -61,6 +62,8 @@ export class Member {
   #socket = null;
   #greeted = false;
   #epoch = null;
+  /** The room's last message when it greeted us. */
+  #past = 0;
   #heardAt = 0;
   #closing = null;
   /** Whether what comes next may leave out numbers: the server has said so, or it is the first of a replay. */
@@ -159,6 +162,7 @@ export class Member {
   }
 
   #hello({ epoch, seq }) {
+    this.#past = seq;
     this.#browser.forget(this.#helloTimer);
     this.#greeted = true;
     this.#forgiveWhenStable();
@@ -188,7 +192,8 @@ export class Member {
     this.#jumping = false;
     this.position = { epoch: this.#epoch, seq: message.seq };
     this.view.received += 1;
-    this.#hooks.onmessage(message, message.user_id === this.userId ? this.#own.echo(message) : null);
+    const own = message.user_id === this.userId ? this.#own.echo(message) : null;
+    this.#hooks.onmessage(message, own, message.seq <= this.#past);
   }
 
   #truncated(message) {

@@ -143,7 +143,7 @@ export class RoomPage {
       url: (after) => memberSocketUrl(id, after),
       explain: () => explainMemberRefusal(id),
       onchange: () => this.#changed(),
-      onmessage: (message, own) => this.#message(message, own),
+      onmessage: (message, own, past) => this.#message(message, own, past),
       onpresence: (presence) => this.#presence(presence),
       onown: (own) => this.#chat.renderOwn(own),
       onnotice: (text) => this.#chat.note(text),
@@ -172,15 +172,17 @@ export class RoomPage {
     this.render();
   }
 
-  #message(message, own) {
+  #message(message, own, past) {
     const mine = message.user_id === me.userId;
+    if (message.type !== 'like') this.#chat.add(message, own, mine);
+    // What was said before we came is read, not celebrated again.
+    if (past) return;
     if (message.type === 'like') {
       const { count } = message.data ?? {};
       this.#likes += Number.isSafeInteger(count) && count > 0 ? Math.min(count, LIKES) : 1;
       this.#celebration.like();
       return;
     }
-    this.#chat.add(message, own, mine);
     if (message.type === 'danmu') this.#danmaku.fly({ text: `${message.content}`, own: mine });
     if (message.type !== 'gift') return;
     this.#celebration.gift(message);

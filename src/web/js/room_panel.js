@@ -101,6 +101,7 @@ export class RoomPanel {
   #head({ room, viewers, hot }, state) {
     const refs = this.#refs;
     setText(refs.roomTitle, room?.title ?? 'Room');
+    document.title = `${room?.title ?? 'Room'} · media-service`;
     setText(refs.roomAnchor, room?.anchor_id ?? '');
     setFace(refs.roomFace, room?.anchor_id ?? '');
     setText(refs.roomSince, room === null ? '' : sinceText(room));

@@ -91,5 +91,8 @@ export function icon(name) {
 export function hue(text) {
   let hash = 0x811c9dc5;
   for (let n = 0; n < text.length; n += 1) hash = Math.imul(hash ^ text.charCodeAt(n), 0x01000193);
-  return (hash >>> 0) % 360;
+  // FNV leaves neighbours close; this spreads them (the finalizer of MurmurHash3).
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % 360;
 }
