@@ -123,7 +123,8 @@ fn echo(mut stream: TcpStream) -> Option<()> {
         if !open {
             return Some(());
         }
-        input.clear();
+        let used = input.len() - bytes.len();
+        input.drain(..used);
         read(&mut stream, &mut input)?;
     }
 }

@@ -75,6 +75,13 @@ impl Server {
             "--log-format",
             "json",
         ];
+        // Servers of tests run beside each other, and are to find nothing of an earlier run.
+        if !arguments
+            .iter()
+            .any(|argument| argument.starts_with("store.path="))
+        {
+            all.extend(["--set", "store.path=:memory:"]);
+        }
         all.extend(arguments);
         let mut child = command(&all)
             .stdout(Stdio::null())
@@ -147,6 +154,18 @@ impl Server {
 
     pub fn post(&self, target: &str, body: &Value) -> Response {
         let headers = [("Content-Type", "application/json")];
+        http::request(
+            self.http,
+            "POST",
+            target,
+            &headers,
+            body.to_string().as_bytes(),
+        )
+    }
+
+    /// A POST of this user, where nobody is authenticated.
+    pub fn post_as(&self, user: &str, target: &str, body: &Value) -> Response {
+        let headers = [("Content-Type", "application/json"), ("X-User-Id", user)];
         http::request(
             self.http,
             "POST",
