@@ -37,7 +37,7 @@ pub enum Answer {
 }
 
 impl Peer {
-    pub const ALL: [Self; 1] = [Self::Viewer];
+    pub const ALL: [Self; 2] = [Self::Viewer, Self::Member];
 
     /// What a text has around its content.
     fn envelope(self) -> (&'static [u8], &'static [u8]) {
