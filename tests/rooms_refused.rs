@@ -225,9 +225,10 @@ fn messages_out_of_bounds_get_an_error_and_the_member_stays() {
             "forbidden",
         ),
     ] {
+        let shown: String = message.chars().take(80).collect();
+        println!("{shown}");
         member.socket.send_text(&message);
         let told = error(&mut member);
-        let shown: String = message.chars().take(80).collect();
         assert_eq!(told["code"], code, "{shown}: {told}");
     }
     member

@@ -77,13 +77,6 @@ impl Server {
             "--log-format",
             "json",
         ];
-        // Servers of tests run beside each other, and are to find nothing of an earlier run.
-        if !arguments
-            .iter()
-            .any(|argument| argument.starts_with("store.path="))
-        {
-            all.extend(["--set", "store.path=:memory:"]);
-        }
         all.extend(arguments);
         let mut child = command(&all)
             .stdout(Stdio::null())
