@@ -4,6 +4,9 @@ import { ApiError } from './http.js';
 /** Between two polls of the list, in ms. */
 const POLL_MS = 2000;
 
+/** The same where the server does not list its devices to us, until another user asks. */
+const REFUSED_MS = 30_000;
+
 /** Bitrates remembered per device for its trend: two minutes of polls. */
 const HISTORY = 60;
 
@@ -45,7 +48,8 @@ export class Devices {
       this.#polling = false;
     }
     this.#onchange(this.fleet);
-    if (!document.hidden) this.#timer = setTimeout(() => this.poll(), POLL_MS);
+    const wait = this.fleet.refusal === null ? POLL_MS : REFUSED_MS;
+    if (!document.hidden) this.#timer = setTimeout(() => this.poll(), wait);
   }
 
   /** @returns {Device | undefined} */

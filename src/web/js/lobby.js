@@ -186,10 +186,10 @@ function fillCard(card, room, hot) {
   setText(card.anchor, live ? room.anchor_id : `${room.anchor_id} · ${ago} ago`);
 }
 
-/** A user's first letter on a colour of their own. */
+/** A user's first letter, on a colour of their own; users with a password are named with an `@` before it. */
 export function setFace(element, user) {
   element.style.setProperty('--hue', String(hue(user)));
-  setText(element, (user[0] ?? '').toUpperCase());
+  setText(element, (user.replace('@', '')[0] ?? '').toUpperCase());
 }
 
 /** @param {HTMLElement} list @param {import('./platform.js').HotRoom[]} rooms @param {number | null} current */
