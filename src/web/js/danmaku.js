@@ -11,7 +11,7 @@ const NARROW = 640;
 const COVERED = 0.75;
 
 /** Characters that fly of a message; all of it is in the chat. */
-const LENGTH = 60;
+const LENGTH = { wide: 60, narrow: 30 };
 
 /** Around a text: room for its outline. */
 const MARGIN = 4;
@@ -67,7 +67,7 @@ export class Danmaku {
   /** @param {import('./flights.js').Item} item */
   fly(item) {
     if (!this.on || document.hidden) return;
-    this.flights.offer(item, performance.now());
+    this.flights.offer(item, performance.now(), (item) => this.#measure(item));
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
@@ -94,23 +94,24 @@ export class Danmaku {
   #draw() {
     const now = performance.now();
     const { flights } = this;
-    for (const item of flights.step(now, (item) => this.#measure(item))) this.#recycle(item);
+    for (const item of flights.step(now)) this.#recycle(item);
     const context = this.#context;
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     const lane = this.#of(LANE);
     for (const flight of flights.flying) {
+      const left = flights.lanes.x(flight, now);
+      if (left > flights.lanes.width) continue;
       const sprite = this.#sprites.get(flight.item) ?? this.#sprite(flight);
       // Whole pixels: in between, each copy would have to be filtered.
-      const x = Math.round(flights.lanes.x(flight, now) * this.#ratio);
-      context.drawImage(sprite, x, Math.round((flight.lane * lane + SPACE) * this.#ratio));
+      context.drawImage(sprite, Math.round(left * this.#ratio), Math.round((flight.lane * lane + SPACE) * this.#ratio));
     }
-    this.#frame = flights.busy ? requestAnimationFrame(() => this.#draw()) : 0;
+    this.#frame = flights.flying.length > 0 ? requestAnimationFrame(() => this.#draw()) : 0;
   }
 
-  /** Width of a message with its margins. Most are measured and never drawn. */
+  /** Width of a message with its margins. */
   #measure({ text, own }) {
     this.#ruler.font = this.#font;
-    return Math.ceil(this.#ruler.measureText(shortened(text)).width) + 2 * left(own);
+    return Math.ceil(this.#ruler.measureText(this.#shown(text)).width) + 2 * inset(own);
   }
 
   /** Draws a text into a canvas of its own. */
@@ -124,12 +125,16 @@ export class Danmaku {
     Object.assign(context, { font: this.#font, textBaseline: 'middle', lineJoin: 'round', lineWidth: 3 });
     context.strokeStyle = 'rgb(0 0 0 / 70%)';
     context.fillStyle = item.gift ? '#ffd76a' : '#ffffff';
-    const text = shortened(item.text);
-    context.strokeText(text, left(item.own), height / 2);
-    context.fillText(text, left(item.own), height / 2);
+    const text = this.#shown(item.text);
+    context.strokeText(text, inset(item.own), height / 2);
+    context.fillText(text, inset(item.own), height / 2);
     if (item.own) frame(context, width, height);
     this.#sprites.set(item, sprite);
     return sprite;
+  }
+
+  #shown(text) {
+    return shortened(text, this.#of(LENGTH));
   }
 
   get #font() {
@@ -144,7 +149,7 @@ export class Danmaku {
 }
 
 /** Where a text begins: inside of its frame where it has one. */
-function left(own) {
+function inset(own) {
   return own ? 3 * MARGIN : MARGIN;
 }
 
@@ -155,7 +160,7 @@ function frame(context, width, height) {
   context.strokeRect(1, 1, width - 2, height - 2);
 }
 
-function shortened(text) {
-  const letters = [...text.replace(/\s+/g, ' ').slice(0, 4 * LENGTH)];
-  return letters.length > LENGTH ? `${letters.slice(0, LENGTH).join('')}…` : letters.join('');
+function shortened(text, length) {
+  const letters = [...text.slice(0, 4 * length).replace(/\s+/g, ' ')];
+  return letters.length > length ? `${letters.slice(0, length).join('')}…` : letters.join('');
 }

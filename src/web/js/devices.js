@@ -7,6 +7,9 @@ const POLL_MS = 2000;
 /** The same where the server does not list its devices to us, until another user asks. */
 const REFUSED_MS = 30_000;
 
+/** Statuses of a server that is there and does not tell us. */
+const REFUSED = [401, 403];
+
 /** Bitrates remembered per device for its trend: two minutes of polls. */
 const HISTORY = 60;
 
@@ -42,8 +45,9 @@ export class Devices {
     try {
       this.#accept(await listDevices());
     } catch (error) {
-      this.#setReachable(error instanceof ApiError);
-      if (error instanceof ApiError) this.fleet = { ...this.fleet, devices: [], refusal: error.message };
+      const refused = error instanceof ApiError && REFUSED.includes(error.status);
+      this.#setReachable(refused);
+      if (refused) this.fleet = { ...this.fleet, devices: [], refusal: error.message };
     } finally {
       this.#polling = false;
     }

@@ -1,63 +1,45 @@
 import { Lanes } from './lanes.js';
 
-/** Messages on the stage at once: a hundred cost less than 2 ms a frame on a small laptop. */
+/** Messages on the stage at once, those that are about to enter included. */
 export const ON_STAGE = 100;
 
-/** Messages that wait for a lane. */
-export const WAITING = 40;
-
-/** A message that has waited for so long, in ms, is old news and does not fly; it is in the chat all the same. */
-export const PATIENCE_MS = 1500;
+/** A message that would have to wait for its lane for longer than this, in ms, would be old news. */
+export const PATIENCE_MS = 4000;
 
 /**
- * Decides which messages fly. What comes faster than the lanes can take does not: our own first, then the newest.
+ * Decides which messages fly. In a flood most cannot: one flies when fewer wait for their lanes than there are lanes,
+ * however long it is, so that the stage shows a fair sample. Our own always wait.
  *
  * @typedef {{text: string, own: boolean, gift?: boolean}} Item
  */
 export class Flights {
   lanes = new Lanes();
-  /** @type {(import('./lanes.js').Flight & {item: Item})[]} the oldest first */
+  /** @type {(import('./lanes.js').Flight & {item: Item})[]} */
   flying = [];
   started = 0;
   skipped = 0;
-  /** @type {{item: Item, since: number, width: number | null}[]} */
-  #waiting = [];
-
-  /** Whether there is anything to draw or to start. */
-  get busy() {
-    return this.flying.length > 0 || this.#waiting.length > 0;
-  }
-
-  /** @param {Item} item */
-  offer(item, now) {
-    const entry = { item, since: now, width: null };
-    if (item.own) this.#waiting.unshift(entry);
-    else this.#waiting.push(entry);
-    if (this.#waiting.length <= WAITING) return;
-    const oldest = this.#waiting.findIndex((waiting) => !waiting.item.own);
-    this.#waiting.splice(Math.max(oldest, 0), 1);
-    this.skipped += 1;
-  }
 
   /**
-   * Lands what is across and starts what has a lane now.
-   *
-   * @param {(item: Item) => number} measure width in CSS pixels; asked once an item
-   * @returns {Item[]} what has landed
+   * @param {Item} item
+   * @param {(item: Item) => number} measure width in CSS pixels
    */
-  step(now, measure) {
+  offer(item, now, measure) {
+    const flight = this.#fits(item, now) ? this.lanes.book(measure(item), now, now + PATIENCE_MS) : null;
+    if (flight === null) {
+      this.skipped += 1;
+      return;
+    }
+    this.flying.push({ ...flight, item });
+    this.started += 1;
+  }
+
+  /** Lands what is across. @returns {Item[]} what has landed */
+  step(now) {
     const landed = [];
     this.flying = this.flying.filter((flight) => {
       const flies = this.lanes.x(flight, now) !== null;
       if (!flies) landed.push(flight.item);
       return flies;
-    });
-    this.#waiting = this.#waiting.filter((entry) => {
-      if (now - entry.since > PATIENCE_MS) {
-        this.skipped += 1;
-        return false;
-      }
-      return !this.#start(entry, now, measure);
     });
     return landed;
   }
@@ -66,18 +48,12 @@ export class Flights {
   clear() {
     const items = this.flying.map(({ item }) => item);
     this.flying = [];
-    this.#waiting = [];
     this.lanes.clear();
     return items;
   }
 
-  #start(entry, now, measure) {
+  #fits({ own }, now) {
     if (this.flying.length >= ON_STAGE) return false;
-    entry.width ??= measure(entry.item);
-    const flight = this.lanes.place(entry.width, now);
-    if (flight === null) return false;
-    this.flying.push({ ...flight, item: entry.item });
-    this.started += 1;
-    return true;
+    return own || this.flying.filter(({ at }) => at > now).length < this.lanes.count;
   }
 }

@@ -22,6 +22,8 @@ export class Identity extends EventTarget {
   #name;
   #token = null;
   #claims = null;
+  /** Whether the person knows that a token is wanted. */
+  #asked = false;
 
   /**
    * @param {Keep | null} names null where the browser forbids to keep anything: the name then lasts as long as the page
@@ -34,7 +36,7 @@ export class Identity extends EventTarget {
     this.#tokens = tokens;
     this.#now = now;
     this.#name = this.#storedName();
-    this.#take(read(tokens, TOKEN_KEY));
+    this.required = this.#take(read(tokens, TOKEN_KEY));
   }
 
   /** The token, while it is worth anything. */
@@ -71,22 +73,26 @@ export class Identity extends EventTarget {
   signIn(token) {
     if (!this.#take(token)) return false;
     this.required = true;
+    this.#asked = false;
     write(this.#tokens, TOKEN_KEY, token);
     this.dispatchEvent(new Event('change'));
     return true;
   }
 
+  /** Whoever signs out is not asked to sign in again. */
   signOut() {
+    this.#asked = true;
     this.#take(null);
     this.dispatchEvent(new Event('change'));
   }
 
   /** The server wants a token, or takes ours no more. */
   refused() {
-    const first = !this.required || this.#token !== null;
     this.required = true;
     this.#take(null);
-    if (first) this.dispatchEvent(new Event('wanted'));
+    if (this.#asked) return;
+    this.#asked = true;
+    this.dispatchEvent(new Event('wanted'));
   }
 
   #take(token) {

@@ -6,10 +6,10 @@ export const FLIGHT_MS = 8000;
 /** Lanes at most: more than this hide the picture. */
 export const LANES = 12;
 
-/** Between two messages of a lane, in CSS pixels. */
+/** Between two messages of a lane as the second one enters, in CSS pixels. */
 export const GAP = 28;
 
-/** @typedef {{at: number, width: number, lane: number}} Flight `at`: when it began, on the caller's clock in ms */
+/** @typedef {{at: number, width: number, lane: number}} Flight `at`: when it begins, on the caller's clock in ms */
 
 export class Lanes {
   /** Width of the stage. */
@@ -28,11 +28,18 @@ export class Lanes {
     this.#last = Array.from({ length: count }, (_, lane) => this.#last[lane] ?? null);
   }
 
-  /** The topmost lane that has room for a message of this width now; null when none has. @returns {Flight | null} */
-  place(width, now) {
-    const lane = this.#last.findIndex((last) => last === null || this.#clear(last, width, now));
-    if (lane < 0) return null;
-    this.#last[lane] = { at: now, width, lane };
+  /**
+   * Books the lane that has room for a message of this width first, the topmost of several.
+   *
+   * @param {number} latest when it has to begin
+   * @returns {Flight | null} null when no lane has room by then
+   */
+  book(width, now, latest) {
+    const times = this.#last.map((last) => Math.max(now, this.#free(last, width)));
+    const at = Math.min(...times);
+    if (!(at <= latest)) return null;
+    const lane = times.indexOf(at);
+    this.#last[lane] = { at, width, lane };
     return this.#last[lane];
   }
 
@@ -40,18 +47,17 @@ export class Lanes {
     this.#last.fill(null);
   }
 
-  /** Left edge of a flight; null once it has landed. */
+  /** Left edge of a flight, right of the stage while it has not begun; null once it has landed. */
   x(flight, now) {
     const part = (now - flight.at) / FLIGHT_MS;
     return part >= 1 ? null : this.width - (this.width + flight.width) * part;
   }
 
-  /** Whether a message of `width` that begins now stays behind `last` until that one has left the stage. */
-  #clear(last, width, now) {
-    const tail = this.x(last, now);
-    if (tail === null) return true;
-    const entered = tail + last.width + GAP <= this.width;
-    const reachesLeft = now + (FLIGHT_MS * this.width) / (this.width + width);
-    return entered && reachesLeft >= last.at + FLIGHT_MS;
+  /** From when on a message of `width` stays behind `last` until that one has left the stage. */
+  #free(last, width) {
+    if (last === null) return -Infinity;
+    const entered = (FLIGHT_MS * (last.width + GAP)) / (this.width + last.width);
+    const across = (FLIGHT_MS * this.width) / (this.width + width);
+    return last.at + Math.max(entered, FLIGHT_MS - across);
   }
 }

@@ -131,7 +131,7 @@ export class RoomPage {
     const before = this.#room?.status;
     this.#room = room;
     this.#refusal = null;
-    if (room.status !== STATUS.live) this.#viewers = room.viewer_count;
+    if (room.status !== STATUS.live || this.#viewers === null) this.#viewers = room.viewer_count;
     if (room.status !== STATUS.idle) this.#poll.stop();
     if (room.status === STATUS.live && before !== STATUS.live) this.#enter();
     if (room.status === STATUS.ended && this.#member === null) await this.#recall(room.id);
@@ -244,6 +244,7 @@ export class RoomPage {
     refs.roomRetry.addEventListener('click', () => this.retryNow());
     refs.roomStart.addEventListener('click', () => this.#command(startRoom));
     refs.roomStop.addEventListener('click', () => this.#command(stopRoom));
+    refs.danmakuSwitch.hidden = !this.#danmaku.on;
     refs.danmakuSwitch.addEventListener('click', () => {
       const on = refs.danmakuSwitch.getAttribute('aria-pressed') !== 'true';
       refs.danmakuSwitch.setAttribute('aria-pressed', String(on));

@@ -108,6 +108,7 @@ export class RoomPanel {
     setText(refs.roomPill, STATES[state]);
     setText(refs.roomViewers, viewers === null ? '–' : short(viewers));
     setText(refs.roomHeat, heat(hot?.heat));
+    refs.roomHeat.parentElement.hidden = state === 'ended' || state === 'idle';
     setText(refs.roomRank, hot === null ? '' : `No. ${hot.rank}`);
     const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
     refs.roomStart.hidden = !own || room.status !== STATUS.idle;

@@ -9,7 +9,6 @@ const ERRORS = {
   no_open_offer: 'The answer came when no offer was open.',
   unknown_session: 'The session is gone.',
   unknown_room: 'There is no such room.',
-  room_not_found: 'There is no such room.',
   rate_limited: 'Too fast: wait a moment.',
   room_busy: 'The room is too busy right now.',
   overloaded: 'The server is too busy right now.',

@@ -79,6 +79,19 @@ test('the server asks for a token once, and once more when it refuses ours', () 
   assert.equal(identity.token, null);
 });
 
+test('who signed in is asked again when the token has expired, and who signed out is not', () => {
+  const scene = rig();
+  const identity = scene.make();
+  identity.signIn(token({ sub: 'ada', exp: scene.now + HOUR }));
+  scene.now += HOUR;
+  assert.equal(identity.token, null);
+  identity.refused();
+  identity.signIn(token({ sub: 'ada', exp: scene.now + HOUR }));
+  identity.signOut();
+  identity.refused();
+  assert.deepEqual(scene.events, ['change', 'wanted', 'change', 'change']);
+});
+
 test('a browser that forbids to keep anything has a name all the same', () => {
   const broken = { getItem: () => assert.fail('forbidden'), setItem: () => assert.fail('forbidden') };
   for (const keep of [null, broken]) assert.ok(isId(new Identity(keep, keep).userId));
