@@ -2,7 +2,7 @@ import { Flights } from './flights.js';
 
 /** Height of a lane and of its text, in CSS pixels; smaller on a narrow stage. */
 const LANE = { wide: 40, narrow: 30 };
-const FONT = { wide: 22, narrow: 16 };
+const FONT = { wide: 21, narrow: 16 };
 
 /** A stage narrower than this is narrow. */
 const NARROW = 640;
@@ -124,7 +124,7 @@ export class Danmaku {
     context.scale(this.#ratio, this.#ratio);
     Object.assign(context, { font: this.#font, textBaseline: 'middle', lineJoin: 'round', lineWidth: 3 });
     context.strokeStyle = 'rgb(0 0 0 / 70%)';
-    context.fillStyle = item.gift ? '#ffd76a' : '#ffffff';
+    context.fillStyle = '#ffffff';
     const text = this.#shown(item.text);
     context.strokeText(text, inset(item.own), height / 2);
     context.fillText(text, inset(item.own), height / 2);

@@ -10,7 +10,7 @@ export const PATIENCE_MS = 4000;
  * Decides which messages fly. In a flood most cannot: one flies when fewer wait for their lanes than there are lanes,
  * however long it is, so that the stage shows a fair sample. Our own always wait.
  *
- * @typedef {{text: string, own: boolean, gift?: boolean}} Item
+ * @typedef {{text: string, own: boolean}} Item
  */
 export class Flights {
   lanes = new Lanes();

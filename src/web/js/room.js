@@ -3,7 +3,6 @@
 import { Celebration } from './celebrate.js';
 import { Chat } from './chat.js';
 import { Danmaku } from './danmaku.js';
-import { readGift } from './gifts.js';
 import { ApiError } from './http.js';
 import { me } from './identity.js';
 import { Member } from './member.js';
@@ -184,10 +183,7 @@ export class RoomPage {
       return;
     }
     if (message.type === 'danmu') this.#danmaku.fly({ text: `${message.content}`, own: mine });
-    if (message.type !== 'gift') return;
-    this.#celebration.gift(message);
-    const { name, count } = readGift(message);
-    this.#danmaku.fly({ text: `${message.user_id} sent ${name} ×${count}`, own: mine, gift: true });
+    if (message.type === 'gift') this.#celebration.gift(message);
   }
 
   #presence(presence) {
