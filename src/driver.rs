@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::message::Message;
 use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
+use crate::store::StoreQueue;
 
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct DriverSeed {
     pub postbox: Postbox<Mail>,
     /// The side thread's queue.
     pub side: SideQueue,
+    /// The store's queue.
+    pub store: StoreQueue,
 }
 
 /// Runs a shard until it is drained.

@@ -8,6 +8,7 @@ use crate::api::{DeviceView, SessionFilter, SessionView};
 use crate::connection::ConnectionId;
 use crate::metrics::Snapshot;
 use crate::placement::ShardId;
+use crate::store::Receipts;
 
 /// A message from one shard to another, through the receiver's bounded mailbox. (A connection that
 /// moves goes there with its socket: [`Mail::Adopt`](crate::driver::Mail::Adopt).)
@@ -41,6 +42,10 @@ pub enum Message {
         /// The text.
         text: String,
     },
+    /// What became of rows that connections of the shard wait for; one message a batch. Mailbox
+    /// full: the store's thread tries again for a second, and keeps the shard's window closed
+    /// meanwhile; then it is lost, and who waits for it is never told.
+    Stored(Receipts),
     /// Shut down: stop taking work, close what is there, be gone by the deadline. Mailbox full:
     /// the sender tries again until it fits.
     Drain {

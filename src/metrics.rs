@@ -17,6 +17,7 @@ mod leak;
 mod merge;
 mod process;
 mod snapshot;
+mod store;
 mod text;
 
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub use labels::{
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
+pub use store::{StoreFigures, StoreReading};
 
 /// Which series a shard keeps; none of a session or a device by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -40,6 +40,8 @@ use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
 use crate::metrics::{MetricsConfig, ShardMetrics};
 use crate::placement::{ShardId, Shards};
+use crate::rooms::RoomRecord;
+use crate::store::{MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
 /// What a shard is made from.
@@ -58,6 +60,10 @@ pub struct ShardSeed {
     pub random: [u8; 32],
     /// The gauges of all shards.
     pub totals: Arc<Totals>,
+    /// The rooms that live on it, each with its recent messages.
+    pub rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
+    /// What the store is done with.
+    pub store: Arc<Windows>,
 }
 
 /// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and

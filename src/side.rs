@@ -12,8 +12,11 @@ use crate::driver::Mail;
 use crate::limits::SIDE_JOBS;
 use crate::logging::DroppedLines;
 use crate::message::Message;
-use crate::metrics::{ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, encode};
+use crate::metrics::{
+    ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
+};
 use crate::shard::Job;
+use crate::store::Reader;
 use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
@@ -48,6 +51,10 @@ pub struct SideView {
     pub totals: Arc<Totals>,
     /// Lost log lines.
     pub log: DroppedLines,
+    /// What the store's thread counts.
+    pub store: Arc<StoreFigures>,
+    /// What is stored.
+    pub reader: Reader,
 }
 
 /// Makes the queue.
@@ -110,6 +117,7 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
                 kicks: shard.kicks,
                 longest_stall: shard.longest_stall,
             };
+            process.store = view.store.read();
             process.executors = view.health.shards().map(figures).collect();
             match encode(last.update(snapshots), &process) {
                 Ok(text) => {

@@ -155,6 +155,20 @@ families! {
     PANICS COUNTER "media_panics_caught_total"
         "Panics caught; each closed one session or connection.";
 
+    // The store.
+    STORE_ROWS COUNTER "media_store_rows_total"
+        "Rows (messages, rooms, users) that the store is done with, failed ones included.";
+    STORE_FAILED_ROWS COUNTER "media_store_failed_rows_total"
+        "Rows that the database refused, alone or with their batch.";
+    STORE_BATCHES COUNTER "media_store_batches_total"
+        "Transactions of the store.";
+    STORE_COMMITS COUNTER "media_store_commit_seconds_total"
+        "How long the store's transactions took together.";
+    STORE_LAST_COMMIT GAUGE "media_store_last_commit_seconds"
+        "How long the store's last transaction took.";
+    STORE_LONGEST_COMMIT GAUGE "media_store_longest_commit_seconds"
+        "How long the store's longest transaction took.";
+
     // The process.
     MEMORY_USAGE GAUGE "media_memory_usage_bytes"
         "Memory of the process that is resident.";

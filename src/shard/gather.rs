@@ -127,6 +127,8 @@ impl Shard {
                 let response = Response::text(200, metrics::CONTENT_TYPE, text.into_bytes());
                 self.give(now, connection, gather, Ok(response));
             }
+            // Nobody waits for a row yet.
+            Message::Stored(_) => {}
             Message::Drain { deadline } => self.drain(now, deadline),
         }
     }

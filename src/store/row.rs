@@ -14,6 +14,8 @@ use crate::rooms::RoomRecord;
 pub enum Row {
     /// A room, new or changed.
     Room(Box<RoomRecord>),
+    /// A room that is forgotten, and its messages with it.
+    RemoveRoom(RoomId),
     /// A room's message.
     Message(MessageRow),
     /// Nothing: whether that message is stored is asked, behind everything handed over before.

@@ -32,6 +32,7 @@ use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::{ShardId, Shards};
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
+use media_service::store::Windows;
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -137,6 +138,8 @@ impl Sim {
                 plane,
                 random: seed(),
                 totals: totals.clone(),
+                rooms: Vec::new(),
+                store: Windows::new(shards),
             };
             Shard::new(now, wall(Duration::ZERO), seed).expect("a plane that starts")
         };
