@@ -419,6 +419,45 @@ fn only_a_controller_controls() {
     assert_eq!(controller.expect("ack")["seq"], 7);
 }
 
+#[test]
+fn a_room_is_its_anchors_and_members_leave_with_their_token() {
+    let file = with_secret();
+    let server = start(&file);
+    let of = |user: &str, role: &str, ttl: &str| {
+        token(&file, &["--sub", user, "--role", role, "--ttl", ttl])
+    };
+    let (ada, eve) = (of("ada", "anchor", "1h"), of("eve", "anchor", "1h"));
+    let bob = of("bob", "viewer", "2s");
+    let post = |target: &str, token: &str, body| ask(&server, "POST", target, token, body);
+
+    let room = json!({"title": "Chess"});
+    post("/api/v1/rooms", &bob, Some(room.clone())).expect_error(403, "forbidden");
+    let room = post("/api/v1/rooms", &ada, Some(room)).expect(201).json();
+    assert_eq!(room["anchor_id"], "ada");
+    let target = format!("/api/v1/rooms/{}", room["id"]);
+    let start = format!("{target}/start");
+    post(&start, &eve, None).expect_error(403, "forbidden");
+    post(&start, &ada, None).expect(200);
+    get(&server, &target, &bob).expect(200);
+
+    let socket = format!("/ws?room_id={}", room["id"]);
+    refused(
+        Socket::try_open(server.http(), &socket, &[]),
+        401,
+        "no_token",
+    );
+    let mut socket = Socket::open(server.http(), &format!("{socket}&token={bob}"));
+    socket.expect("hello");
+    socket.send(&json!({"type": "danmu", "content": "hello"}));
+    assert_eq!(socket.expect("danmu")["user_id"], "bob");
+    let closing = socket.expect("closing");
+    assert_eq!(closing["reason"], "the token has expired", "{closing}");
+    assert_eq!(socket.closed(), Some(1008));
+    let stop = format!("{target}/stop");
+    post(&stop, &eve, None).expect_error(403, "forbidden");
+    post(&stop, &of("root", "admin", "1h"), None).expect(200);
+}
+
 /// Where a token is asked for, a name that is not the server's own is no way in, and a page of another origin reads
 /// nothing unless it is listed.
 #[test]
