@@ -4,14 +4,20 @@
 mod support;
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::SOON;
 use support::http::{self, Response};
 use support::server::{Server, run_to_end};
+use support::viewer::{Viewer, ViewerOptions};
+use support::viewers::Viewers;
 use support::ws::{Refused, Socket};
 use tempfile::NamedTempFile;
+use tungstenite::Message;
+
+/// A look at a socket between two turns of the viewers.
+const LOOK: Duration = Duration::from_millis(2);
 
 const SECRET: &str = "a secret of thirty-two characters";
 
@@ -399,24 +405,50 @@ fn only_a_controller_controls() {
     let mut agent = Socket::open(server.http(), &agent);
     agent.send(&json!({"type": "hello"}));
     let control = json!({"type": "control", "seq": 7, "action": "back"});
-    let watch = |role: &str| {
+    let mut viewers = Viewers::default();
+    let mut watch = |role: &str| {
         let token = token(&file, &["--sub", "ada", "--role", role]);
         let target = format!("/api/media/ws?deviceId=phone-1&token={token}");
         let mut socket = Socket::open(server.http(), &target);
-        socket.expect("offer");
+        let offer = socket.expect("offer");
+        let sdp = offer["sdp"].as_str().expect("an offer");
+        let (viewer, answer) = Viewer::answer(sdp, ViewerOptions::default());
+        let candidate = viewer.candidate();
+        let index = viewers.add(viewer);
+        socket.send(&json!({"type": "answer", "sdp": answer}));
+        socket.send(&json!({"type": "ice-candidate", "candidate": candidate}));
+        viewers.run_until(SOON, "the data channel is open", |viewers| {
+            viewers[index].channel_label.is_some()
+        });
         socket.send(&control);
-        socket
+        assert!(viewers[index].send_text(&control.to_string()));
+        (socket, index)
     };
-    let error = watch("viewer").expect("error");
-    assert_eq!(
-        (&error["code"], &error["seq"]),
-        (&json!("forbidden"), &json!(7))
-    );
-    let mut controller = watch("controller");
-    let asked = agent.expect("control");
-    assert_eq!(asked["userId"], "ada");
-    agent.send(&json!({"type": "ack", "seq": asked["seq"]}));
+    let (mut viewer, of_viewer) = watch("viewer");
+    let (mut controller, of_controller) = watch("controller");
+
+    let refused = |error: &Value| {
+        assert_eq!(error["code"], "forbidden", "{error}");
+        assert_eq!(error["seq"], 7, "{error}");
+    };
+    refused(&viewer.expect("error"));
+    viewers.run_until(SOON, "both data channels are answered", |viewers| {
+        // Of the controller's two messages either may come first; both get their answer.
+        if let Ok(Some(Message::Text(text))) = agent.next(Instant::now() + LOOK) {
+            let asked: Value = serde_json::from_str(&text).expect("JSON");
+            if asked["type"] == "control" {
+                assert_eq!(asked["userId"], "ada");
+                agent.send(&json!({"type": "ack", "seq": asked["seq"]}));
+            }
+        }
+        [of_viewer, of_controller]
+            .iter()
+            .all(|&index| !viewers[index].texts.is_empty())
+    });
     assert_eq!(controller.expect("ack")["seq"], 7);
+    let text = |index: usize| serde_json::from_str::<Value>(&viewers[index].texts[0]);
+    refused(&text(of_viewer).expect("JSON"));
+    assert_eq!(text(of_controller).expect("JSON")["type"], "ack");
 }
 
 #[test]
