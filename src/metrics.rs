@@ -16,6 +16,7 @@ mod labels;
 mod leak;
 mod merge;
 mod process;
+mod rooms;
 mod snapshot;
 mod store;
 mod text;
@@ -31,10 +32,12 @@ use merge::{ByName, Merge, cells};
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind, SessionEnd,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
+    RoomMessage, RoomState, SessionEnd,
 };
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
+pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
 pub use store::{StoreFigures, StoreReading};
 
@@ -115,6 +118,9 @@ cells! {
         pub nacks: u64,
         /// Keyframes that viewers asked for (PLI and FIR, RFC 4585 §6.3.1, RFC 5104 §4.3.1).
         pub plis: u64,
+
+        /// Rooms and their members.
+        pub rooms: RoomCells,
 
         /// Panics that were caught; each closed one session or connection.
         pub panics: u64,

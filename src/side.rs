@@ -8,13 +8,18 @@ use std::time::{Duration, Instant};
 use executor::{Health, Postbox};
 use tracing::{error, warn};
 
+use crate::accounts::AccountQueue;
 use crate::driver::Mail;
+use crate::error::ApiError;
+use crate::http::Response;
+use crate::ids::RoomId;
 use crate::limits::SIDE_JOBS;
 use crate::logging::DroppedLines;
 use crate::message::Message;
 use crate::metrics::{
     ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
 };
+use crate::placement::ShardId;
 use crate::shard::Job;
 use crate::store::Reader;
 use crate::totals::{Total, Totals};
@@ -55,6 +60,8 @@ pub struct SideView {
     pub store: Arc<StoreFigures>,
     /// What is stored.
     pub reader: Reader,
+    /// Passwords and log-ins, on a thread of their own.
+    pub accounts: AccountQueue,
 }
 
 /// Makes the queue.
@@ -121,23 +128,67 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
             process.executors = view.health.shards().map(figures).collect();
             match encode(last.update(snapshots), &process) {
                 Ok(text) => {
-                    let message = Mail::Message(Message::Encoded {
+                    let message = Message::Encoded {
                         connection,
                         gather,
                         text,
-                    });
-                    deliver(view, from.index(), message);
+                    };
+                    deliver(&view.postbox, from, message);
                 }
                 Err(fault) => error!("the metrics cannot be written: {fault}"),
+            }
+        }
+        Job::History {
+            from,
+            connection,
+            gather,
+            room,
+            after,
+            limit,
+        } => {
+            let message = Message::Replied {
+                connection,
+                gather,
+                reply: history(&view.reader, room, after, limit),
+            };
+            deliver(&view.postbox, from, message);
+        }
+        Job::Account(job) => {
+            if let Err(refused) = view.accounts.push(job) {
+                let message = Message::Replied {
+                    connection: refused.connection,
+                    gather: refused.gather,
+                    reply: Err(ApiError::ShardBusy),
+                };
+                deliver(&view.postbox, refused.from, message);
             }
         }
     }
 }
 
-fn deliver(view: &SideView, shard: usize, mut mail: Mail) {
+/// Stored messages of a room, as the answer to who asks for them. They are objects as they are:
+/// nothing is parsed.
+pub fn history(
+    reader: &Reader,
+    room: RoomId,
+    after: (u32, u64),
+    limit: usize,
+) -> Result<Response, ApiError> {
+    let messages = reader.messages(room, after, limit).map_err(|fault| {
+        error!(%room, "messages cannot be read: {fault}");
+        ApiError::StoreFailed
+    })?;
+    let body = format!("{{\"messages\":[{}]}}", messages.join(","));
+    Ok(Response::text(200, "application/json", body.into_bytes()))
+}
+
+/// Sends a message to a shard, and waits a while for a place in its mailbox.
+pub(crate) fn deliver(postbox: &Postbox<Mail>, to: ShardId, message: Message) {
+    let shard = to.index();
+    let mut mail = Mail::Message(message);
     let give_up = Instant::now() + DELIVERY_PATIENCE;
     loop {
-        match view.postbox.send(shard, mail) {
+        match postbox.send(shard, mail) {
             Ok(()) => return,
             Err(full) if Instant::now() < give_up => {
                 mail = full.0;

@@ -5,7 +5,7 @@ use super::families::Family;
 use super::merge::Merge;
 use super::snapshot::{SessionSeries, SessionTotals, Spread};
 use super::text::Text;
-use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, store};
+use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, rooms, store};
 
 /// The `Content-Type` of what [`encode`] writes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -47,6 +47,7 @@ pub fn encode(
         write_devices(&mut text, &metrics, &gauges)?;
         write_http(&mut text, &metrics)?;
         write_connections(&mut text, &metrics, &gauges)?;
+        rooms::write(&mut text, &metrics, &gauges)?;
         write_datagrams(&mut text, &metrics)?;
         text.count(&f::PANICS, metrics.panics)?;
     }

@@ -188,6 +188,20 @@ impl Log {
         }
     }
 
+    /// The bytes from the position to the end of the frame that it stands in, none between two
+    /// frames. `None`: they are not held any more.
+    pub(super) fn rest_of_frame(&self, position: u64) -> Option<&[u8]> {
+        if position < self.start() {
+            return None;
+        }
+        let index = self.frames.len() - self.behind(position);
+        let length = match self.frames.get(index) {
+            Some(frame) if self.start_of(index) < position => frame.end - position,
+            Some(_) | None => 0,
+        };
+        self.from(position).get(..length as usize)
+    }
+
     /// When the frame was appended that is `count` frames past the one that the position stands in:
     /// since then somebody there is more than `count` frames behind.
     pub(super) fn appended_past(&self, position: u64, count: usize) -> Option<u32> {
@@ -354,6 +368,9 @@ mod tests {
                     prop_assert_eq!(log.behind(position), behind);
                     let boundary = position == floor || all.iter().any(|frame| frame.0 == position);
                     prop_assert_eq!(log.is_boundary(position), boundary);
+                    let rest = log.rest_of_frame(position).map(|rest| position + rest.len() as u64);
+                    let end = all.iter().map(|frame| frame.0).find(|&end| end > position);
+                    prop_assert_eq!(rest, if boundary { Some(position) } else { end });
                     if boundary {
                         let held: Vec<_> = all[all.len() - behind..].iter().map(|f| f.1.clone()).collect();
                         prop_assert_eq!(texts(log.from(position)), held);

@@ -63,7 +63,7 @@ pub enum Took {
 }
 
 /// Since when a member does not take what is sent to it. `None`: it does, or it was not sent yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Since its socket refused bytes, or last took some.
     pub blocked_since: Option<Instant>,
@@ -238,6 +238,13 @@ impl Rooms {
     pub fn at_boundary(&self, key: MemberKey) -> bool {
         self.member(key)
             .is_none_or(|(live, member)| live.log.is_boundary(member.cursor))
+    }
+
+    /// What is left of the frame that the member's socket has a part of: after it, frames of the
+    /// member's own may go out. `None`: the log has let go of it.
+    pub fn unfinished(&self, key: MemberKey) -> Option<&[u8]> {
+        let (live, member) = self.member(key)?;
+        live.log.rest_of_frame(member.cursor)
     }
 
     /// The socket took `count` of the [`Rooms::pending`] bytes.

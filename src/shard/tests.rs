@@ -25,6 +25,7 @@ fn shard(now: Instant) -> Shard {
         },
         random: [2; 32],
         totals: Arc::new(Totals::new(1)),
+        auth: None,
         rooms: Vec::new(),
         store: Windows::new(1),
     };
