@@ -1,5 +1,6 @@
 //! One core's server as a pure state machine: bytes and time come in, bytes go out.
 
+mod admit;
 mod connections;
 mod devices;
 mod drain;

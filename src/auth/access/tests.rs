@@ -31,7 +31,18 @@ fn least(route: Route, method: &str) -> Option<Role> {
         | Route::SessionStats
         | Route::Device
         | Route::ViewerSocket
+        | Route::Room
+        | Route::RoomJoin
+        | Route::RoomLeave
+        | Route::RoomMessages
+        | Route::RoomViewers
+        | Route::RoomSocket
+        | Route::HotRooms
+        | Route::OnlineStats
         | Route::UserMe => Some(Role::Viewer),
+        Route::Rooms if method == "POST" => Some(Role::Anchor),
+        Route::Rooms => Some(Role::Viewer),
+        Route::RoomStart | Route::RoomStop => Some(Role::Anchor),
         Route::Sessions if method == "POST" => Some(Role::Viewer),
         Route::DeviceVideo | Route::DeviceAudio | Route::DeviceSocket => Some(Role::Anchor),
         Route::Sessions | Route::Devices | Route::Metrics => Some(Role::Admin),
@@ -42,19 +53,22 @@ fn least(route: Route, method: &str) -> Option<Role> {
 fn request(route: Route, method: &str, query: &str) -> (Request, &'static [u8]) {
     let body: &[u8] = match (route, method) {
         (Route::Sessions, "POST") => br#"{"deviceId":"cam-1","userId":"ada"}"#,
+        (Route::Rooms, "POST") => br#"{"title":"Chess","device_id":"cam-1"}"#,
         (Route::SessionAnswer, _) => br#"{"type":"answer","sdp":"v=0"}"#,
         (Route::SessionCandidate, _) => br#"{"candidate":""}"#,
         (Route::Users | Route::UserLogin, _) => br#"{"username":"ada","password":"correct horse"}"#,
         _ => b"",
     };
-    let id = if route.template().starts_with("/api/media/sessions") {
-        SESSION
-    } else {
-        "cam-1"
+    let template = route.template();
+    let id = match template {
+        _ if template.starts_with("/api/media/sessions") => SESSION,
+        _ if template.starts_with("/api/v1/rooms") => "42",
+        _ => "cam-1",
     };
-    let path = route.template().replace("{id}", id);
+    let path = template.replace("{id}", id);
     let query = match (route, query) {
         (Route::ViewerSocket, "") => "?deviceId=cam-1",
+        (Route::RoomSocket, "") => "?room_id=42",
         (_, query) => query,
     };
     let media = match route {
@@ -192,6 +206,7 @@ fn a_claim_narrows_devices_whatever_the_role() {
         (Route::Device, "GET"),
         (Route::DeviceVideo, "PUT"),
         (Route::DeviceSocket, "GET"),
+        (Route::Rooms, "POST"),
         (Route::ViewerSocket, "GET"),
     ] {
         let refused = refusal(&narrowed, &operation(route, method, ""));
