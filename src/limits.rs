@@ -115,6 +115,9 @@ const _: () = assert!(MESSAGES_PER_TURN <= MAILBOX_MESSAGES);
 
 /// Jobs that wait for the side thread: scrapes, each of some megabytes.
 pub const SIDE_JOBS: usize = 16;
+/// Sign-ups and log-ins that wait for their thread: at some 25 ms each the last of them waits for half
+/// a second, and whoever comes then is refused at once.
+pub const ACCOUNT_TASKS: usize = 16;
 
 /// A connection that is being closed may take so long to read its last answer.
 pub const LINGER: Duration = Duration::from_secs(2);
