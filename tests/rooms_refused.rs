@@ -147,6 +147,7 @@ fn messages_out_of_bounds_get_an_error_and_the_member_stays() {
         ("{".to_owned(), "bad_message"),
         ("null".to_owned(), "bad_message"),
         ("[]".to_owned(), "bad_message"),
+        (json!(["danmu", "x"]).to_string(), "bad_message"),
         ("7".to_owned(), "bad_message"),
         ("\"danmu\"".to_owned(), "bad_message"),
         ("\u{feff}{}".to_owned(), "bad_message"),
