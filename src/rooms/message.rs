@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 use super::heat;
 use super::{RoomError, RoomRecord};
 use crate::ids::{RoomId, UserId};
-use crate::limits::{MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_ID_BYTES};
+use crate::limits::{
+    MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_DATA_LEVELS, MESSAGE_ID_BYTES,
+};
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +113,13 @@ impl<'a> Inbound<'a> {
             .map(|data| serde_json::from_str(data.get()))
             .transpose()
             .map_err(|fault| RoomError::BadMessage(format!("data: {fault}").into()))?;
+        if data
+            .as_ref()
+            .is_some_and(|data| levels(data) > MESSAGE_DATA_LEVELS)
+        {
+            let sentence = format!("data is nested deeper than {MESSAGE_DATA_LEVELS} levels");
+            return Err(RoomError::BadMessage(sentence.into()));
+        }
         if let Some(id) = wire.id {
             check_id(id.get())?;
         }
@@ -132,6 +141,16 @@ impl<'a> Inbound<'a> {
     pub fn id(&self) -> Option<&'a RawValue> {
         self.id
     }
+}
+
+/// Arrays and objects within each other. What was read has few: serde_json bounds them.
+fn levels(value: &Value) -> usize {
+    let within = match value {
+        Value::Array(items) => items.iter().map(levels).max(),
+        Value::Object(fields) => fields.values().map(levels).max(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return 0,
+    };
+    1 + within.unwrap_or(0)
 }
 
 fn bad_json(fault: serde_json::Error) -> RoomError {
