@@ -8,7 +8,7 @@
 mod conformance;
 mod support;
 
-use conformance::{closing, conform, deflate, fragments, framing, limits, utf8};
+use conformance::{closing, conform, deflate, fragments, framing, garbage, limits, utf8};
 
 #[test]
 fn lengths_of_every_encoding() {
@@ -80,4 +80,9 @@ fn messages_that_are_too_large() {
 #[test]
 fn an_offer_of_compression_is_not_taken() {
     deflate::is_not_taken();
+}
+
+#[test]
+fn random_octets_harm_nobody() {
+    garbage::harms_nobody();
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use support::SOON;
+use support::http::{self, Connection};
 use support::rooms::{Ended, Member, Place, place};
 use support::server::{Server, run_to_end};
 
@@ -174,6 +175,90 @@ fn what_was_acknowledged_survives_kill_9() {
         assert_eq!(server.room(room)["anchor_id"], "ada");
     }
     assert!(all.len() > KILLS * IN_FLIGHT, "only {} messages", all.len());
+}
+
+/// A room or a user whose 201 has come is there after any end of the process.
+#[test]
+fn what_was_created_survives_kill_9() {
+    const LIVES: usize = 4;
+    const SECRET: &str = "a secret of forty bytes for tests, no more";
+    let disk = Disk::new();
+    let config = disk.directory.path().join("media-service.toml");
+    std::fs::write(&config, format!("[auth]\njwt_secret = '{SECRET}'\n")).expect("a file");
+    let (config, store) = (config.to_str().expect("UTF-8"), setting(&disk.path()));
+    let start = || Server::start(&["--shards", "2", "--config", config, "--set", &store]);
+    let arguments = [
+        "token", "--config", config, "--sub", "ada", "--role", "anchor",
+    ];
+    let (status, token, errors) = run_to_end(&arguments);
+    assert!(status.success(), "{errors}");
+    let bearer = format!("Bearer {}", token.trim());
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Authorization", bearer.as_str()),
+    ];
+
+    let mut random = ChaCha20Rng::seed_from_u64(u64::from(std::process::id()));
+    let (mut rooms, mut users) = (Vec::new(), Vec::new());
+    let mut server = start();
+    for life in 0..LIVES {
+        let user = json!({"username": format!("user-{life}"), "password": "correct horse"});
+        let id = server.post("/api/v1/users", &user).expect(201).json()["id"].take();
+        users.push((user, id));
+        let address = server.http();
+        let (sender, created) = mpsc::channel();
+        let creators = [0, 1].map(|creator| {
+            let sender = sender.clone();
+            let headers = headers.map(|(name, value)| (name, value.to_owned()));
+            thread::spawn(move || {
+                let headers = headers
+                    .each_ref()
+                    .map(|(name, value)| (*name, value.as_str()));
+                let mut connection = Connection::open(address);
+                for number in 0.. {
+                    let title = format!("room {number} of {creator} in life {life}");
+                    let body = json!({"title": title}).to_string();
+                    let sent =
+                        connection.send_request("POST", "/api/v1/rooms", &headers, body.as_bytes());
+                    let Ok(response) = sent.and_then(|()| connection.try_response(false)) else {
+                        return;
+                    };
+                    let room = response.expect(201).json();
+                    let _ = sender.send((room["id"].as_u64().expect("an id"), title));
+                }
+            })
+        });
+        drop(sender);
+        rooms.push(created.recv_timeout(SOON).expect("one is created"));
+        thread::sleep(Duration::from_micros(u64::from(
+            random.next_u32() % 100_000,
+        )));
+        kill(server);
+        for creator in creators {
+            creator.join().expect("creators see the end");
+        }
+        rooms.extend(created);
+
+        server = start();
+        for (room, title) in &rooms {
+            let target = format!("/api/v1/rooms/{room}");
+            let room = http::request(server.http(), "GET", &target, &headers, b"")
+                .expect(200)
+                .json();
+            assert_eq!(
+                (&room["title"], &room["anchor_id"]),
+                (&json!(title), &json!("ada"))
+            );
+        }
+        for (user, id) in &users {
+            let login = server.post("/api/v1/users/login", user).expect(200).json();
+            assert_eq!(login["user"]["id"], *id, "{login}");
+            server
+                .post("/api/v1/users", user)
+                .expect_error(409, "username_taken");
+        }
+    }
+    println!("{} rooms, {} users", rooms.len(), users.len());
 }
 
 /// A member that saw all of the last epoch but the end is told that this is another one.

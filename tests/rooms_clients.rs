@@ -76,7 +76,6 @@ fn two_members_talk() {
     assert_eq!(seen["joined"]["viewer_count"], 3, "{}", seen["joined"]);
     assert_eq!(seen["left"]["viewer_count"], 2, "{}", seen["left"]);
 
-    assert_eq!(seen["stop_by_bob"], 403);
     assert_eq!(
         (&seen["stopped"]["status"], &seen["stopped"]["viewer_count"]),
         (&json!(2), &json!(2))
@@ -139,7 +138,7 @@ fn a_room_asks_for_tokens() {
     let server = Server::start(&["--config", config, "--shards", "2"]);
     let token = |sub: &str, role: &str, ttl: &str| {
         let arguments = [
-            "--config", config, "token", "--sub", sub, "--role", role, "--ttl", ttl,
+            "token", "--config", config, "--sub", sub, "--role", role, "--ttl", ttl,
         ];
         let (status, token, errors) = run_to_end(&arguments);
         assert!(status.success(), "{errors}");
@@ -154,6 +153,8 @@ fn a_room_asks_for_tokens() {
         &[
             "--anchor",
             &token("ada", "anchor", "1h"),
+            "--other",
+            &token("eve", "anchor", "1h"),
             "--viewer",
             &token("bob", "viewer", "1h"),
             "--brief",
@@ -168,6 +169,8 @@ fn a_room_asks_for_tokens() {
     }
     assert_eq!(seen["user"], "bob", "the token says who it is");
     assert_eq!(seen["viewer_stops"], 403);
+    assert_eq!(seen["other_stops"], 403, "an anchor, of other rooms");
+    assert_eq!(seen["system"], "forbidden");
     assert_eq!(seen["oversize"], 1009);
     assert!(seen["end_of_token"]["reason"].as_str() > Some(""), "{seen}");
     assert_eq!(seen["end_of_token_code"], 1008);

@@ -6,6 +6,7 @@ pub mod closing;
 pub mod deflate;
 pub mod fragments;
 pub mod framing;
+pub mod garbage;
 pub mod limits;
 pub mod utf8;
 pub mod wire;

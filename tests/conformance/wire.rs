@@ -1,7 +1,7 @@
 //! Frames written and read octet by octet (RFC 6455 §5.2), right ones and wrong ones.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
 use crate::support::SOON;
@@ -135,6 +135,12 @@ impl Wire {
                 return;
             }
         }
+    }
+
+    /// Says that nothing more will come, and still reads.
+    pub fn finish(&mut self) {
+        // The server may have closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next frame.

@@ -107,9 +107,7 @@ async def talk(arguments):
             pass
         seen["left"] = presence
 
-        status, _ = await asyncio.to_thread(bob.call, "POST", f"/api/v1/rooms/{room}/stop", {})
-        seen["stop_by_bob"] = status
-        status, seen["stopped"] = await asyncio.to_thread(ada.call, "POST", f"/api/v1/rooms/{room}/stop", {})
+        _, seen["stopped"] = await asyncio.to_thread(ada.call, "POST", f"/api/v1/rooms/{room}/stop", {})
         seen["closing"] = [await receive(socket, "closing") for socket in (a, b)]
         seen["closed"] = []
         for socket in (a, b):
@@ -220,7 +218,10 @@ async def tokens(arguments):
         await receive(socket, "hello")
         await socket.send(json.dumps({"type": "danmu", "content": "it is me"}))
         seen["user"] = (await receive(socket, "danmu"))["user_id"]
-        seen["viewer_stops"], _ = await asyncio.to_thread(viewer.call, "POST", f"/api/v1/rooms/{room}/stop", {})
+        for name, user in (("viewer_stops", viewer), ("other_stops", Api(arguments.base, token=arguments.other))):
+            seen[name], _ = await asyncio.to_thread(user.call, "POST", f"/api/v1/rooms/{room}/stop", {})
+        await socket.send(json.dumps({"type": "system", "content": "I am the server"}))
+        seen["system"] = (await receive(socket, "error"))["code"]
         await socket.send("x" * (512 * 1024 + 1))
         try:
             await receive(socket, "nothing")
@@ -249,7 +250,7 @@ async def main():
     scene.add_argument("--seed", type=int, default=0)
     scene = scenes.add_parser("tokens")
     scene.set_defaults(play=tokens)
-    for name in ("anchor", "viewer", "expired", "brief"):
+    for name in ("anchor", "other", "viewer", "expired", "brief"):
         scene.add_argument(f"--{name}", required=True)
     arguments = parser.parse_args()
     print(json.dumps(await asyncio.wait_for(arguments.play(arguments), arguments.limit)))

@@ -216,6 +216,7 @@ impl Server {
                 .expect("always there") as u64,
             tasks: metrics.get("media_task_count", &[]).expect("always there") as u64,
             websockets: metrics.sum("media_websocket_connections", &[]) as u64,
+            members: metrics.sum("media_room_members", &[]) as u64,
             fds: self.process.fds(),
             threads: self.process.threads(),
         }
@@ -291,6 +292,7 @@ pub struct Footprint {
     pub sessions: u64,
     pub tasks: u64,
     pub websockets: u64,
+    pub members: u64,
     pub fds: usize,
     pub threads: usize,
 }
@@ -298,7 +300,7 @@ pub struct Footprint {
 impl Footprint {
     /// Whether nothing is left of what was made since `before`.
     fn is_back_at(&self, before: &Self) -> bool {
-        let held = |f: &Self| (f.sessions, f.websockets, f.fds, f.threads);
+        let held = |f: &Self| (f.sessions, f.websockets, f.members, f.fds, f.threads);
         held(self) == held(before) && self.tasks <= before.tasks + TASKS_SAMPLED_BESIDE
     }
 }
