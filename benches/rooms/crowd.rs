@@ -24,6 +24,8 @@ const UPGRADES_AT_ONCE: usize = 64;
 const EVENTS_PER_TURN: usize = 32;
 /// Bytes of one read: sixteen messages for every member fit many times.
 const READ_BYTES: usize = 256 << 10;
+/// After so long without a delivery none is in flight.
+const SILENCE: Duration = Duration::from_millis(500);
 /// What the nested epoll set of the probes is known as.
 const PROBES: u64 = u64::MAX;
 
@@ -81,7 +83,7 @@ pub struct Tally {
     pub deliveries: u64,
     pub acks: u64,
     /// Holes in the sequence numbers.
-    pub lost: u64,
+    pub holes: u64,
     /// Sequence numbers that came again or too late.
     pub repeated: u64,
     pub presence: u64,
@@ -267,10 +269,35 @@ impl Crowd {
         self.turns.clear();
     }
 
-    /// Deliveries that were to come and did not.
-    pub fn outstanding(&self) -> i64 {
+    /// Deliveries that are still to come.
+    fn outstanding(&self) -> i64 {
         let due = |room: &Room| room.published as i64 * room.members.len() as i64;
         self.rooms.iter().map(due).sum::<i64>() - self.tally.deliveries as i64
+    }
+
+    /// What must not be: deliveries that did not come or came twice, members that were closed. Holes and repetitions are
+    /// counted by themselves, for one may hide the other in the sum.
+    pub fn wrong(&self) -> i64 {
+        let Tally {
+            holes,
+            repeated,
+            closed,
+            ..
+        } = self.tally;
+        self.outstanding().abs() + (holes + repeated + closed) as i64
+    }
+
+    /// Waits for what is in flight, until there is nothing more or nothing comes any more.
+    pub fn settle(&mut self) {
+        while self.outstanding() > 0 {
+            let tally = self.tally;
+            self.run_for(SILENCE);
+            if self.tally.deliveries == tally.deliveries {
+                break;
+            }
+        }
+        self.completed.clear();
+        self.acknowledged.clear();
     }
 
     /// Waits at most `wait` for something to come, and reads it. Less than a turn's worth if there is more.
@@ -516,7 +543,7 @@ fn check_order(member: &mut Member, tally: &mut Tally, seq: Option<u64>) {
         match seq.checked_sub(last) {
             Some(1) => {}
             Some(0) | None => tally.repeated += 1,
-            Some(distance) => tally.lost += distance - 1,
+            Some(distance) => tally.holes += distance - 1,
         }
     }
     member.seq = seq;

@@ -48,6 +48,8 @@ pub struct Outcome {
     send_lag: Samples,
     /// How long the generator's turns took.
     turns: Samples,
+    /// Deliveries that never came or came twice, and members that were closed, from the beginning to the end.
+    wrong: i64,
 }
 
 /// The longest sleep: figures are read and ends are noticed in time.
@@ -63,7 +65,7 @@ struct Flow {
 }
 
 /// Runs the streams for `warm_up` and then for `seconds`, which are measured. What is in flight at the end arrives
-/// before this returns, but is not in the outcome.
+/// before this returns, or never, but is not in the outcome.
 pub fn run(
     crowd: &mut Crowd,
     meters: &Meters,
@@ -71,6 +73,7 @@ pub fn run(
     warm_up: Duration,
     span: Duration,
 ) -> Outcome {
+    let wrong = crowd.wrong();
     let mut load = Load::begin(crowd, streams);
     load.drive(crowd, warm_up);
     crowd.forget();
@@ -79,7 +82,7 @@ pub fn run(
     let (before, tally, begin) = (meters.read(), crowd.tally, crowd.now());
     load.drive(crowd, span);
     let cost = meters.read().since(&before);
-    let outcome = Outcome {
+    let mut outcome = Outcome {
         seconds: (crowd.now() - begin) as f64 / 1e9,
         deliveries: crowd.tally.deliveries - tally.deliveries,
         acks: crowd.tally.acks - tally.acks,
@@ -87,12 +90,10 @@ pub fn run(
         latencies: crowd.latencies.clone(),
         send_lag: load.send_lag,
         turns: crowd.turns.clone(),
+        wrong: 0,
     };
-    crowd.run_until("what is in flight arrives", |crowd| {
-        crowd.outstanding() <= 0
-    });
-    crowd.completed.clear();
-    crowd.acknowledged.clear();
+    crowd.settle();
+    outcome.wrong = crowd.wrong() - wrong;
     outcome
 }
 
@@ -208,7 +209,7 @@ impl Outcome {
     }
 
     /// How much of a latency may be the generator's own, and what must be 0.
-    pub fn add_doubts(&self, figures: &mut Figures, crowd: &Crowd) {
+    pub fn add_doubts(&self, figures: &mut Figures) {
         let [send] = self.send_lag.quantiles_ms([0.99]);
         let [turn] = self.turns.quantiles_ms([0.99]);
         if !send.is_nan() {
@@ -216,9 +217,6 @@ impl Outcome {
         }
         figures.add("turn P99 ms", turn);
         figures.add("client CPU %", 100.0 * self.cost.generator / self.seconds);
-        let tally = crowd.tally;
-        let wrong = tally.lost + tally.repeated + tally.closed;
-        let missing = crowd.outstanding().unsigned_abs();
-        figures.add_worst("lost or repeated", (wrong + missing) as f64);
+        figures.add_worst("lost or repeated", self.wrong as f64);
     }
 }

@@ -93,6 +93,6 @@ fn measure(
     let outcome = load::run(crowd, &target.meters, &streams, warm_up, span);
     let mut figures = outcome.figures();
     outcome.add_latency(&mut figures, 0);
-    outcome.add_doubts(&mut figures, crowd);
+    outcome.add_doubts(&mut figures);
     rows.push(variant, figures);
 }

@@ -90,7 +90,7 @@ fn measure(
         figures.add("frame P99 ≤ ms", frames.bound_ms(0.99));
         figures.add("frames", frames.count());
     }
-    outcome.add_doubts(&mut figures, crowd);
+    outcome.add_doubts(&mut figures);
     figures
 }
 

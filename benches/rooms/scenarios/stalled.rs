@@ -52,7 +52,7 @@ fn phase(target: &Target, crowd: &mut Crowd, with: bool, rows: &mut Rows) {
     let outcome = load::run(crowd, &target.meters, &streams, WARM_UP, PHASE);
     let mut figures = outcome.figures();
     outcome.add_latency(&mut figures, 0);
-    outcome.add_doubts(&mut figures, crowd);
+    outcome.add_doubts(&mut figures);
     if let Some(deaf) = deaf {
         let (closed, code, messages) = crowd.hear(deaf, CLOSED_WITHIN);
         figures.add("closed by the server", f64::from(u8::from(closed)));

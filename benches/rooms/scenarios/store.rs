@@ -42,7 +42,7 @@ pub fn store(arguments: &Arguments) -> Rows {
             figures.add("acks/s", outcome.acks as f64 / outcome.seconds);
             figures.add("µs/ack", outcome.cost.server * 1e6 / outcome.acks as f64);
             outcome.add_latency(&mut figures, 0);
-            outcome.add_doubts(&mut figures, &crowd);
+            outcome.add_doubts(&mut figures);
             rows.push(variant, figures);
         }
     }
