@@ -28,13 +28,27 @@ impl WallClock {
         }
     }
 
+    /// The moment of that many seconds since 1970; `None` where it is too far off to be one.
+    pub fn instant(&self, unix_seconds: u64) -> Option<Instant> {
+        match Duration::from_secs(unix_seconds).checked_sub(self.unix) {
+            Some(later) => self.anchor.checked_add(later),
+            None => self
+                .anchor
+                .checked_sub(self.unix - Duration::from_secs(unix_seconds)),
+        }
+    }
+
     /// RFC 3339 in UTC with milliseconds.
     pub fn rfc3339(&self, at: Instant) -> String {
-        let unix = self.unix(at);
-        jiff::Timestamp::from_millisecond(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
-            .map(|time| format!("{time:.3}"))
-            .unwrap_or_default()
+        rfc3339(self.unix(at))
     }
+}
+
+/// A time since 1970 as RFC 3339 in UTC with milliseconds; empty past the year 9999.
+pub fn rfc3339(unix: Duration) -> String {
+    jiff::Timestamp::from_millisecond(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+        .map(|time| format!("{time:.3}"))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -54,5 +68,11 @@ mod tests {
             clock.rfc3339(now - Duration::from_secs(1)),
             "2001-09-09T01:46:39.123Z"
         );
+        let past = now - Duration::from_millis(1_123);
+        assert_eq!(clock.instant(999_999_999), Some(past));
+        assert_eq!(clock.unix(past), Duration::from_secs(999_999_999));
+        let next = now + Duration::from_millis(877);
+        assert_eq!(clock.instant(1_000_000_001), Some(next));
+        assert_eq!(clock.instant(u64::MAX), None);
     }
 }

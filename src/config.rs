@@ -6,6 +6,7 @@
 //! are written `30s`, `5m` or `250ms`, sizes `256KiB` or `1MiB`, lists as in TOML or with commas.
 //! A cap of 0 is off ([`Cap`](crate::limits::Cap)).
 
+mod auth;
 mod fault;
 mod flags;
 mod keys;
@@ -21,6 +22,7 @@ mod tests;
 
 use std::ffi::OsString;
 
+pub use auth::Auth;
 pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
 pub use platform::{Rooms, Store};
 pub use types::{

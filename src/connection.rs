@@ -6,19 +6,27 @@ use std::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::api::Operation;
+use crate::auth::Identity;
 use crate::http::routes::Route;
-use crate::http::{Decoder, HttpLimits, Request};
+use crate::http::{Decoder, HttpLimits, Request, Response};
 use crate::ids::RequestId;
 use crate::media::Publisher;
 use crate::message::GatherId;
 use crate::metrics::ConnectionEnd;
-use crate::ws::{AgentSocket, ViewerSocket};
+use crate::ws::{AgentSocket, Codec, MemberSocket, Pulse, ViewerSocket};
 
 /// Names a connection of a shard; never reused for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
+}
+
+impl ConnectionId {
+    /// The connection in this slot, after so many others there.
+    pub fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
 }
 
 /// One connection.
@@ -61,6 +69,8 @@ pub enum Role {
     Viewer(Box<ViewerSocket>),
     /// Speaks for a device.
     Agent(Box<AgentSocket>),
+    /// Is in a room.
+    Member(Box<MemberSocket>),
 }
 
 impl Role {
@@ -70,6 +80,16 @@ impl Role {
             decoder: Decoder::new(HttpLimits::default()),
             phase: Phase::Head,
         })
+    }
+
+    /// What every WebSocket has.
+    pub(crate) fn socket(&mut self) -> Option<(&mut Codec, &mut Pulse)> {
+        match self {
+            Role::Http(_) => None,
+            Role::Viewer(socket) => Some((&mut socket.codec, &mut socket.pulse)),
+            Role::Agent(socket) => Some((&mut socket.codec, &mut socket.pulse)),
+            Role::Member(socket) => Some((&mut socket.codec, &mut socket.pulse)),
+        }
     }
 }
 
@@ -100,8 +120,12 @@ pub enum Phase {
 pub struct Exchange {
     pub(crate) request: Request,
     pub(crate) route: Route,
+    /// Who asks.
+    pub(crate) identity: Identity,
     pub(crate) id: RequestId,
     pub(crate) started: Instant,
+    /// Its answer, which waits until something is stored.
+    pub(crate) prepared: Option<Response>,
     /// The body has been read to its end: the connection can take another request.
     pub(crate) complete: bool,
 }
@@ -150,6 +174,7 @@ impl Connection {
                 Phase::Wait(..) => false,
             },
             Role::Viewer(_) | Role::Agent(_) => true,
+            Role::Member(socket) => !socket.paused,
         }
     }
 }
@@ -184,6 +209,18 @@ impl Output {
     /// Nothing is left to be taken.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Part of it is with the socket: nothing else may be sent in between.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Puts bytes before everything else; nothing of that may have been sent.
+    pub(crate) fn put_first(&mut self, bytes: &[u8]) {
+        debug_assert!(!self.has_begun());
+        self.bytes.splice(..0, bytes.iter().copied());
+        self.ends.iter_mut().for_each(|end| *end += bytes.len());
     }
 
     /// Marks the end of a WebSocket message.

@@ -1,8 +1,8 @@
 //! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
 
+mod sockets;
 mod token;
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -15,6 +15,7 @@ use executor::{
 use rtc::SocketIndex;
 use tracing::warn;
 
+use self::sockets::Sockets;
 use crate::connection::{ConnectionId, Transfer};
 use crate::limits::{
     ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
@@ -22,6 +23,7 @@ use crate::limits::{
 use crate::message::Message;
 use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
+use crate::store::StoreQueue;
 
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub struct DriverSeed {
     pub postbox: Postbox<Mail>,
     /// The side thread's queue.
     pub side: SideQueue,
+    /// The store's queue.
+    pub store: StoreQueue,
 }
 
 /// Runs a shard until it is drained.
@@ -74,8 +78,10 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         inbox: seed.inbox,
         postbox: seed.postbox,
         side: seed.side,
-        sockets: HashMap::new(),
+        store: seed.store,
+        sockets: Sockets::default(),
         ready: Vec::new(),
+        dirty: Vec::new(),
         mail: Vec::new(),
         buffer: vec![0; READ_BYTES].into(),
     };
@@ -93,9 +99,12 @@ struct Driver {
     inbox: Inbox<Mail>,
     postbox: Postbox<Mail>,
     side: SideQueue,
-    sockets: HashMap<ConnectionId, Socket>,
+    store: StoreQueue,
+    sockets: Sockets,
     /// Connections whose socket may hold more bytes than were read.
     ready: Vec<ConnectionId>,
+    /// An empty list, to be filled next.
+    dirty: Vec<ConnectionId>,
     mail: Vec<Mail>,
     buffer: Box<[u8]>,
 }
@@ -104,16 +113,6 @@ struct Door {
     listener: Listener,
     /// Descriptors had run out: closed until then.
     closed_until: Option<Instant>,
-}
-
-struct Socket {
-    stream: TcpStream,
-    /// The kernel may have bytes: edge-triggered, it will not say so again.
-    readable: bool,
-    /// The peer sends no more: the end may stand right behind the bytes, without an edge of its own.
-    hangup: bool,
-    /// Stands in `ready`.
-    queued: bool,
 }
 
 impl Driver {
@@ -190,7 +189,7 @@ impl Driver {
         }
         let ready = std::mem::take(&mut self.ready);
         for id in ready {
-            if let Some(socket) = self.sockets.get_mut(&id) {
+            if let Some(socket) = self.sockets.get_mut(id) {
                 socket.queued = false;
                 self.read(now, id);
             }
@@ -204,7 +203,7 @@ impl Driver {
             return;
         };
         if event.readable || event.hangup {
-            if let Some(socket) = self.sockets.get_mut(&id) {
+            if let Some(socket) = self.sockets.get_mut(id) {
                 socket.readable = true;
                 socket.hangup |= event.hangup;
             }
@@ -220,7 +219,7 @@ impl Driver {
 
     /// Reads from the socket in this turn, if the shard wants bytes.
     fn queue(&mut self, id: ConnectionId) {
-        let Some(socket) = self.sockets.get_mut(&id) else {
+        let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
         if socket.readable && !socket.queued && self.shard.reads(id) {
@@ -234,7 +233,7 @@ impl Driver {
             if !self.shard.reads(id) {
                 return;
             }
-            let Some(socket) = self.sockets.get_mut(&id) else {
+            let Some(socket) = self.sockets.get_mut(id) else {
                 return;
             };
             match socket.stream.read(&mut self.buffer) {
@@ -245,7 +244,7 @@ impl Driver {
                 Ok(count) => {
                     self.shard.received(now, id, &self.buffer[..count]);
                     if count < self.buffer.len()
-                        && let Some(socket) = self.sockets.get_mut(&id)
+                        && let Some(socket) = self.sockets.get_mut(id)
                         && !socket.hangup
                     {
                         // A short read has emptied the socket; what comes now raises an edge.
@@ -317,15 +316,7 @@ impl Driver {
             warn!("a connection cannot be watched: {fault}");
             return self.shard.ended(now, id, true);
         }
-        self.sockets.insert(
-            id,
-            Socket {
-                stream,
-                readable: false,
-                hangup: false,
-                queued: false,
-            },
-        );
+        self.sockets.insert(id, stream);
     }
 
     fn receive_datagrams(&mut self, now: Instant, index: usize) {
@@ -363,17 +354,22 @@ impl Driver {
         self.send_datagrams();
         loop {
             let outbox = self.shard.outbox();
-            let dirty = std::mem::take(&mut outbox.dirty);
+            // Swapped, for a sweep fills it in every turn.
+            let mut dirty = std::mem::replace(&mut outbox.dirty, std::mem::take(&mut self.dirty));
             let resumed = std::mem::take(&mut outbox.resumed);
             let moves = std::mem::take(&mut outbox.moves);
             let messages = std::mem::take(&mut outbox.messages);
             let jobs = std::mem::take(&mut outbox.jobs);
+            // The store leaves nothing that would need another round.
+            let rows = outbox.rows.drain(..);
+            rows.for_each(|entry| self.store.push(entry));
             if dirty.is_empty() && moves.is_empty() && messages.is_empty() && jobs.is_empty() {
                 resumed.into_iter().for_each(|id| self.queue(id));
                 return !self.ready.is_empty();
             }
             resumed.into_iter().for_each(|id| self.queue(id));
-            dirty.into_iter().for_each(|id| self.write(now, id));
+            dirty.drain(..).for_each(|id| self.write(now, id));
+            self.dirty = dirty;
             for (id, to, transfer) in moves {
                 self.hand_over(now, id, to.index(), transfer);
             }
@@ -397,44 +393,38 @@ impl Driver {
     }
 
     fn write(&mut self, now: Instant, id: ConnectionId) {
-        let Some(socket) = self.sockets.get_mut(&id) else {
-            // Its socket failed before it was watched, so the shard knows that it has ended.
-            self.shard.wrote(now, id, 0);
-            return;
-        };
-        let mut written = 0;
-        let result = loop {
-            let bytes = &self.shard.output(id)[written..];
-            if bytes.is_empty() {
-                break Ok(());
-            }
-            match socket.stream.write(bytes) {
-                Ok(count) => written += count,
-                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => break Ok(()),
-                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                Err(fault) => break Err(fault),
-            }
-        };
-        if result.is_err() {
-            self.shard.ended(now, id, true);
-            written = 0;
-        }
-        match self.shard.wrote(now, id, written) {
-            Flushed::Stay => {}
-            Flushed::Shutdown => {
-                let _ = socket.stream.shutdown(Shutdown::Write);
-                // The rest of what the peer sends is read and dropped.
-                self.queue(id);
-            }
-            Flushed::Close => {
-                // Closing takes the descriptor out of the epoll set.
-                self.sockets.remove(&id);
+        loop {
+            let Some(socket) = self.sockets.get_mut(id) else {
+                // Its socket failed before it was watched, so the shard knows that it has ended.
+                self.shard.wrote(now, id, 0);
+                return;
+            };
+            let count = match write_some(&mut socket.stream, self.shard.output(id)) {
+                Ok(count) => count,
+                Err(_) => {
+                    self.shard.ended(now, id, true);
+                    0
+                }
+            };
+            match self.shard.wrote(now, id, count) {
+                Flushed::More => {}
+                Flushed::Stay => return,
+                Flushed::Shutdown => {
+                    let _ = socket.stream.shutdown(Shutdown::Write);
+                    // The rest of what the peer sends is read and dropped.
+                    return self.queue(id);
+                }
+                Flushed::Close => {
+                    // Closing takes the descriptor out of the epoll set.
+                    self.sockets.remove(id);
+                    return;
+                }
             }
         }
     }
 
     fn hand_over(&mut self, now: Instant, id: ConnectionId, to: usize, transfer: Box<Transfer>) {
-        let Some(socket) = self.sockets.remove(&id) else {
+        let Some(socket) = self.sockets.remove(id) else {
             return self.shard.moved(id);
         };
         let _ = self.seat.reactor.deregister(socket.stream.as_fd());
@@ -491,5 +481,20 @@ impl Driver {
             while self.accept(now, i) {}
         }
         self.listeners.clear();
+    }
+}
+
+/// What the socket takes of the bytes. One that takes a part has no room for more and raises an edge
+/// when it has (tcp(7)): asking it again would only cost a call.
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    loop {
+        match stream.write(bytes) {
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            result => return result,
+        }
     }
 }

@@ -6,9 +6,11 @@ use std::fmt;
 use rtc::{BitstreamError, SessionError};
 use serde::Serialize;
 
+use crate::auth::{AuthError, Role};
 use crate::http::routes::Route;
 use crate::http::{RequestError, Response};
-use crate::ids::{DeviceId, SessionId};
+use crate::ids::{DeviceId, RoomId, SessionId};
+use crate::rooms::RoomError;
 
 /// Why a request was refused. The sentence (`Display`) is for the person who reads it, the code
 /// for the program.
@@ -60,6 +62,15 @@ pub enum ApiError {
         /// As it stood in the path.
         id: String,
     },
+    /// No room has this id.
+    #[error("there is no room {id}")]
+    UnknownRoom {
+        /// As it stood in the path.
+        id: String,
+    },
+    /// The room is in no state for that.
+    #[error("{0}")]
+    Room(RoomError),
     /// An answer came although no offer waits for one.
     #[error("session {id} has no open offer; ask for a new one with POST …/offer")]
     NoOpenOffer {
@@ -116,6 +127,12 @@ pub enum ApiError {
     /// A WebSocket route was asked for without an upgrade.
     #[error("this is a WebSocket: {0}")]
     UpgradeRequired(&'static str),
+    /// No token, or one that is worth nothing.
+    #[error("{0}")]
+    Unauthorized(AuthError),
+    /// The token is good for other things than this.
+    #[error("{0}")]
+    Forbidden(Forbidden),
     /// A page of another site, or a name that is not this server's (DNS rebinding).
     #[error("{0}")]
     ForeignOrigin(String),
@@ -131,6 +148,21 @@ pub enum ApiError {
         /// The bound (`media.publisher_timeout`).
         seconds: u64,
     },
+    /// Another user has this name.
+    #[error("the username {username} is taken")]
+    UsernameTaken {
+        /// The name.
+        username: Box<str>,
+    },
+    /// Nobody has this name and this password.
+    #[error("username or password is wrong")]
+    BadCredentials,
+    /// There is nothing to sign a token with.
+    #[error("nobody can log in: the server has no auth.jwt_secret to sign tokens with")]
+    NoJwtSecret,
+    /// Something could not be stored or read.
+    #[error("the server's store failed; try again later")]
+    StoreFailed,
     /// A cap of the process is met.
     #[error("the server has its {limit} {what} already; try again later")]
     Full {
@@ -142,6 +174,9 @@ pub enum ApiError {
     /// A shard's mailbox is full, or it did not answer in time.
     #[error("a part of the server is overloaded; try again")]
     ShardBusy,
+    /// As many rows wait for the store as may.
+    #[error("the store does not keep up; try again")]
+    StoreBusy,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
@@ -160,22 +195,41 @@ impl ApiError {
             | ApiError::BadSdp(_)
             | ApiError::BadCandidate(_)
             | ApiError::BadBitstream(_) => 400,
-            ApiError::ForeignOrigin(_) => 403,
+            ApiError::Unauthorized(_) | ApiError::BadCredentials => 401,
+            ApiError::Forbidden(_) | ApiError::ForeignOrigin(_) => 403,
             ApiError::NotFound { .. }
             | ApiError::UnknownSession { .. }
-            | ApiError::UnknownDevice { .. } => 404,
+            | ApiError::UnknownDevice { .. }
+            | ApiError::UnknownRoom { .. } => 404,
             ApiError::MethodNotAllowed { .. } => 405,
             ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => 408,
             ApiError::NoOpenOffer { .. }
             | ApiError::DeviceBusy { .. }
             | ApiError::AgentBusy { .. }
-            | ApiError::TakenOver { .. } => 409,
+            | ApiError::TakenOver { .. }
+            | ApiError::UsernameTaken { .. }
+            | ApiError::NoJwtSecret => 409,
             ApiError::BodyTooLarge { .. } => 413,
             ApiError::UnsupportedMediaType { .. } => 415,
             ApiError::UpgradeRequired(_) => 426,
             ApiError::TooManyCandidates { .. } => 429,
             ApiError::Internal => 500,
-            ApiError::Full { .. } | ApiError::ShardBusy | ApiError::Draining => 503,
+            ApiError::Room(error) => match error {
+                RoomError::BadMessage(_)
+                | RoomError::ContentTooLong
+                | RoomError::DataTooLong
+                | RoomError::IdTooLong => 400,
+                RoomError::Forbidden => 403,
+                RoomError::Unknown => 404,
+                RoomError::NotIdle | RoomError::NotLive | RoomError::Ended => 409,
+                RoomError::RateLimited | RoomError::RoomBusy => 429,
+                RoomError::Draining => 503,
+            },
+            ApiError::StoreFailed
+            | ApiError::Full { .. }
+            | ApiError::ShardBusy
+            | ApiError::StoreBusy
+            | ApiError::Draining => 503,
         }
     }
 
@@ -190,6 +244,9 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => "body_too_large",
             ApiError::UnknownSession { .. } => "unknown_session",
             ApiError::UnknownDevice { .. } => "unknown_device",
+            ApiError::UnknownRoom { .. } => "unknown_room",
+            ApiError::Room(error) => error.code(),
+            ApiError::StoreBusy => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",
             ApiError::BadCandidate(_) => "bad_candidate",
@@ -200,12 +257,27 @@ impl ApiError {
             ApiError::BadBitstream(_) => "bad_bitstream",
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
             ApiError::UpgradeRequired(_) => "upgrade_required",
+            ApiError::Unauthorized(error) => error.code(),
+            ApiError::Forbidden(_) => "forbidden",
             ApiError::ForeignOrigin(_) => "foreign_origin",
             ApiError::RequestTimeout { .. } | ApiError::PublisherSilent { .. } => "request_timeout",
+            ApiError::UsernameTaken { .. } => "username_taken",
+            ApiError::BadCredentials => "bad_credentials",
+            ApiError::NoJwtSecret => "no_jwt_secret",
+            ApiError::StoreFailed => "store_failed",
             ApiError::Full { .. } => "full",
             ApiError::ShardBusy => "shard_busy",
             ApiError::Draining => "draining",
             ApiError::Internal => "internal",
+        }
+    }
+
+    /// Maps a fault of a room onto the API.
+    pub fn from_room(error: RoomError, id: RoomId) -> Self {
+        match error {
+            RoomError::Unknown => ApiError::UnknownRoom { id: id.to_string() },
+            RoomError::Draining => ApiError::Draining,
+            error => ApiError::Room(error),
         }
     }
 
@@ -244,12 +316,58 @@ impl ApiError {
             ApiError::MethodNotAllowed { route, .. } => {
                 response.header("Allow", route.methods().join(", "))
             }
-            ApiError::Full { .. } | ApiError::ShardBusy | ApiError::Draining => {
-                response.header("Retry-After", RETRY_AFTER_SECONDS)
-            }
+            ApiError::StoreFailed
+            | ApiError::Full { .. }
+            | ApiError::ShardBusy
+            | ApiError::StoreBusy
+            | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
             ApiError::UpgradeRequired(_) => response.header("Upgrade", "websocket"),
+            ApiError::Unauthorized(error) => response.header("WWW-Authenticate", challenge(*error)),
+            // Every 401 names a scheme (RFC 9110 §15.5.2).
+            ApiError::BadCredentials => {
+                response.header("WWW-Authenticate", challenge(AuthError::Missing))
+            }
             _ => response,
         }
+    }
+}
+
+/// Why somebody who is known may not do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// It takes more.
+    #[error("this needs the role {}, and the token's is {}", .needed.name(), .role.name())]
+    Role {
+        /// The least role that may.
+        needed: Role,
+        /// The token's.
+        role: Role,
+    },
+    /// The claim `devices` leaves it out.
+    #[error("the token is not good for this device")]
+    Device,
+    /// Everything is asked for by a token that is good for some devices.
+    #[error("the token is good for certain devices alone: name one with deviceId")]
+    AllDevices,
+    /// Somebody else's session.
+    #[error("the session belongs to another user: only that user or an admin may use it")]
+    Session,
+    /// Somebody else's room.
+    #[error("the room belongs to another user: only its anchor or an admin may start and stop it")]
+    Room,
+    /// In another user's name.
+    #[error("the token's sub is another user: only an admin may act for others")]
+    User,
+    /// `auth.signup` is off.
+    #[error("nobody may sign up here")]
+    SignUp,
+}
+
+/// RFC 6750 §3: who sent no token is not told that something is wrong with it (§3.1).
+fn challenge(error: AuthError) -> &'static str {
+    match error {
+        AuthError::Missing => r#"Bearer realm="media-service""#,
+        _ => r#"Bearer realm="media-service", error="invalid_token""#,
     }
 }
 

@@ -14,16 +14,23 @@ use executor::{
 use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use crate::accounts::Accounts;
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::driver::{self, DriverSeed, Mail};
 use crate::limits::MAILBOX_MESSAGES;
 use crate::logging::LogGuard;
 use crate::message::Message;
+use crate::metrics::StoreFigures;
 use crate::placement::{ShardId, Shards};
+use crate::rooms::RoomRecord;
 use crate::shard::ShardSeed;
 use crate::side::{SideView, side};
+use crate::store::{
+    self, MessageRow, Reader, Store, StoreOpenError, StoreQueue, StoreThread, StoreView, Windows,
+};
 use crate::totals::{Total, Totals};
 
 /// Why the server cannot start, or ended badly.
@@ -52,6 +59,9 @@ pub enum LaunchError {
     /// No certificate.
     #[error(transparent)]
     Identity(#[from] rtc::IdentityError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreOpenError),
     /// The shards cannot start, or one has died.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -76,6 +86,7 @@ impl LaunchError {
             | LaunchError::Shards(_)
             | LaunchError::Bind(_)
             | LaunchError::Identity(_)
+            | LaunchError::Store(_)
             | LaunchError::Pool(_)
             | LaunchError::Io { .. } => EXIT_FAILED,
         }
@@ -102,9 +113,11 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
     let (jobs, side) = side();
+    let auth = Authenticator::new(&config.auth).map(Arc::new);
 
     let (listen, mut listeners) = bind_http(&config, shards)?;
     let identity = Identity::generate()?;
+    let mut store = start_store(&config, shards, &postbox)?;
     let mut media = Vec::new();
     let mut seeds = Vec::new();
     for (id, inbox) in shards.all().zip(inboxes) {
@@ -129,15 +142,19 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
                 plane,
                 random: random()?,
                 totals: totals.clone(),
+                rooms: std::mem::take(&mut store.rooms[id.index()]),
+                store: store.windows.clone(),
+                auth: auth.clone(),
             },
             listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
             ports,
             inbox,
             postbox: postbox.clone(),
             side: jobs.clone(),
+            store: store.queue.clone(),
         });
     }
-    drop(jobs);
+    drop((jobs, store.queue));
     let pool = executor::spawn(
         PoolOptions {
             cpus: cpus.clone(),
@@ -151,10 +168,60 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         health: pool.health(),
         totals: totals.clone(),
         log: log.dropped_lines(),
+        store: store.figures,
+        reader: store.reader,
+        accounts: Accounts {
+            auth,
+            token_ttl: config.auth.token_ttl,
+        },
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
     announce(&config, shards, &cpus, &listen, &media);
-    supervise(&config, pool, signals, &postbox, &totals)
+    supervise(&config, pool, signals, &postbox, &totals, store.thread)
+}
+
+/// The store at work, and what was in it.
+struct RunningStore {
+    queue: StoreQueue,
+    thread: StoreThread,
+    windows: Arc<Windows>,
+    figures: Arc<StoreFigures>,
+    reader: Reader,
+    /// Each shard's rooms with their recent messages.
+    rooms: Vec<Vec<(RoomRecord, Vec<MessageRow>)>>,
+}
+
+/// Opens the store, reads the rooms of each shard, and starts the thread that writes.
+fn start_store(
+    config: &Config,
+    shards: Shards,
+    postbox: &Postbox<Mail>,
+) -> Result<RunningStore, LaunchError> {
+    let mut store = Store::open(&config.store)?;
+    if store.is_memory() {
+        warn!("store.path is :memory: rooms, messages and users are lost when the process ends");
+    }
+    let mut rooms: Vec<_> = shards.all().map(|_| Vec::new()).collect();
+    for (record, recent) in store.load(config.rooms.recent)? {
+        rooms[shards.shard_of_room(record.id).index()].push((record, recent));
+    }
+    let reader = store.reader()?;
+    let windows = Windows::new(shards.count());
+    let figures = Arc::new(StoreFigures::default());
+    let view = StoreView {
+        postbox: postbox.clone(),
+        windows: windows.clone(),
+        figures: figures.clone(),
+    };
+    let (queue, thread) = store::start(store, view).map_err(LaunchError::io("store thread"))?;
+    Ok(RunningStore {
+        queue,
+        thread,
+        windows,
+        figures,
+        reader,
+        rooms,
+    })
 }
 
 /// How many shards, and on which CPUs.
@@ -275,6 +342,7 @@ fn supervise(
     mut signals: Signals,
     postbox: &Postbox<Mail>,
     totals: &Totals,
+    store: StoreThread,
 ) -> Result<(), LaunchError> {
     let handle = signals.handle();
     let timeout = config.server.shutdown_timeout;
@@ -296,6 +364,10 @@ fn supervise(
     pool.join()?;
     handle.close();
     let _ = watcher.join();
+    // The shards are gone and have handed over what there was.
+    if let Err(fault) = store.join() {
+        error!("{fault}");
+    }
     info!(sessions = totals.sum(Total::Drained), "shutdown complete");
     Ok(())
 }

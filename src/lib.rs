@@ -23,6 +23,7 @@
 //! that it hashes there too. A request that names another shard's device or session moves there
 //! with its connection ([`driver::Mail::Adopt`]).
 
+pub mod accounts;
 pub mod alarm;
 pub mod api;
 pub mod auth;

@@ -9,6 +9,17 @@ use std::time::Duration;
 /// line; JWT subjects, serial numbers and host names with a port all fit.
 pub const ID_CHARS: usize = 128;
 
+/// Characters of a user name: with the `@` of its id it stays far below [`ID_CHARS`].
+pub const USERNAME_CHARS_MOST: usize = 64;
+/// Characters of a user name at least.
+pub const USERNAME_CHARS_LEAST: usize = 3;
+const _: () = assert!(USERNAME_CHARS_MOST < ID_CHARS);
+
+/// Bytes of a password at least (NIST SP 800-63B §5.1.1).
+pub const PASSWORD_BYTES_LEAST: usize = 8;
+/// Bytes of a password at most: all of them are hashed.
+pub const PASSWORD_BYTES_MOST: usize = 1024;
+
 /// Characters of an `X-Request-Id`: echoed and logged with every request. UUIDs and the ids of the
 /// common proxies take 32 to 64.
 pub const REQUEST_ID_CHARS: usize = 128;
@@ -43,6 +54,16 @@ pub const LIST_DEFAULT: usize = 100;
 /// Sessions of a page of a list at most: some 300 kB of JSON.
 pub const LIST_MAX: usize = 1000;
 
+/// Messages of a page of a room's history, where the client does not say.
+pub const HISTORY_DEFAULT: usize = 100;
+/// Messages of a page of a room's history at most: some 150 kB of JSON usually, 5 MB at worst.
+pub const HISTORY_MAX: usize = 500;
+
+/// Rooms of the ranking by heat, where the client does not say.
+pub const HOT_DEFAULT: usize = 20;
+/// Rooms of the ranking by heat at most.
+pub const HOT_MAX: usize = 100;
+
 /// Bytes of a control message's text or clipboard. A phone's clipboard holds more, a control
 /// channel that answers in 50 ms does not.
 pub const CONTROL_TEXT_BYTES: usize = 16 << 10;
@@ -62,6 +83,10 @@ pub const ROOM_COVER_BYTES: usize = 2 << 10;
 /// Members whose sockets are written in one turn: a send costs some 4 µs, so a large room keeps
 /// small ones and media waiting for a quarter of a millisecond.
 pub const SWEEP_MEMBERS: usize = 64;
+
+/// Messages of one member that are handled in a turn: a read of 64 KiB can hold 640, and what is
+/// left waits so that everybody else's sockets are served in between.
+pub const MEMBER_MESSAGES_PER_TURN: usize = 64;
 
 /// RTP packets written in one slice of fan-out: about half a millisecond at 2 µs each, so that a
 /// keyframe for a thousand viewers keeps nobody else waiting.

@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::api::{DeviceView, SessionFilter, SessionView};
+use crate::api::{DeviceView, Online, SessionFilter, SessionView};
 use crate::connection::ConnectionId;
+use crate::error::ApiError;
+use crate::http::Response;
+use crate::ids::UserId;
 use crate::metrics::Snapshot;
 use crate::placement::ShardId;
+use crate::rooms::{HotRoom, RoomFilter, RoomView};
+use crate::store::{Receipts, UserRecord};
 
 /// A message from one shard to another, through the receiver's bounded mailbox. (A connection that
 /// moves goes there with its socket: [`Mail::Adopt`](crate::driver::Mail::Adopt).)
@@ -41,6 +46,32 @@ pub enum Message {
         /// The text.
         text: String,
     },
+    /// What the side thread answers a connection's request with. Mailbox full: as
+    /// [`Message::Encoded`].
+    Replied {
+        /// Whose request it answers.
+        connection: ConnectionId,
+        /// Which of its requests.
+        gather: GatherId,
+        /// The answer.
+        reply: Result<Response, ApiError>,
+    },
+    /// A new user's password is hashed: to be stored, and answered then. Mailbox full: as
+    /// [`Message::Encoded`].
+    Hashed {
+        /// Whose request it was.
+        connection: ConnectionId,
+        /// Which of its requests.
+        gather: GatherId,
+        /// The user.
+        user: Box<UserRecord>,
+        /// The answer, once that is stored.
+        response: Response,
+    },
+    /// What became of rows that connections of the shard wait for; one message a batch. Mailbox
+    /// full: the store's thread tries again for a second, and keeps the shard's window closed
+    /// meanwhile; then it is lost, and who waits for it is never told.
+    Stored(Receipts),
     /// Shut down: stop taking work, close what is there, be gone by the deadline. Mailbox full:
     /// the sender tries again until it fits.
     Drain {
@@ -60,8 +91,16 @@ pub enum Query {
     Sessions(SessionFilter),
     /// All devices.
     Devices,
+    /// Whether the user is online.
+    UserOnline(UserId),
     /// Everything that is counted.
     Metrics,
+    /// Rooms in the order of their ids.
+    Rooms(RoomFilter),
+    /// The hottest rooms, so many.
+    Hot(usize),
+    /// Who and what is online.
+    Online,
 }
 
 /// One shard's part.
@@ -71,6 +110,14 @@ pub enum Answer {
     Sessions(Vec<SessionView>),
     /// All of the shard's devices.
     Devices(Vec<DeviceView>),
+    /// Whether the user has something on the shard.
+    UserOnline(bool),
     /// The shard's counters.
     Metrics(Box<Snapshot>),
+    /// One more than were asked for at most.
+    Rooms(Vec<RoomView>),
+    /// The hottest first.
+    Hot(Vec<HotRoom>),
+    /// What is on the shard.
+    Online(Online),
 }

@@ -16,7 +16,9 @@ mod labels;
 mod leak;
 mod merge;
 mod process;
+mod rooms;
 mod snapshot;
+mod store;
 mod text;
 
 use std::time::Duration;
@@ -30,11 +32,14 @@ use merge::{ByName, Merge, cells};
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind, SessionEnd,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
+    RoomMessage, RoomState, SessionEnd,
 };
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
+pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
+pub use store::{StoreFigures, StoreReading};
 
 /// Which series a shard keeps; none of a session or a device by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +118,9 @@ cells! {
         pub nacks: u64,
         /// Keyframes that viewers asked for (PLI and FIR, RFC 4585 §6.3.1, RFC 5104 §4.3.1).
         pub plis: u64,
+
+        /// Rooms and their members.
+        pub rooms: RoomCells,
 
         /// Panics that were caught; each closed one session or connection.
         pub panics: u64,

@@ -4,7 +4,10 @@ mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod members;
 mod requests;
+mod rooms;
+mod rows;
 mod sessions;
 mod snapshot;
 mod sockets;
@@ -29,6 +32,7 @@ pub use self::gather::Job;
 pub(crate) use self::requests::{Reply, Step};
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
+use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Transfer};
@@ -40,6 +44,8 @@ use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
 use crate::metrics::{MetricsConfig, ShardMetrics};
 use crate::placement::{ShardId, Shards};
+use crate::rooms::{RoomRecord, Rooms};
+use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
 /// What a shard is made from.
@@ -58,6 +64,12 @@ pub struct ShardSeed {
     pub random: [u8; 32],
     /// The gauges of all shards.
     pub totals: Arc<Totals>,
+    /// Who may ask; `None`: anybody, anything.
+    pub auth: Option<Arc<Authenticator>>,
+    /// The rooms that live on it, each with its recent messages.
+    pub rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
+    /// What the store is done with.
+    pub store: Arc<Windows>,
 }
 
 /// A shard. It has no I/O, no clock and no other thread: a driver (or a simulation) calls it and
@@ -70,6 +82,7 @@ pub struct Shard {
     pub(crate) date: HttpDate,
     pub(crate) origins: OriginPolicy,
     pub(crate) totals: Arc<Totals>,
+    pub(crate) auth: Option<Arc<Authenticator>>,
     pub(crate) metrics: ShardMetrics,
     pub(crate) plane: Plane,
     pub(crate) rtc: rtc::Outbox,
@@ -80,8 +93,16 @@ pub struct Shard {
     pub(crate) by_key: HashMap<SessionKey, SessionId>,
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
+    pub(crate) rooms: Rooms,
+    /// Members that sent more messages in this turn than it may handle.
+    paused: Vec<ConnectionId>,
+    /// Members that go on in the next turn.
+    waiting: Vec<ConnectionId>,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
+    /// What the store is done with of the rows that it was sent.
+    pub(crate) windows: Arc<Windows>,
+    pub(crate) rows_sent: u64,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -125,6 +146,8 @@ pub struct Outbox {
     pub messages: Vec<(ShardId, Message)>,
     /// Work for the side thread.
     pub jobs: Vec<Job>,
+    /// Rows for the store.
+    pub rows: Vec<Entry>,
 }
 
 /// What is to be done with a connection after its output was written as far as it goes.
@@ -132,6 +155,8 @@ pub struct Outbox {
 pub enum Flushed {
     /// It goes on; unwritten bytes wait until the socket is writable.
     Stay,
+    /// The socket took all that it was given: there may be further output for it.
+    More,
     /// Shut the sending half down; the rest of what the peer sends is dropped.
     Shutdown,
     /// It is forgotten: close the socket.
@@ -168,6 +193,7 @@ impl Shard {
             date: HttpDate::default(),
             origins,
             totals: seed.totals,
+            auth: seed.auth,
             metrics: ShardMetrics::new(metrics),
             plane: Plane::new(now, seed.plane)?,
             rtc: rtc::Outbox::default(),
@@ -178,8 +204,13 @@ impl Shard {
             by_key: HashMap::new(),
             gathers: HashMap::new(),
             last_gather: 0,
+            rooms: Rooms::new(now, &config.rooms, config.ws.queue),
+            paused: Vec::new(),
+            waiting: Vec::new(),
             demo: None,
             draining: None,
+            windows: seed.store,
+            rows_sent: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
@@ -188,6 +219,7 @@ impl Shard {
             random: ChaCha20Rng::from_seed(seed.random),
             config,
         };
+        shard.restore_rooms(now, seed.rooms);
         if shard.config.demo {
             shard.start_demo(now);
         }
@@ -208,18 +240,23 @@ impl Shard {
             self.fire(now, timer);
         }
         self.due = due;
+        self.rooms.tick(self.time(now));
+        self.take_room_events(now, None);
     }
 
-    /// Ends a turn: a slice of fan-out, and what the media plane reports. True: there is more to
-    /// do, take another turn at once.
+    /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
+    /// True: there is more to do, take another turn at once.
     pub fn end_turn(&mut self, now: Instant) -> bool {
-        let more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
+        let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
+        more |= self.resume_paused(now);
+        more |= self.sweep_rooms(now);
         more
     }
 
     /// The turn's answers are with the kernel: now it is known what they took.
     pub fn flushed(&mut self, now: Instant) {
+        self.rooms_flushed(now);
         for answered in self.answered.drain(..) {
             let took = now.saturating_duration_since(answered.started);
             let Answered {
@@ -235,7 +272,8 @@ impl Shard {
 
     /// When an earlier turn than the next tick is wanted.
     pub fn deadline(&self) -> Option<Instant> {
-        self.plane.next_pacing()
+        let deadlines = [self.plane.next_pacing(), self.rooms.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What the driver carries away.
@@ -260,9 +298,7 @@ impl Shard {
     }
 
     pub(crate) fn random_bytes(&mut self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        self.random.fill_bytes(&mut bytes);
-        bytes
+        draw(&mut self.random)
     }
 
     pub(crate) fn schedule(&mut self, at: Instant, timer: Timer) {
@@ -283,6 +319,12 @@ impl Shard {
         self.totals
             .set(self.id, Total::Connections, self.connections.len());
     }
+}
+
+fn draw(random: &mut ChaCha20Rng) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    random.fill_bytes(&mut bytes);
+    bytes
 }
 
 /// A request that another shard must answer.

@@ -8,12 +8,19 @@ use std::time::{Duration, Instant};
 use executor::{Health, Postbox};
 use tracing::{error, warn};
 
+use crate::accounts::{Accounts, Outcome};
 use crate::driver::Mail;
+use crate::error::ApiError;
+use crate::http::Response;
+use crate::ids::RoomId;
 use crate::limits::SIDE_JOBS;
 use crate::logging::DroppedLines;
 use crate::message::Message;
-use crate::metrics::{ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, encode};
+use crate::metrics::{
+    ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
+};
 use crate::shard::Job;
+use crate::store::Reader;
 use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
@@ -48,6 +55,12 @@ pub struct SideView {
     pub totals: Arc<Totals>,
     /// Lost log lines.
     pub log: DroppedLines,
+    /// What the store's thread counts.
+    pub store: Arc<StoreFigures>,
+    /// What is stored.
+    pub reader: Reader,
+    /// Passwords and log-ins.
+    pub accounts: Accounts,
 }
 
 /// Makes the queue.
@@ -110,6 +123,7 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
                 kicks: shard.kicks,
                 longest_stall: shard.longest_stall,
             };
+            process.store = view.store.read();
             process.executors = view.health.shards().map(figures).collect();
             match encode(last.update(snapshots), &process) {
                 Ok(text) => {
@@ -123,7 +137,58 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
                 Err(fault) => error!("the metrics cannot be written: {fault}"),
             }
         }
+        Job::History {
+            from,
+            connection,
+            gather,
+            room,
+            after,
+            limit,
+        } => {
+            let message = Message::Replied {
+                connection,
+                gather,
+                reply: history(&view.reader, room, after, limit),
+            };
+            deliver(view, from.index(), Mail::Message(message));
+        }
+        Job::Account {
+            from,
+            connection,
+            gather,
+            task,
+        } => {
+            let message = match view.accounts.run(&view.reader, task) {
+                Outcome::Reply(reply) => Message::Replied {
+                    connection,
+                    gather,
+                    reply,
+                },
+                Outcome::Store(user, response) => Message::Hashed {
+                    connection,
+                    gather,
+                    user,
+                    response,
+                },
+            };
+            deliver(view, from.index(), Mail::Message(message));
+        }
     }
+}
+
+/// The messages are objects as they are stored: nothing is parsed.
+fn history(
+    reader: &Reader,
+    room: RoomId,
+    after: (u32, u64),
+    limit: usize,
+) -> Result<Response, ApiError> {
+    let messages = reader.messages(room, after, limit).map_err(|fault| {
+        error!(%room, "messages cannot be read: {fault}");
+        ApiError::StoreFailed
+    })?;
+    let body = format!("{{\"messages\":[{}]}}", messages.join(","));
+    Ok(Response::text(200, "application/json", body.into_bytes()))
 }
 
 fn deliver(view: &SideView, shard: usize, mut mail: Mail) {

@@ -22,6 +22,8 @@ pub enum Total {
     Sessions,
     /// Devices that are known.
     Devices,
+    /// Rooms of any status.
+    Rooms,
     /// TCP connections.
     Connections,
     /// Sessions that a shutdown closed.
@@ -29,7 +31,7 @@ pub enum Total {
 }
 
 impl Total {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 }
 
 impl Totals {

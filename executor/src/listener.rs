@@ -14,6 +14,11 @@ use crate::bind::BindError;
 /// refused. The kernel lowers it to net.core.somaxconn.
 pub const BACKLOG: i32 = 4096;
 
+/// Bytes that a connection's socket takes beyond what is on the wire (TCP_NOTSENT_LOWAT). Without it
+/// a peer that reads nothing makes the kernel take 826 kB for it before the socket blocks, with it
+/// 20 kB; and what waits here can still be merged, or dropped.
+const NOT_SENT_BYTES: u32 = 16 << 10;
+
 /// Pause after the process has run out of descriptors: accepting again at once fails again, and did
 /// so 238,000 times in half a second.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -96,6 +101,7 @@ impl Listener {
         let socket = bound_socket(addr, true)?;
         // Inherited by what is accepted.
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
         socket.listen(BACKLOG)?;
         let local_addr = internet_address(&socket.local_addr()?)?;
         Ok(Self {

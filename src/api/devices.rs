@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{AudioView, DeviceView, Publication, PublisherView, VideoView};
+use crate::auth::Identity;
 use crate::connection::{Connection, ConnectionId};
 use crate::error::ApiError;
 use crate::http::Response;
@@ -38,6 +39,7 @@ impl Shard {
         &mut self,
         now: Instant,
         connection: ConnectionId,
+        identity: &Identity,
         id: DeviceId,
         key: String,
     ) -> Result<Reply, ApiError> {
@@ -49,7 +51,7 @@ impl Shard {
             return Err(ApiError::AgentBusy { device: id });
         }
         device.agent = Some(connection);
-        let socket = Box::new(AgentSocket::new(now, &self.config.ws, id));
+        let socket = Box::new(AgentSocket::new(now, &self.config.ws, id, identity));
         Ok(Reply::Agent { key, socket })
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{SessionFilter, SessionList, SessionView, StatsView, Watch};
+use crate::auth::{Identity, access};
 use crate::config::IceServer;
 use crate::error::ApiError;
 use crate::http::Response;
@@ -38,10 +39,11 @@ impl Shard {
     pub(super) fn post_session(
         &mut self,
         now: Instant,
+        identity: &Identity,
         device: &DeviceId,
         user: &UserId,
     ) -> Result<Response, ApiError> {
-        let (session_id, sdp) = self.create_session(now, device, user)?;
+        let (session_id, sdp) = self.create_session(now, device, user, identity.role)?;
         let offer = Description {
             kind: "offer",
             sdp: &sdp,
@@ -65,16 +67,22 @@ impl Shard {
         Reply::Now(Response::json(200, &SessionList::new(views, filter.limit)))
     }
 
-    pub(super) fn get_session(&self, id: SessionId) -> Result<Response, ApiError> {
-        let session = self.sessions.get(&id).ok_or_else(|| unknown(id))?;
+    pub(super) fn get_session(
+        &self,
+        identity: &Identity,
+        id: SessionId,
+    ) -> Result<Response, ApiError> {
+        let session = self.session_for(identity, id)?;
         Ok(Response::json(200, &self.session_view(id, session)))
     }
 
     pub(super) fn delete_session(
         &mut self,
         now: Instant,
+        identity: &Identity,
         id: SessionId,
     ) -> Result<Response, ApiError> {
+        self.session_for(identity, id)?;
         match self.end_session(now, id, SessionEnd::Deleted) {
             true => Ok(Response::empty(204)),
             false => Err(unknown(id)),
@@ -84,9 +92,11 @@ impl Shard {
     pub(super) fn post_answer(
         &mut self,
         now: Instant,
+        identity: &Identity,
         id: SessionId,
         sdp: &str,
     ) -> Result<Response, ApiError> {
+        self.session_for(identity, id)?;
         self.answer(now, id, sdp)?;
         Ok(Response::empty(204))
     }
@@ -94,9 +104,11 @@ impl Shard {
     pub(super) fn post_candidate(
         &mut self,
         now: Instant,
+        identity: &Identity,
         id: SessionId,
         candidate: &str,
     ) -> Result<Response, ApiError> {
+        self.session_for(identity, id)?;
         self.add_candidate(now, id, candidate)?;
         Ok(Response::empty(204))
     }
@@ -104,9 +116,11 @@ impl Shard {
     pub(super) fn post_offer(
         &mut self,
         now: Instant,
+        identity: &Identity,
         id: SessionId,
         ice_restart: bool,
     ) -> Result<Response, ApiError> {
+        self.session_for(identity, id)?;
         let sdp = self.offer(now, id, ice_restart)?;
         Ok(Response::json(
             200,
@@ -120,7 +134,12 @@ impl Shard {
     }
 
     /// Reading is not watching: who polls this keeps no session alive.
-    pub(super) fn get_stats(&self, id: SessionId) -> Result<Response, ApiError> {
+    pub(super) fn get_stats(
+        &self,
+        identity: &Identity,
+        id: SessionId,
+    ) -> Result<Response, ApiError> {
+        self.session_for(identity, id)?;
         let stats = self.stats_view(id).ok_or_else(|| unknown(id))?;
         Ok(Response::json(200, &stats))
     }
@@ -128,17 +147,20 @@ impl Shard {
     pub(super) fn open_viewer(
         &mut self,
         now: Instant,
+        identity: &Identity,
         watch: Watch,
-        user: UserId,
+        user: Option<UserId>,
         key: String,
     ) -> Result<Reply, ApiError> {
         let (session, offer) = match watch {
             Watch::Session(id) => {
+                self.session_for(identity, id)?;
                 self.touch(now, id)?;
                 (id, None)
             }
             Watch::Device(device) => {
-                let (id, offer) = self.create_session(now, &device, &user)?;
+                let user = user.as_ref().unwrap_or(&identity.user);
+                let (id, offer) = self.create_session(now, &device, user, identity.role)?;
                 (id, Some(offer))
             }
         };
@@ -147,6 +169,13 @@ impl Shard {
             session,
             offer,
         })
+    }
+
+    /// The session, if this identity may use it.
+    fn session_for(&self, identity: &Identity, id: SessionId) -> Result<&Session, ApiError> {
+        let session = self.sessions.get(&id).ok_or_else(|| unknown(id))?;
+        access::may_use(identity, &session.user, &session.device)?;
+        Ok(session)
     }
 
     /// One more than the limit, where there are more: the merged list then knows of a next page.

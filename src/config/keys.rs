@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::auth::Role;
 use crate::limits::SHARDS;
 
 use super::kinds::{
-    Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HostName, IceServers, Ip,
-    Kind, List, Port, ShardCount, Span, Switch, WebOrigin,
+    Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
+    IceServers, Ip, Kind, List, Port, PublicKeyFile, ShardCount, Span, Switch, Text, WebOrigin,
 };
-use super::{Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
+use super::{Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
 
 /// Does something with every key.
 pub(super) trait Visitor {
@@ -43,6 +44,25 @@ const QUEUE: Count = Count {
     max: 64 << 10,
 };
 
+/// How long a token is good. One that must never end is one that nobody can take back.
+pub(super) const TOKEN_TTL: Span = Span {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(366 * 24 * 3600),
+};
+/// An audience is a name or a URL.
+const AUDIENCE: Text = Text { max: 1024 };
+
+/// What the roles of tokens are called.
+pub(super) const ROLES: Choice<Role> = Choice(&[
+    (Role::Viewer.name(), Role::Viewer),
+    (Role::Controller.name(), Role::Controller),
+    (Role::Anchor.name(), Role::Anchor),
+    (Role::Admin.name(), Role::Admin),
+]);
+
+/// Not to be set by a flag: every user of the host sees the flags of its processes.
+pub(super) const SECRET: &str = "auth.jwt_secret";
+
 const LOG_FORMATS: Choice<LogFormat> = Choice(&[
     ("auto", LogFormat::Auto),
     ("text", LogFormat::Text),
@@ -54,6 +74,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     let Config {
         demo,
         server,
+        auth,
         http,
         ws,
         media,
@@ -65,6 +86,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     } = config;
     v.key("demo", demo, Switch);
     visit_server(server, v);
+    visit_auth(auth, v);
     visit_http(http, v);
     visit_ws(ws, v);
     visit_media(media, v);
@@ -88,6 +110,23 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
     v.key("server.cores", cores, Cores);
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+}
+
+fn visit_auth(group: &mut Auth, v: &mut impl Visitor) {
+    let Auth {
+        jwt_secret,
+        jwt_public_key,
+        audience,
+        token_ttl,
+        signup,
+        signup_role,
+    } = group;
+    v.key(SECRET, jwt_secret, HmacSecret);
+    v.key("auth.jwt_public_key", jwt_public_key, PublicKeyFile);
+    v.key("auth.audience", audience, AUDIENCE);
+    v.key("auth.token_ttl", token_ttl, TOKEN_TTL);
+    v.key("auth.signup", signup, Switch);
+    v.key("auth.signup_role", signup_role, ROLES);
 }
 
 fn visit_http(group: &mut Http, v: &mut impl Visitor) {

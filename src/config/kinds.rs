@@ -1,8 +1,10 @@
 //! What a key may hold: how it is read, what is refused and why, how it is printed.
 
+mod auth;
 mod net;
 mod scalar;
 
+pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
 pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
 pub(super) use scalar::{
     Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,

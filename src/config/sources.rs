@@ -214,6 +214,14 @@ impl Sources {
             self.unknown(name, known.iter().copied(), origin);
             return;
         };
+        if *key == keys::SECRET {
+            let problem = format!(
+                "would show in the list of processes: put it into the file, or into {}",
+                keys::variable(key)
+            );
+            self.faults.push(Fault::new(*key, problem).from(origin));
+            return;
+        }
         self.set(key, value.trim().into(), origin);
     }
 

@@ -94,6 +94,13 @@ shards = 3
 cores = "0-2,5,7-8"
 insecure = true
 shutdown_timeout = "1h30m"
+[auth]
+jwt_secret = ""
+jwt_public_key = "tests/keys/ed25519.pub.pem"
+audience = "https://media.example.com"
+token_ttl = "1h"
+signup = false
+signup_role = "anchor"
 [http]
 head_timeout = "5s"
 body_timeout = "250ms"
@@ -326,7 +333,7 @@ fn the_printed_configuration_names_origins_and_no_secret() {
     assert_eq!(
         file(&printed).faults(),
         [
-            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:29]"
+            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:37]"
         ]
     );
 }

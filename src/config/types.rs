@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::limits::Cap;
 use crate::placement::ShardId;
 
+use super::auth::Auth;
 use super::platform::{Rooms, Store};
 
 /// Everything that can be set, valid and fitting together. A clone copies a few short lists, so each
@@ -21,6 +22,8 @@ pub struct Config {
     pub demo: bool,
     /// Where the process listens and on which cores it runs.
     pub server: Server,
+    /// Who may ask.
+    pub auth: Auth,
     /// HTTP/1.1 connections.
     pub http: Http,
     /// WebSocket connections.
@@ -239,6 +242,12 @@ impl Secret {
     /// The text itself, for the one who is to have it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text.to_owned())
     }
 }
 

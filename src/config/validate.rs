@@ -26,12 +26,20 @@ fn check_listen(config: &Config, sources: &mut Sources) {
         if address.port() != 0 && listen[..i].contains(address) {
             sources.blame(&["server.listen"], format!("names {address} twice"));
         }
-        if !config.server.insecure && !address.ip().to_canonical().is_loopback() {
+        let open = !config.server.insecure && !config.auth.is_on();
+        if open && !address.ip().to_canonical().is_loopback() {
             let problem = format!(
-                "{address} can be reached from other hosts, and nobody is authenticated: pass \
-                 --insecure (server.insecure = true) to allow that, or listen on 127.0.0.1"
+                "{address} can be reached from other hosts, and nobody is authenticated: set \
+                 auth.jwt_secret or auth.jwt_public_key, pass --insecure (server.insecure = true) \
+                 to allow that, or listen on 127.0.0.1"
             );
-            sources.blame(&["server.listen", "server.insecure"], problem);
+            let keys = [
+                "server.listen",
+                "server.insecure",
+                "auth.jwt_secret",
+                "auth.jwt_public_key",
+            ];
+            sources.blame(&keys, problem);
         }
     }
 }

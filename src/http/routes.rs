@@ -41,8 +41,10 @@ macro_rules! routes {
 /// A resource that is only read. HEAD is GET without the body; OPTIONS is answered everywhere
 /// (CORS).
 const READ: &[&str] = &["GET", "HEAD", "OPTIONS"];
-/// An action on a session.
+/// An action on a session or a room.
 const ACT: &[&str] = &["POST", "OPTIONS"];
+/// A collection that is listed and added to.
+const COLLECTION: &[&str] = &["GET", "HEAD", "POST", "OPTIONS"];
 /// A live body.
 const PUBLISH: &[&str] = &["PUT", "OPTIONS"];
 /// A WebSocket: its handshake is a GET, and a HEAD of it would mean nothing.
@@ -62,7 +64,7 @@ routes! {
     /// The page and the files that it loads; whether a file exists is the page's to say.
     Page "/" READ;
     /// All sessions, and creating one.
-    Sessions "/api/media/sessions" &["GET", "HEAD", "POST", "OPTIONS"];
+    Sessions "/api/media/sessions" COLLECTION;
     /// One session.
     Session "/api/media/sessions/{id}" &["GET", "HEAD", "DELETE", "OPTIONS"];
     /// The viewer's answer to the open offer.
@@ -85,6 +87,34 @@ routes! {
     DeviceSocket "/api/media/devices/{id}/ws" UPGRADE;
     /// The WebSocket of a viewer.
     ViewerSocket "/api/media/ws" UPGRADE;
+    /// Signing up.
+    Users "/api/v1/users" ACT;
+    /// Logging in.
+    UserLogin "/api/v1/users/login" ACT;
+    /// Whoever asks.
+    UserMe "/api/v1/users/me" READ;
+    /// All rooms, and creating one.
+    Rooms "/api/v1/rooms" COLLECTION;
+    /// One room.
+    Room "/api/v1/rooms/{id}" READ;
+    /// A room goes live.
+    RoomStart "/api/v1/rooms/{id}/start" ACT;
+    /// A room ends.
+    RoomStop "/api/v1/rooms/{id}/stop" ACT;
+    /// A user is in a room without a socket.
+    RoomJoin "/api/v1/rooms/{id}/join" ACT;
+    /// A user that joined is gone again.
+    RoomLeave "/api/v1/rooms/{id}/leave" ACT;
+    /// What was said in a room.
+    RoomMessages "/api/v1/rooms/{id}/messages" READ;
+    /// Who is in a room.
+    RoomViewers "/api/v1/rooms/{id}/viewers" READ;
+    /// Live rooms by heat.
+    HotRooms "/api/v1/stats/hot" READ;
+    /// How many users, connections and live rooms there are.
+    OnlineStats "/api/v1/stats/online" READ;
+    /// The WebSocket of a room's member.
+    RoomSocket "/ws" UPGRADE;
     /// None of the above, or a request whose path was never read: 404, and one `path` label for all
     /// of them.
     Unmatched "unmatched" &[];
@@ -99,13 +129,18 @@ impl Route {
         self as usize
     }
 
+    /// Whether it is a WebSocket.
+    pub fn is_socket(self) -> bool {
+        self.methods() == UPGRADE
+    }
+
     /// Whether `method`, in upper case, may be used here.
     pub fn allows(self, method: &str) -> bool {
         self.methods().contains(&method)
     }
 }
 
-/// A route and the session or device that the path names.
+/// A route and the session, device or room that the path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     /// What the path names.
@@ -136,6 +171,9 @@ pub fn resolve(path: &str) -> Target<'_> {
     if let Some(rest) = path.strip_prefix("/api/media/") {
         return resolve_media(rest);
     }
+    if let Some(rest) = path.strip_prefix("/api/v1/") {
+        return resolve_platform(rest);
+    }
     Target::of(match path {
         "/" => Route::Page,
         "/health" => Route::Health,
@@ -143,6 +181,7 @@ pub fn resolve(path: &str) -> Target<'_> {
         "/health/ready" => Route::HealthReady,
         "/metrics" => Route::Metrics,
         "/openapi.json" => Route::OpenApi,
+        "/ws" => Route::RoomSocket,
         _ if is_page_file(path) => Route::Page,
         _ => Route::Unmatched,
     })
@@ -168,6 +207,32 @@ fn resolve_media(rest: &str) -> Target<'_> {
             ("devices", Some("audio")) => Target::with_id(Route::DeviceAudio, id),
             ("devices", Some("ws")) => Target::with_id(Route::DeviceSocket, id),
             _ => Target::of(Route::Unmatched),
+        },
+        _ => Target::of(Route::Unmatched),
+    }
+}
+
+/// The part after `/api/v1/`.
+fn resolve_platform(rest: &str) -> Target<'_> {
+    let mut segments = rest.splitn(3, '/');
+    let collection = segments.next().unwrap_or_default();
+    let (id, leaf) = (segments.next(), segments.next());
+    match (collection, id, leaf) {
+        ("rooms", None, None) => Target::of(Route::Rooms),
+        ("users", None, None) => Target::of(Route::Users),
+        ("users", Some("login"), None) => Target::of(Route::UserLogin),
+        ("users", Some("me"), None) => Target::of(Route::UserMe),
+        ("stats", Some("hot"), None) => Target::of(Route::HotRooms),
+        ("stats", Some("online"), None) => Target::of(Route::OnlineStats),
+        ("rooms", Some(id), leaf) if !id.is_empty() => match leaf {
+            None => Target::with_id(Route::Room, id),
+            Some("start") => Target::with_id(Route::RoomStart, id),
+            Some("stop") => Target::with_id(Route::RoomStop, id),
+            Some("join") => Target::with_id(Route::RoomJoin, id),
+            Some("leave") => Target::with_id(Route::RoomLeave, id),
+            Some("messages") => Target::with_id(Route::RoomMessages, id),
+            Some("viewers") => Target::with_id(Route::RoomViewers, id),
+            Some(_) => Target::of(Route::Unmatched),
         },
         _ => Target::of(Route::Unmatched),
     }
@@ -272,6 +337,17 @@ mod tests {
             "/api/media/ws/",
             "/api/media/ws/x",
             "/api/media//sessions",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v1/rooms/",
+            "/api/v1/rooms//start",
+            "/api/v1/rooms/1/",
+            "/api/v1/rooms/1/start/",
+            "/api/v1/rooms/1/answer",
+            "/api/v1/stats",
+            "/api/v1/stats/hot/1",
+            "/api/v2/rooms",
+            "/ws/",
             "*",
         ] {
             assert_eq!(resolve(path), Target::of(Route::Unmatched), "{path}");
@@ -291,7 +367,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_is_a_whole_segment(path in "(/(api|media|sessions|devices|ws|video|[a-z%.]{0,4})){0,6}/?") {
+        fn an_id_is_a_whole_segment(
+            path in "(/(api|media|v1|sessions|devices|rooms|ws|video|start|[a-z%.]{0,4})){0,6}/?"
+        ) {
             let target = resolve(&path);
             if let Some(id) = target.id {
                 prop_assert_eq!(target.route.template().replace("{id}", id), path);

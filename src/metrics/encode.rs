@@ -5,7 +5,7 @@ use super::families::Family;
 use super::merge::Merge;
 use super::snapshot::{SessionSeries, SessionTotals, Spread};
 use super::text::Text;
-use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot};
+use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, rooms, store};
 
 /// The `Content-Type` of what [`encode`] writes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -47,10 +47,12 @@ pub fn encode(
         write_devices(&mut text, &metrics, &gauges)?;
         write_http(&mut text, &metrics)?;
         write_connections(&mut text, &metrics, &gauges)?;
+        rooms::write(&mut text, &metrics, &gauges)?;
         write_datagrams(&mut text, &metrics)?;
         text.count(&f::PANICS, metrics.panics)?;
     }
     write_shards(&mut text, shards)?;
+    store::write(&mut text, &process.store)?;
     write_process(&mut text, process)?;
     Ok(text.finish())
 }

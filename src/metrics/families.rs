@@ -107,6 +107,38 @@ families! {
     OUTBOUND_BUFFER GAUGE "media_outbound_buffer_bytes"
         "Bytes held to be sent to clients.";
 
+    // Rooms.
+    ROOMS GAUGE "media_rooms"
+        "Rooms that are held, by status.";
+    ROOM_MEMBERS GAUGE "media_room_members"
+        "WebSockets that are members of a room.";
+    ROOM_USERS GAUGE "media_room_users"
+        "Users in rooms, summed over the shards.";
+    ROOM_MESSAGES COUNTER "media_room_messages_total"
+        "Messages that rooms broadcast, by type.";
+    ROOM_DELIVERIES COUNTER "media_room_deliveries_total"
+        "Frames of rooms that members' sockets took, one for each member.";
+    ROOM_DELIVERED_BYTES COUNTER "media_room_delivered_bytes_total"
+        "Bytes of the frames that members' sockets took.";
+    ROOM_SWEEPS COUNTER "media_room_sweeps_total"
+        "Sweeps over the members of a room.";
+    ROOM_SWEEP_TIME HISTOGRAM "media_room_sweep_duration_seconds"
+        "How long sweeps took, from their first slice to the end of the last one.";
+    ROOM_MEMBERS_CUT COUNTER "media_room_members_cut_total"
+        "Members that were closed since they were too far behind their room.";
+    ROOM_REPLAYS COUNTER "media_room_replays_total"
+        "Members that asked for what was before them.";
+    ROOM_REPLAYS_TRUNCATED COUNTER "media_room_replays_truncated_total"
+        "Members that asked for what was no longer held.";
+    ROOM_REPEATED COUNTER "media_room_repeated_messages_total"
+        "Messages that their sender had sent before, and that were not broadcast again.";
+    ROOM_ACKS COUNTER "media_room_acks_total"
+        "Messages that were acknowledged to their sender.";
+    ROOM_ACK_LATENCY HISTOGRAM "media_room_ack_latency_seconds"
+        "From a message to its acknowledgement, which waits for the store.";
+    ROOM_ROWS_IN_FLIGHT GAUGE "media_room_store_rows"
+        "Rows that shards have handed to the store and that it is not done with.";
+
     // Datagrams.
     DATAGRAMS_RECEIVED COUNTER "media_datagrams_received_total"
         "Datagrams received.";
@@ -154,6 +186,20 @@ families! {
         "The longest time that a shard made no progress.";
     PANICS COUNTER "media_panics_caught_total"
         "Panics caught; each closed one session or connection.";
+
+    // The store.
+    STORE_ROWS COUNTER "media_store_rows_total"
+        "Rows (messages, rooms, users) that the store is done with, failed ones included.";
+    STORE_FAILED_ROWS COUNTER "media_store_failed_rows_total"
+        "Rows that the database refused, alone or with their batch.";
+    STORE_BATCHES COUNTER "media_store_batches_total"
+        "Transactions of the store.";
+    STORE_COMMITS COUNTER "media_store_commit_seconds_total"
+        "How long the store's transactions took together.";
+    STORE_LAST_COMMIT GAUGE "media_store_last_commit_seconds"
+        "How long the store's last transaction took.";
+    STORE_LONGEST_COMMIT GAUGE "media_store_longest_commit_seconds"
+        "How long the store's longest transaction took.";
 
     // The process.
     MEMORY_USAGE GAUGE "media_memory_usage_bytes"

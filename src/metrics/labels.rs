@@ -72,8 +72,34 @@ labels! {
         Pong "pong",
         /// WebSocket close, RFC 6455 §5.5.1.
         Close "close",
+        /// A message of a member of a room.
+        Room "room",
         /// Anything else, and what could not be read.
         Other "other",
+    }
+
+    /// The `type` of a message that a room broadcast.
+    RoomMessage {
+        /// A bullet comment.
+        Danmu "danmu",
+        /// A gift.
+        Gift "gift",
+        /// A like.
+        Like "like",
+        /// Of the anchor or an admin.
+        System "system",
+        /// Who came and went.
+        Presence "presence",
+    }
+
+    /// Where a room stands.
+    RoomState {
+        /// Created, not started.
+        Idle "idle",
+        /// Members come and talk.
+        Live "live",
+        /// Over.
+        Ended "ended",
     }
 
     /// Which way a message went, as the server sees it.
@@ -110,6 +136,8 @@ labels! {
         Slow "slow",
         /// The socket failed, or the client vanished in the middle of something.
         Io "io",
+        /// The token of a WebSocket expired.
+        Expired "expired",
         /// The server is stopping.
         Drain "drain",
         /// A fault of the server's own (a panic while it was served).

@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::StoreReading;
+
 /// Ticks of a second in `/proc/self/stat`: `USER_HZ`, 100 on every architecture that Rust's Linux
 /// targets have.
 const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
@@ -34,6 +36,8 @@ pub struct ProcessFigures {
     pub log_lines_dropped: u64,
     /// What the watchdog saw of each shard's executor, by index of the shard.
     pub executors: Vec<ExecutorFigures>,
+    /// What the store's thread counts.
+    pub store: StoreReading,
 }
 
 /// What the watchdog saw of one shard's executor.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::merge::{ByName, Merge, cells};
-use super::{ByLabel, PublisherKind, ShardMetrics};
+use super::{ByLabel, PublisherKind, RoomState, ShardMetrics};
 
 cells! {
     /// What a shard holds at this instant: sizes of its tables, which nobody needs to keep twice.
@@ -16,6 +16,14 @@ cells! {
         pub devices: u64,
         /// Publishers at work, by kind.
         pub publishers: ByLabel<PublisherKind>,
+        /// Rooms by status.
+        pub rooms: ByLabel<RoomState>,
+        /// Connections that are members of a room.
+        pub room_members: u64,
+        /// Users in rooms; one that is on several shards counts on each.
+        pub room_users: u64,
+        /// Rows that the store is not done with.
+        pub store_rows: u64,
         /// Timers in the wheel.
         pub timers: u64,
         /// Bytes held to be sent to clients (connections and datagrams).

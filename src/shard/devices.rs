@@ -237,6 +237,7 @@ impl Shard {
                 }
                 self.watch_idle(now, &device);
             }
+            Role::Member(_) => self.leave_room(now, connection),
         }
     }
 

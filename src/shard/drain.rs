@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use super::Shard;
+use super::sockets::GOING_AWAY;
 use crate::connection::{ConnectionId, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::limits::LINGER;
@@ -32,6 +33,7 @@ impl Shard {
             self.end_session(now, id, SessionEnd::Drain);
         }
         self.totals.set(self.id, Total::Drained, closed);
+        self.drain_rooms(now);
         for id in self.connections.ids() {
             self.drain_connection(now, id);
         }
@@ -44,8 +46,12 @@ impl Shard {
                 return None;
             }
             connection.end = ConnectionEnd::Drain;
+            if matches!(connection.role, Role::Member(_)) {
+                // Its room's log ends with a close frame.
+                return None;
+            }
             let Role::Http(http) = &mut connection.role else {
-                shard.say_goodbye(now, connection, SHUTTING_DOWN);
+                shard.say_goodbye(now, connection, GOING_AWAY, SHUTTING_DOWN);
                 return None;
             };
             match std::mem::replace(&mut http.phase, Phase::Done) {

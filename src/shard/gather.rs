@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Shard, Timer};
-use crate::api::{DeviceList, SessionList, SessionView};
-use crate::connection::{ConnectionId, Phase, Role};
+use super::{Session, Shard, Timer};
+use crate::accounts::Task;
+use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList, UserSet};
+use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
+use crate::ids::{RoomId, UserId};
 use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics::{self, Snapshot};
 use crate::placement::ShardId;
+use crate::rooms::RoomFilter;
+use crate::store::Row;
 
 /// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
 const SCRAPE_PATIENCE: Duration = Duration::from_millis(100);
@@ -34,6 +38,32 @@ pub enum Job {
         /// One a shard; `None`: it did not answer.
         snapshots: Vec<Option<Snapshot>>,
     },
+    /// Do something about a user, and send back [`Message::Replied`] or [`Message::Hashed`].
+    Account {
+        /// Who asks.
+        from: ShardId,
+        /// For which connection.
+        connection: ConnectionId,
+        /// For which of its requests.
+        gather: GatherId,
+        /// What.
+        task: Task,
+    },
+    /// Read messages of a room and send them back as [`Message::Replied`].
+    History {
+        /// Who asks.
+        from: ShardId,
+        /// For which connection.
+        connection: ConnectionId,
+        /// For which of its requests.
+        gather: GatherId,
+        /// The room.
+        room: RoomId,
+        /// After this epoch and `seq`.
+        after: (u32, u64),
+        /// At most so many.
+        limit: usize,
+    },
 }
 
 /// An aggregate on its way.
@@ -53,15 +83,19 @@ impl Shard {
         connection: ConnectionId,
         query: Query,
     ) -> GatherId {
-        self.last_gather += 1;
-        let id = GatherId(self.last_gather);
+        let id = self.next_gather();
         let patience = match query {
             Query::Metrics => SCRAPE_PATIENCE,
-            Query::Sessions(_) | Query::Devices => LIST_PATIENCE,
+            Query::Sessions(_)
+            | Query::Devices
+            | Query::Rooms(_)
+            | Query::Hot(_)
+            | Query::Online
+            | Query::UserOnline(_) => LIST_PATIENCE,
         };
         let deadline = now + patience;
         let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
-        answers[self.id.index()] = Some(self.part(&query));
+        answers[self.id.index()] = Some(self.part(now, &query));
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
             let query = query.clone();
             let message = Message::Query {
@@ -90,6 +124,24 @@ impl Shard {
         id
     }
 
+    /// A name for something that a request waits for.
+    pub(crate) fn next_gather(&mut self) -> GatherId {
+        self.last_gather += 1;
+        GatherId(self.last_gather)
+    }
+
+    /// Asks the side thread for the answer to a connection's request.
+    pub(super) fn ask_side(&mut self, connection: ConnectionId, task: Task) -> GatherId {
+        let (from, gather) = (self.id, self.next_gather());
+        self.outbox.jobs.push(Job::Account {
+            from,
+            connection,
+            gather,
+            task,
+        });
+        gather
+    }
+
     /// A message came from another shard, or from the process.
     pub fn message(&mut self, now: Instant, message: Message) {
         match message {
@@ -98,7 +150,7 @@ impl Shard {
                 gather,
                 query,
             } => {
-                let answer = self.part(&query);
+                let answer = self.part(now, &query);
                 let answer = Message::Answer {
                     from: self.id,
                     gather,
@@ -127,6 +179,18 @@ impl Shard {
                 let response = Response::text(200, metrics::CONTENT_TYPE, text.into_bytes());
                 self.give(now, connection, gather, Ok(response));
             }
+            Message::Replied {
+                connection,
+                gather,
+                reply,
+            } => self.give(now, connection, gather, reply),
+            Message::Hashed {
+                connection,
+                gather,
+                user,
+                response,
+            } => self.answer_when_stored(now, connection, gather, Row::User(user), response),
+            Message::Stored(receipts) => self.stored(now, receipts),
             Message::Drain { deadline } => self.drain(now, deadline),
         }
     }
@@ -147,11 +211,26 @@ impl Shard {
     }
 
     /// This shard's part of an aggregate.
-    fn part(&mut self, query: &Query) -> Answer {
+    fn part(&mut self, now: Instant, query: &Query) -> Answer {
         match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
             Query::Devices => Answer::Devices(self.device_views()),
+            Query::UserOnline(user) => Answer::UserOnline(self.is_online(user)),
             Query::Metrics => Answer::Metrics(Box::new(self.snapshot())),
+            Query::Rooms(filter) => {
+                // One more than the limit, where there are more, as with sessions.
+                let limit = filter.limit + 1;
+                Answer::Rooms(self.rooms.list(&RoomFilter { limit, ..*filter }))
+            }
+            Query::Hot(limit) => {
+                let time = self.time(now);
+                Answer::Hot(self.rooms.hot(time, *limit))
+            }
+            Query::Online => Answer::Online(Online {
+                users: UserSet::of(self.rooms.users(), self.rooms.user_count()),
+                connections: self.rooms.members(),
+                rooms_live: self.rooms.live(),
+            }),
         }
     }
 
@@ -159,15 +238,32 @@ impl Shard {
         let Some(gather) = self.gathers.remove(&id) else {
             return;
         };
-        let missing = gather.answers.iter().any(Option::is_none);
-        let result = match gather.query {
+        let Gather {
+            connection,
+            query,
+            answers,
+            ..
+        } = gather;
+        macro_rules! parts {
+            ($kind:ident) => {
+                answers
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|answer| match answer {
+                        Answer::$kind(part) => Some(part),
+                        // Each shard answers what it is asked.
+                        _ => None,
+                    })
+            };
+        }
+        let missing = answers.iter().any(Option::is_none);
+        let result = match query {
             Query::Metrics => {
-                let snapshots = gather.answers.into_iter().map(|answer| match answer {
-                    Some(Answer::Metrics(snapshot)) => Some(*snapshot),
-                    Some(Answer::Sessions(_) | Answer::Devices(_)) | None => None,
+                let snapshots = answers.into_iter().map(|answer| match answer? {
+                    Answer::Metrics(snapshot) => Some(*snapshot),
+                    _ => None,
                 });
-                let (from, connection) = (self.id, gather.connection);
-                let snapshots = snapshots.collect();
+                let (from, snapshots) = (self.id, snapshots.collect());
                 self.outbox.jobs.push(Job::EncodeMetrics {
                     from,
                     connection,
@@ -176,30 +272,35 @@ impl Shard {
                 });
                 return;
             }
-            Query::Sessions(_) | Query::Devices if missing => Err(ApiError::ShardBusy),
-            Query::Sessions(filter) => {
-                let mut sessions: Vec<SessionView> = Vec::new();
-                for answer in gather.answers.into_iter().flatten() {
-                    if let Answer::Sessions(part) = answer {
-                        sessions.extend(part);
-                    }
+            Query::UserOnline(user) => {
+                // Who is seen somewhere is online, whatever the others would say.
+                let online = parts!(UserOnline).any(|online| online);
+                if online || !missing {
+                    return self.ask_profile(connection, id, user, online);
                 }
-                Ok(Response::json(
-                    200,
-                    &SessionList::new(sessions, filter.limit),
-                ))
+                Err(ApiError::ShardBusy)
+            }
+            _ if missing => Err(ApiError::ShardBusy),
+            Query::Sessions(filter) => {
+                let sessions = parts!(Sessions).flatten().collect();
+                let list = SessionList::new(sessions, filter.limit);
+                Ok(Response::json(200, &list))
             }
             Query::Devices => {
-                let mut devices = Vec::new();
-                for answer in gather.answers.into_iter().flatten() {
-                    if let Answer::Devices(part) = answer {
-                        devices.extend(part);
-                    }
-                }
+                let devices = parts!(Devices).flatten().collect();
                 Ok(Response::json(200, &DeviceList::new(devices)))
             }
+            Query::Rooms(filter) => {
+                let rooms = parts!(Rooms).flatten().collect();
+                Ok(Response::json(200, &RoomList::new(rooms, filter.limit)))
+            }
+            Query::Hot(limit) => {
+                let rooms = parts!(Hot).flatten().collect();
+                Ok(Response::json(200, &HotRooms::new(rooms, limit)))
+            }
+            Query::Online => Ok(Response::json(200, &OnlineStats::new(parts!(Online)))),
         };
-        self.give(now, gather.connection, id, result);
+        self.give(now, connection, id, result);
     }
 
     /// The side thread cannot take a job.
@@ -207,27 +308,88 @@ impl Shard {
         match job {
             Job::EncodeMetrics {
                 connection, gather, ..
+            }
+            | Job::Account {
+                connection, gather, ..
+            }
+            | Job::History {
+                connection, gather, ..
             } => self.give(now, connection, gather, Err(ApiError::ShardBusy)),
         }
     }
 
+    /// Whether something of the user's is on this shard.
+    fn is_online(&self, user: &UserId) -> bool {
+        let watches = |session: &Session| session.user == *user;
+        self.rooms.online(user) || self.sessions.values().any(watches)
+    }
+
+    /// The rest of `GET /api/v1/users/me`, which is stored.
+    fn ask_profile(
+        &mut self,
+        connection: ConnectionId,
+        gather: GatherId,
+        user: UserId,
+        online: bool,
+    ) {
+        let Some(Role::Http(http)) = self.connections.get(connection).map(|it| &it.role) else {
+            return;
+        };
+        let Phase::Wait(exchange, _) = &http.phase else {
+            return;
+        };
+        let (from, role) = (self.id, exchange.identity.role);
+        self.outbox.jobs.push(Job::Account {
+            from,
+            connection,
+            gather,
+            task: Task::Profile { user, role, online },
+        });
+    }
+
     /// Answers a connection, if it still waits for that.
-    fn give(
+    pub(super) fn give(
         &mut self,
         now: Instant,
         id: ConnectionId,
         gather: GatherId,
         result: Result<Response, ApiError>,
     ) {
+        self.finish_wait(now, id, gather, |_| result);
+    }
+
+    /// Answers a connection with what was prepared, if it still waits for that.
+    pub(super) fn give_prepared(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        gather: GatherId,
+        result: Result<(), ApiError>,
+    ) {
+        self.finish_wait(now, id, gather, |exchange| {
+            result?;
+            exchange.prepared.take().ok_or(ApiError::Internal)
+        });
+    }
+
+    fn finish_wait(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        gather: GatherId,
+        result: impl FnOnce(&mut Exchange) -> Result<Response, ApiError>,
+    ) {
         self.with(now, id, |shard, connection| {
             let Role::Http(http) = &mut connection.role else {
                 return None;
             };
             match std::mem::replace(&mut http.phase, Phase::Done) {
-                Phase::Wait(exchange, waits_for) if waits_for == gather => match result {
-                    Ok(response) => shard.respond(now, connection, &exchange, &response),
-                    Err(error) => shard.refuse(now, connection, exchange, error),
-                },
+                Phase::Wait(mut exchange, waits_for) if waits_for == gather => {
+                    match result(&mut exchange) {
+                        Ok(response) => shard.respond(now, connection, &exchange, &response),
+                        Err(error) => shard.refuse(now, connection, exchange, error),
+                    }
+                }
                 other => http.phase = other,
             }
             None

@@ -6,7 +6,9 @@ use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Moving, Shard};
+use crate::accounts::Task;
 use crate::api::{Operation, Publication};
+use crate::auth::{Identity, access, identify};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
 use crate::error::ApiError;
 use crate::http::routes::{Route, resolve};
@@ -15,8 +17,8 @@ use crate::http::{
 };
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
-use crate::message::Query;
-use crate::ws::{AgentSocket, ViewerSocket};
+use crate::message::{GatherId, Query};
+use crate::ws::{AgentSocket, MemberSocket, ViewerSocket};
 
 /// What an operation comes to.
 #[derive(Debug)]
@@ -25,6 +27,15 @@ pub(crate) enum Reply {
     Now(Response),
     /// The answers of all shards are merged.
     Gather(Query),
+    /// The side thread or the store is asked.
+    Wait {
+        /// What it answers.
+        gather: GatherId,
+        /// The answer, where the store's word is all that it waits for.
+        prepared: Option<Response>,
+    },
+    /// The side thread does that.
+    Account(Task),
     /// The body that follows is taken.
     Publish(Publication),
     /// The connection becomes a viewer's WebSocket.
@@ -42,6 +53,15 @@ pub(crate) enum Reply {
         key: String,
         /// Its state.
         socket: Box<AgentSocket>,
+    },
+    /// The connection becomes a WebSocket of a room's member.
+    Member {
+        /// `Sec-WebSocket-Key`.
+        key: String,
+        /// Its state.
+        socket: Box<MemberSocket>,
+        /// What it is sent before anything of the room.
+        greeting: [Option<String>; 2],
     },
 }
 
@@ -69,9 +89,8 @@ impl Shard {
             let rest = &input[used..];
             let step = match &connection.role {
                 Role::Http(_) => self.advance_http(now, connection, rest),
-                Role::Viewer(_) | Role::Agent(_) => {
-                    self.socket_bytes(now, connection, rest);
-                    used = input.len();
+                Role::Viewer(_) | Role::Agent(_) | Role::Member(_) => {
+                    used += self.socket_bytes(now, connection, rest);
                     Step::Stop
                 }
             };
@@ -145,16 +164,21 @@ impl Shard {
             Some(Ok(id)) => id,
             Some(Err(_)) | None => RequestId::from_random(self.random_bytes()),
         };
-        let exchange = Box::new(Exchange {
+        let mut exchange = Box::new(Exchange {
             request,
             route,
+            identity: Identity::nobody(),
             id,
             started: now,
+            prepared: None,
             complete,
         });
-        if let Err(error) = self.admit(&exchange) {
-            self.refuse(now, connection, exchange, error);
-            return Step::Go(0);
+        match self.admit(now, &exchange) {
+            Ok(identity) => exchange.identity = identity,
+            Err(error) => {
+                self.refuse(now, connection, exchange, error);
+                return Step::Go(0);
+            }
         }
         let request = &exchange.request;
         self.set_alarm(connection, now + self.config.http.body_timeout);
@@ -177,9 +201,29 @@ impl Shard {
         Step::Go(0)
     }
 
-    /// What can be refused before the body: strangers, unknown paths, methods, lengths.
-    fn admit(&self, exchange: &Exchange) -> Result<(), ApiError> {
+    /// What can be refused before the body: strangers, unknown paths, methods, lengths. Who asks.
+    fn admit(&self, now: Instant, exchange: &Exchange) -> Result<Identity, ApiError> {
         let request = &exchange.request;
+        if self.auth.is_none() {
+            self.check_origin(request)?;
+        }
+        Operation::check_method(request, exchange.route)?;
+        let unix = self.clock.unix(now).as_secs();
+        let identity = identify(self.auth.as_deref(), request, exchange.route, unix)?;
+        let limit = self.config.http.json_body_bytes;
+        match request.body {
+            BodyLength::Length(length)
+                if length > limit as u64 && request.method != Method::Put =>
+            {
+                Err(ApiError::BodyTooLarge { limit })
+            }
+            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(identity),
+        }
+    }
+
+    /// Where nobody is asked for a token, a browser could be sent here by any page: see
+    /// [`OriginPolicy`](crate::http::OriginPolicy). A page that has a token was given it.
+    fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
         let host = request.headers.get("host").unwrap_or_default();
         let origin = request.headers.get("origin");
         if !host.is_empty() && !self.origins.host_ok(host) {
@@ -193,16 +237,7 @@ impl Shard {
                 origin.unwrap_or_default()
             )));
         }
-        Operation::check_method(request, exchange.route)?;
-        let limit = self.config.http.json_body_bytes;
-        match request.body {
-            BodyLength::Length(length)
-                if length > limit as u64 && request.method != Method::Put =>
-            {
-                Err(ApiError::BodyTooLarge { limit })
-            }
-            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(()),
-        }
+        Ok(())
     }
 
     /// A piece of a body.
@@ -285,7 +320,9 @@ impl Shard {
                 },
             );
         }
-        match self.perform(now, connection, &exchange, operation) {
+        let result = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.perform(now, connection, &exchange, operation));
+        match result {
             Ok(reply) => self.reply(now, connection, exchange, reply),
             Err(error) => self.refuse(now, connection, exchange, error),
         }
@@ -306,6 +343,16 @@ impl Shard {
                 self.set_alarm(connection, now + ANSWER_PATIENCE);
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }
+            Reply::Account(task) => {
+                let id = self.ask_side(connection.id, task);
+                self.set_alarm(connection, now + ANSWER_PATIENCE);
+                self.set_phase(connection, Phase::Wait(exchange, id));
+            }
+            Reply::Wait { gather, prepared } => {
+                exchange.prepared = prepared;
+                self.set_alarm(connection, now + ANSWER_PATIENCE);
+                self.set_phase(connection, Phase::Wait(exchange, gather));
+            }
             Reply::Publish(publication) => {
                 if exchange.request.expect_continue {
                     connection.output.bytes.extend_from_slice(CONTINUE);
@@ -322,7 +369,7 @@ impl Shard {
                 offer,
             } => {
                 self.upgrade(connection, &exchange, &key);
-                let socket = ViewerSocket::new(now, &self.config.ws, session);
+                let socket = ViewerSocket::new(now, &self.config.ws, session, &exchange.identity);
                 connection.role = Role::Viewer(Box::new(socket));
                 self.greet_viewer(now, connection, session, offer);
             }
@@ -330,6 +377,15 @@ impl Shard {
                 self.upgrade(connection, &exchange, &key);
                 connection.role = Role::Agent(socket);
                 self.set_socket_alarm(now, connection);
+            }
+            Reply::Member {
+                key,
+                socket,
+                greeting,
+            } => {
+                self.upgrade(connection, &exchange, &key);
+                connection.role = Role::Member(socket);
+                self.greet_member(now, connection, greeting);
             }
         }
     }
@@ -430,8 +486,10 @@ impl Shard {
         Box::new(Exchange {
             request,
             route: Route::Unmatched,
+            identity: Identity::nobody(),
             id,
             started: now,
+            prepared: None,
             complete: false,
         })
     }
@@ -444,7 +502,9 @@ impl Shard {
         let decoder = match std::mem::replace(&mut connection.role, Role::new()) {
             Role::Http(http) => http.decoder,
             // Requests are parsed in the HTTP role alone.
-            Role::Viewer(_) | Role::Agent(_) => unreachable!("a WebSocket sends no request"),
+            Role::Viewer(_) | Role::Agent(_) | Role::Member(_) => {
+                unreachable!("a WebSocket sends no request")
+            }
         };
         Box::new(Transfer {
             peer: connection.peer,

@@ -6,8 +6,10 @@ use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
 use tracing::{debug, info};
 
 use super::drain::SHUTTING_DOWN;
+use super::sockets::Via;
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
+use crate::auth::Role;
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
 use crate::ids::{DeviceId, SessionId, UserId};
@@ -25,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) key: SessionKey,
     pub(crate) device: DeviceId,
     pub(crate) user: UserId,
+    /// Whether whoever made it may control the device, over its data channel too.
+    pub(crate) controls: bool,
     pub(crate) created: Instant,
     /// When the viewer last did something over HTTP or its socket.
     pub(crate) touched: Instant,
@@ -46,6 +50,7 @@ impl Shard {
         now: Instant,
         device: &DeviceId,
         user: &UserId,
+        role: Role,
     ) -> Result<(SessionId, String), ApiError> {
         if self.draining.is_some() {
             return Err(ApiError::Draining);
@@ -75,7 +80,7 @@ impl Shard {
                 return Err(ApiError::from_session(error, id));
             }
         };
-        self.insert_session(now, id, key, device, user);
+        self.insert_session(now, id, key, device, (user, role));
         info!(session = %id, %device, %user, shard = self.id.index(), "session created");
         Ok((id, offer))
     }
@@ -86,12 +91,13 @@ impl Shard {
         id: SessionId,
         key: SessionKey,
         device: &DeviceId,
-        user: &UserId,
+        (user, role): (&UserId, Role),
     ) {
         let mut session = Session {
             key,
             device: device.clone(),
             user: user.clone(),
+            controls: role >= Role::Controller,
             created: now,
             touched: now,
             socket: None,
@@ -367,7 +373,10 @@ impl Shard {
     /// The data channel speaks the same objects as the socket.
     fn channel_message(&mut self, now: Instant, id: SessionId, text: &str) {
         let told = match self.parse_viewer(text) {
-            Ok(ViewerMessage::Control(control)) => self.control(now, id, control, false),
+            Ok(ViewerMessage::Control(control)) => {
+                let allowed = self.sessions.get(&id).is_some_and(|it| it.controls);
+                self.control(now, id, control, Via::Channel { allowed })
+            }
             Ok(ViewerMessage::Answer { sdp }) => self.answer(now, id, &sdp).map_err(Into::into),
             Ok(ViewerMessage::IceCandidate { candidate }) => {
                 self.add_candidate(now, id, &candidate).map_err(Into::into)

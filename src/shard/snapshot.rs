@@ -2,11 +2,12 @@
 
 use super::Shard;
 use crate::connection::Role;
-use crate::metrics::{DatagramDrop, SessionGauges, ShardGauges, Snapshot};
+use crate::metrics::{ByLabel, DatagramDrop, SessionGauges, ShardGauges, Snapshot};
 
 impl Shard {
     pub(super) fn snapshot(&mut self) -> Snapshot {
         self.copy_plane_counters();
+        self.metrics.rooms.copy(self.rooms.counters());
         let mut oldest_first: Vec<_> = self.sessions.iter().collect();
         oldest_first.sort_unstable_by_key(|(_, session)| session.created);
         let sessions = oldest_first.into_iter().filter_map(|(id, session)| {
@@ -31,6 +32,10 @@ impl Shard {
         let mut gauges = ShardGauges {
             connections: self.connections.len() as u64,
             devices: self.devices.len() as u64,
+            rooms: ByLabel::of_rooms(&self.rooms),
+            room_members: self.rooms.members() as u64,
+            room_users: self.rooms.user_count() as u64,
+            store_rows: self.rows_in_flight(),
             timers: self.timers() as u64,
             ..ShardGauges::default()
         };

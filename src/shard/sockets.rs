@@ -11,12 +11,20 @@ use super::Shard;
 use crate::connection::{Connection, ConnectionId, Exchange, Fate, Output, Role};
 use crate::error::ApiError;
 use crate::ids::SessionId;
+use crate::limits::MEMBER_MESSAGES_PER_TURN;
 use crate::media::{Holder, Track};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind, PublisherKind};
 use crate::ws::{
     AgentMedia, AgentMessage, Beat, Codec, Control, Received, STATS_INTERVAL, ServerMessage,
     ViewerMessage, Violation, codec_named, codecs_of,
 };
+
+/// Close codes (RFC 6455 §7.4.1).
+pub(super) const GOING_AWAY: u16 = 1001;
+pub(super) const POLICY_VIOLATION: u16 = 1008;
+
+/// What a socket is told that ends with its token.
+const TOKEN_EXPIRED: &str = "the token has expired";
 
 /// A viewer's message, or an error to tell it.
 type Told = Result<(), SocketError>;
@@ -48,6 +56,15 @@ impl SocketError {
     }
 }
 
+/// The way that a control message came, and whether who sent it may control devices.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Via {
+    /// The viewer's WebSocket.
+    Socket { allowed: bool },
+    /// The session's data channel.
+    Channel { allowed: bool },
+}
+
 /// Control messages that wait for an agent's link. Past it viewers are told to wait, so that no
 /// viewer can get the agent dropped as a client that does not read.
 const AGENT_BACKLOG_BYTES: usize = 64 << 10;
@@ -65,23 +82,25 @@ impl Shard {
         self.count_answer(exchange, 101);
     }
 
-    /// Bytes of a WebSocket; all of them are used.
-    pub(super) fn socket_bytes(&mut self, now: Instant, connection: &mut Connection, bytes: &[u8]) {
+    /// Bytes of a WebSocket: so many are used. The rest is part of a message, or waits for the next
+    /// turn.
+    pub(super) fn socket_bytes(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        bytes: &[u8],
+    ) -> usize {
         let mut input = bytes;
+        let mut room_messages = 0;
+        if let Some((_, pulse)) = connection.role.socket() {
+            pulse.heard(now);
+        }
         while connection.fate == Fate::Stay {
             let Connection { role, output, .. } = &mut *connection;
-            let received = match role {
-                Role::Viewer(socket) => {
-                    socket.pulse.heard(now);
-                    socket.codec.receive(&mut input, &mut output.bytes)
-                }
-                Role::Agent(socket) => {
-                    socket.pulse.heard(now);
-                    socket.codec.receive(&mut input, &mut output.bytes)
-                }
-                Role::Http(_) => return,
+            let Some((codec, _)) = role.socket() else {
+                break;
             };
-            match received {
+            match codec.receive(&mut input, &mut output.bytes) {
                 Ok(None) => break,
                 Ok(Some(Received::Pong)) => self.metrics.message(MessageKind::Pong, Direction::In),
                 Ok(Some(Received::Closed)) => {
@@ -91,10 +110,16 @@ impl Shard {
                     connection.fate = Fate::Close;
                 }
                 Ok(Some(message)) => {
-                    let told = match &connection.role {
+                    let told = match &mut connection.role {
                         Role::Viewer(_) => self.viewer_message(now, connection, message),
                         Role::Agent(_) => self.agent_message(now, connection, message),
-                        Role::Http(_) => return,
+                        Role::Member(socket) => {
+                            room_messages += 1;
+                            socket.paused = room_messages >= MEMBER_MESSAGES_PER_TURN;
+                            self.member_message(now, connection, message);
+                            Ok(())
+                        }
+                        Role::Http(_) => break,
                     };
                     if let Err(error) = told {
                         self.metrics.rejected(error.code);
@@ -103,8 +128,13 @@ impl Shard {
                 }
                 Err(violation) => self.violated(now, connection, violation),
             }
+            if !connection.reads() {
+                self.pause(connection);
+                break;
+            }
         }
         self.set_socket_alarm(now, connection);
+        bytes.len() - input.len()
     }
 
     fn violated(&mut self, now: Instant, connection: &mut Connection, violation: Violation) {
@@ -151,14 +181,20 @@ impl Shard {
     /// Says why, and closes another connection's WebSocket (RFC 6455 §7.4.1: 1001, going away).
     pub(crate) fn dismiss(&mut self, now: Instant, id: ConnectionId, reason: &str) {
         self.with(now, id, |shard, connection| {
-            shard.say_goodbye(now, connection, reason);
+            shard.say_goodbye(now, connection, GOING_AWAY, reason);
             None
         });
     }
 
-    pub(super) fn say_goodbye(&mut self, now: Instant, connection: &mut Connection, reason: &str) {
+    pub(super) fn say_goodbye(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        code: u16,
+        reason: &str,
+    ) {
         self.say(connection, &ServerMessage::Closing { reason });
-        self.close_socket(now, connection, 1001, reason);
+        self.close_socket(now, connection, code, reason);
     }
 
     /// A viewer's socket begins: with the offer of the session that was made for it.
@@ -206,7 +242,7 @@ impl Shard {
         let Role::Viewer(socket) = &connection.role else {
             return Ok(());
         };
-        let session = socket.session;
+        let (session, allowed) = (socket.session, socket.controls);
         let Received::Text(text) = message else {
             self.metrics.message(MessageKind::Other, Direction::In);
             return Err(bad_message("viewers send text messages".into()));
@@ -230,7 +266,7 @@ impl Shard {
             }
             ViewerMessage::Control(control) => {
                 self.metrics.message(MessageKind::Control, Direction::In);
-                self.control(now, session, control, true)
+                self.control(now, session, control, Via::Socket { allowed })
             }
         }
     }
@@ -249,7 +285,7 @@ impl Shard {
         now: Instant,
         session: SessionId,
         control: Control,
-        socket: bool,
+        via: Via,
     ) -> Told {
         let Control { seq, action } = control;
         let refuse = |code, error: &'static str| {
@@ -259,6 +295,14 @@ impl Shard {
                 seq: Some(seq),
             })
         };
+        let (socket, allowed) = match via {
+            Via::Socket { allowed } => (true, allowed),
+            Via::Channel { allowed } => (false, allowed),
+        };
+        if !allowed {
+            let error = "this needs the role controller: the token's is viewer";
+            return refuse("forbidden", error);
+        }
         if let Some(fault) = action.fault() {
             return refuse("bad_control", fault);
         }
@@ -423,23 +467,29 @@ impl Shard {
         sent
     }
 
-    /// The socket's alarm went off: pings, patience, quality.
+    /// The socket's alarm went off: its token's end, pings, patience, quality.
     pub(super) fn socket_time(&mut self, now: Instant, connection: &mut Connection) {
-        let beat = match &mut connection.role {
-            Role::Viewer(socket) => socket.pulse.beat(now, &connection.output),
-            Role::Agent(socket) => socket.pulse.beat(now, &connection.output),
-            Role::Http(_) => return,
+        if self.token_end(connection).is_some_and(|end| now >= end) {
+            connection.end = ConnectionEnd::Expired;
+            self.say_goodbye(now, connection, POLICY_VIOLATION, TOKEN_EXPIRED);
+            return;
+        }
+        let room = self.room_backlog(connection);
+        let Connection { role, output, .. } = &mut *connection;
+        let Some((codec, pulse)) = role.socket() else {
+            return;
         };
-        match beat {
+        match pulse.beat(now, &self.config.ws, output, room) {
             Beat::Well => {}
             Beat::Ping => {
-                if let Some((codec, output)) = codec_of(connection) {
-                    codec.ping(&mut output.bytes);
-                    output.end_message();
-                    self.metrics.message(MessageKind::Ping, Direction::Out);
-                }
+                codec.ping(&mut output.bytes);
+                output.end_message();
+                self.metrics.message(MessageKind::Ping, Direction::Out);
             }
-            Beat::Silent | Beat::Stalled => {
+            Beat::Stalled if matches!(role, Role::Member(_)) => {
+                return self.cut_member(now, connection);
+            }
+            beat @ (Beat::Silent | Beat::Stalled) => {
                 debug!(peer = %connection.peer, "socket given up: {beat:?}");
                 connection.end = match beat {
                     Beat::Stalled => ConnectionEnd::Slow,
@@ -465,17 +515,31 @@ impl Shard {
 
     /// Sets the alarm to the next thing that a socket has to do.
     pub(crate) fn set_socket_alarm(&mut self, now: Instant, connection: &mut Connection) {
-        let next = match &mut connection.role {
-            Role::Viewer(socket) => socket
-                .pulse
-                .next(now, &connection.output)
-                .min(socket.stats_at),
-            Role::Agent(socket) => socket.pulse.next(now, &connection.output),
-            Role::Http(_) => return,
-        };
-        if connection.fate == Fate::Stay {
-            self.set_alarm(connection, next);
+        if connection.fate != Fate::Stay {
+            return;
         }
+        let (room, end) = (self.room_backlog(connection), self.token_end(connection));
+        let Connection { role, output, .. } = &mut *connection;
+        let Some((_, pulse)) = role.socket() else {
+            return;
+        };
+        let mut next = pulse.next(now, &self.config.ws, output, room);
+        if let Role::Viewer(socket) = role {
+            next = next.min(socket.stats_at);
+        }
+        let next = end.map_or(next, |end| end.min(next));
+        self.set_alarm(connection, next);
+    }
+
+    /// When the token expires that the socket was opened with.
+    fn token_end(&self, connection: &Connection) -> Option<Instant> {
+        let expires_at = match &connection.role {
+            Role::Viewer(socket) => socket.expires_at,
+            Role::Agent(socket) => socket.expires_at,
+            Role::Member(socket) => socket.expires_at,
+            Role::Http(_) => None,
+        };
+        self.clock.instant(expires_at?)
     }
 }
 
@@ -487,10 +551,8 @@ fn bad_message(error: Cow<'static, str>) -> SocketError {
     }
 }
 
-fn codec_of(connection: &mut Connection) -> Option<(&mut Codec, &mut Output)> {
-    match &mut connection.role {
-        Role::Viewer(socket) => Some((&mut socket.codec, &mut connection.output)),
-        Role::Agent(socket) => Some((&mut socket.codec, &mut connection.output)),
-        Role::Http(_) => None,
-    }
+/// The encoder of a WebSocket, and where its frames go.
+pub(super) fn codec_of(connection: &mut Connection) -> Option<(&mut Codec, &mut Output)> {
+    let (codec, _) = connection.role.socket()?;
+    Some((codec, &mut connection.output))
 }

@@ -25,6 +25,9 @@ fn shard(now: Instant) -> Shard {
         },
         random: [2; 32],
         totals: Arc::new(Totals::new(1)),
+        auth: None,
+        rooms: Vec::new(),
+        store: Windows::new(1),
     };
     Shard::new(now, UNIX_EPOCH, seed).unwrap()
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{ConnectionRefused, Flushed, Moving, Shard, Step};
 use crate::connection::{Connection, ConnectionId, Fate, Role, Transfer};
 use crate::error::ApiError;
-use crate::limits::LINGER;
+use crate::limits::{LINGER, READ_BYTES};
 use crate::metrics::ConnectionEnd;
 use crate::totals::Total;
 
@@ -74,32 +74,48 @@ impl Shard {
         self.connections.get(id).is_some_and(Connection::reads)
     }
 
-    /// What is to be written to the connection's socket.
+    /// What is to be written to the connection's socket next: its own output, or its part of the log
+    /// of its room. More may follow once it is [`wrote`](Self::wrote).
     pub fn output(&self, id: ConnectionId) -> &[u8] {
-        self.connections
-            .get(id)
-            .map_or(&[], |connection| connection.output.pending())
+        let Some(connection) = self.connections.get(id) else {
+            return &[];
+        };
+        match self.reads_log(connection) {
+            Some(key) => self.rooms.pending(key),
+            None => connection.output.pending(),
+        }
     }
 
-    /// The socket took `count` bytes, all that it would take.
+    /// The socket took `count` bytes of the [`output`](Self::output), all that it would take.
     pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
         if self.connections.is_out(id) {
             // It moves to another shard, and its output with it.
             return Flushed::Stay;
         }
+        let Some(connection) = self.connections.get(id) else {
+            return Flushed::Close;
+        };
+        let log = self.reads_log(connection);
         let Some(connection) = self.connections.get_mut(id) else {
             return Flushed::Close;
         };
         connection.dirty = false;
+        if let Some(key) = log {
+            return self.wrote_log(now, id, key, count);
+        }
         let read = connection.reads();
         connection.output.wrote(now, count);
         let done = connection.output.is_empty();
         match connection.fate {
             Fate::Stay => {
+                let log = matches!(connection.role, Role::Member(_));
                 if !read && connection.reads() {
                     self.resume(now, id);
                 }
-                Flushed::Stay
+                match log && done {
+                    true => Flushed::More,
+                    false => Flushed::Stay,
+                }
             }
             Fate::Linger | Fate::Close if !done => Flushed::Stay,
             Fate::Linger => Flushed::Shutdown,
@@ -204,11 +220,11 @@ impl Shard {
             input[used..].to_vec()
         } else {
             waiting.drain(..used);
-            if waiting.is_empty() {
-                Vec::new()
-            } else {
-                waiting
+            if waiting.capacity() > READ_BYTES && used > 0 {
+                // A large message has gone; what is left of the next one is small.
+                waiting.shrink_to_fit();
             }
+            waiting
         };
         moving
     }

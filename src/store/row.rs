@@ -1,6 +1,7 @@
 //! What shards hand to the store's thread, and what comes back.
 
 use std::fmt;
+use std::time::Instant;
 
 use crate::auth::Role;
 use crate::connection::ConnectionId;
@@ -14,6 +15,8 @@ use crate::rooms::RoomRecord;
 pub enum Row {
     /// A room, new or changed.
     Room(Box<RoomRecord>),
+    /// A room that is forgotten, and its messages with it.
+    RemoveRoom(RoomId),
     /// A room's message.
     Message(MessageRow),
     /// Nothing: whether that message is stored is asked, behind everything handed over before.
@@ -93,14 +96,27 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// A member: the acknowledgement of its message.
-    Ack {
-        /// The `id` that it gave the message, as JSON.
-        id: Box<str>,
-        /// The message's number.
-        seq: u64,
-    },
+    Ack(Ack),
     /// A request: its answer.
     Request(GatherId),
+    /// A request for a room that is there already: it is taken back if the row is not stored.
+    NewRoom {
+        /// The request's answer.
+        gather: GatherId,
+        /// The room.
+        room: RoomId,
+    },
+}
+
+/// A member's message that is to be acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack {
+    /// The `id` that the member gave it, as JSON.
+    pub id: Box<str>,
+    /// The message's number.
+    pub seq: u64,
+    /// When it came.
+    pub since: Instant,
 }
 
 /// Why a row is not stored.

@@ -6,6 +6,7 @@ use rtc::{AccessUnitReader, Codec as Media};
 
 use super::Codec;
 use super::pulse::Pulse;
+use crate::auth::Identity;
 use crate::config;
 use crate::ids::DeviceId;
 use crate::media::Track;
@@ -17,6 +18,8 @@ pub struct AgentSocket {
     pub(crate) pulse: Pulse,
     /// What it speaks for.
     pub(crate) device: DeviceId,
+    /// Unix seconds at which its token expires.
+    pub(crate) expires_at: Option<u64>,
     /// Its video, once it said hello.
     pub(crate) video: Option<AccessUnitReader>,
     /// Its audio, once it said hello.
@@ -38,12 +41,18 @@ pub(crate) struct AgentMedia<'a> {
 const MEDIA_HEADER_BYTES: usize = 9;
 
 impl AgentSocket {
-    pub(crate) fn new(now: Instant, config: &config::Ws, device: DeviceId) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        config: &config::Ws,
+        device: DeviceId,
+        identity: &Identity,
+    ) -> Self {
         Self {
             // Pictures are larger than what viewers may send.
             codec: Codec::new(rtc::MAX_ACCESS_UNIT_BYTES + MEDIA_HEADER_BYTES),
             pulse: Pulse::new(now, config),
             device,
+            expires_at: identity.expires_at,
             video: None,
             audio: None,
             displaced: [false; 2],

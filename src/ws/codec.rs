@@ -1,19 +1,20 @@
 //! WebSocket frames (RFC 6455), decoded and encoded by tungstenite over memory.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
 
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
 
-/// tungstenite's default of 128 KiB per connection would be the largest part of an idle one.
+/// tungstenite's default of 128 KiB costs each new context 0.7 µs; it grows by itself.
 const READ_BUFFER_BYTES: usize = 512;
 
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// A text message.
-    Text(String),
+    Text(Utf8Bytes),
     /// A binary message.
     Binary(Vec<u8>),
     /// A pong: the client is alive.
@@ -32,89 +33,141 @@ pub struct Violation {
 }
 
 /// One connection's framing state. Bytes come in by parameter and go out to a buffer.
+///
+/// It decodes whole frames alone, so that between messages there is no state: the decoder, which
+/// would be most of what an idle connection costs, exists while messages are taken in, and beyond
+/// that within a fragmented message (RFC 6455 §5.4).
 #[derive(Debug)]
 pub struct Codec {
-    context: Box<WebSocketContext>,
+    context: Option<Box<WebSocketContext>>,
+    message_bytes: u32,
+    /// A message has begun whose last fragment has not come.
+    fragmented: bool,
+    /// The close frame is sent: nothing may follow.
+    closed: bool,
 }
 
 impl Codec {
     /// A server's end that takes messages of at most `message_bytes`.
     pub fn new(message_bytes: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(Some(message_bytes))
-            .max_frame_size(Some(message_bytes));
         Self {
-            context: Box::new(WebSocketContext::new(Role::Server, Some(config))),
+            context: None,
+            message_bytes: u32::try_from(message_bytes).unwrap_or(u32::MAX),
+            fragmented: false,
+            closed: false,
         }
     }
 
-    /// Takes the next message out of `input`, which is advanced. `None`: more bytes are needed.
-    /// Pings are answered into `output`.
+    /// Takes the next message out of `input`, which is advanced past whole frames. `None`: more
+    /// bytes are needed, and those left in `input` come again with them. Pings are answered into
+    /// `output`.
     pub fn receive(
         &mut self,
         input: &mut &[u8],
         output: &mut Vec<u8>,
     ) -> Result<Option<Received>, Violation> {
-        loop {
-            match self.context.read(&mut Wire { input, output }) {
-                Ok(Message::Text(text)) => {
-                    return Ok(Some(Received::Text(text.as_str().to_owned())));
-                }
+        while let Some(mut frame) = self.next_frame(input) {
+            let context = self
+                .context
+                .get_or_insert_with(|| new_context(self.message_bytes as usize));
+            let mut wire = Wire {
+                input: &mut frame,
+                output,
+            };
+            match context.read(&mut wire) {
+                Ok(Message::Text(text)) => return Ok(Some(Received::Text(text))),
                 Ok(Message::Binary(bytes)) => return Ok(Some(Received::Binary(bytes.into()))),
                 Ok(Message::Pong(_)) => return Ok(Some(Received::Pong)),
-                Ok(Message::Ping(_) | Message::Frame(_)) => {}
+                Ok(Message::Ping(_) | Message::Frame(_)) => {
+                    // Flushing sends the pong.
+                    let _ = context.flush(&mut wire);
+                }
                 Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     // Flushing sends the answer to the client's close frame.
-                    let _ = self.context.flush(&mut Wire { input, output });
+                    let _ = context.flush(&mut wire);
+                    self.closed = true;
                     return Ok(Some(Received::Closed));
                 }
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(None);
-                }
+                // A fragment.
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(violation(&error)),
             }
         }
+        if !self.fragmented {
+            self.context = None;
+        }
+        Ok(None)
+    }
+
+    /// Cuts the first frame off the input, if all of it is there. What is none, or is too large,
+    /// comes as it is: the decoder refuses it by what it has.
+    fn next_frame<'a>(&mut self, input: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let mut cursor = Cursor::new(*input);
+        let Ok(header) = FrameHeader::parse(&mut cursor) else {
+            return Some(std::mem::take(input));
+        };
+        let (header, payload) = header?;
+        let length = payload.checked_add(cursor.position());
+        let (Some(length), true) = (length, payload <= u64::from(self.message_bytes)) else {
+            return Some(std::mem::take(input));
+        };
+        let (frame, rest) = input.split_at_checked(usize::try_from(length).ok()?)?;
+        *input = rest;
+        if matches!(header.opcode, OpCode::Data(_)) {
+            self.fragmented = !header.is_final;
+        }
+        Some(frame)
     }
 
     /// Appends a text message.
     pub fn send_text(&mut self, text: &str, output: &mut Vec<u8>) {
-        self.send(Message::text(text), output);
+        self.send(OpCode::Data(Data::Text), text.as_bytes(), output);
     }
 
     /// Appends a ping.
     pub fn ping(&mut self, output: &mut Vec<u8>) {
-        self.send(Message::Ping(Default::default()), output);
+        self.send(OpCode::Control(Control::Ping), &[], output);
     }
 
     /// Appends a close frame. Further messages are dropped.
     pub fn close(&mut self, code: u16, reason: &str, output: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
         let frame = CloseFrame {
-            code: CloseCode::from(code),
+            code: code.into(),
             reason: reason.into(),
         };
-        let mut nothing: &[u8] = &[];
-        // Memory takes every byte; a connection that is closed already has nothing to say.
-        let _ = self.context.close(
-            &mut Wire {
-                input: &mut nothing,
-                output,
-            },
-            Some(frame),
-        );
+        // Memory takes every byte.
+        let _ = Frame::close(Some(frame)).format(output);
     }
 
-    fn send(&mut self, message: Message, output: &mut Vec<u8>) {
-        let mut nothing: &[u8] = &[];
-        let mut wire = Wire {
-            input: &mut nothing,
-            output,
-        };
-        // Memory takes every byte; what is sent after a close is dropped by design.
-        let _ = self.context.write(&mut wire, message);
-        let _ = self.context.flush(&mut wire);
+    /// Sends nothing any more, not even a close frame.
+    pub fn mute(&mut self) {
+        self.closed = true;
     }
+
+    fn send(&mut self, opcode: OpCode, payload: &[u8], output: &mut Vec<u8>) {
+        if self.closed {
+            return;
+        }
+        let header = FrameHeader {
+            opcode,
+            ..FrameHeader::default()
+        };
+        // Memory takes every byte.
+        let _ = header.format(payload.len() as u64, output);
+        output.extend_from_slice(payload);
+    }
+}
+
+fn new_context(message_bytes: usize) -> Box<WebSocketContext> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(message_bytes))
+        .max_frame_size(Some(message_bytes));
+    Box::new(WebSocketContext::new(Role::Server, Some(config)))
 }
 
 fn violation(error: &Error) -> Violation {
@@ -180,18 +233,37 @@ mod tests {
         bytes
     }
 
-    fn all(codec: &mut Codec, bytes: &[u8]) -> (Vec<Received>, Option<Violation>, Vec<u8>) {
-        let (mut got, mut output, mut input) = (Vec::new(), Vec::new(), bytes);
-        loop {
-            match codec.receive(&mut input, &mut output) {
-                Ok(Some(Received::Closed)) => {
-                    got.push(Received::Closed);
-                    return (got, None, output);
-                }
-                Ok(Some(message)) => got.push(message),
-                Ok(None) => return (got, None, output),
-                Err(violation) => return (got, Some(violation), output),
+    /// A connection's end of it: what was not used comes again.
+    struct Peer {
+        codec: Codec,
+        waiting: Vec<u8>,
+    }
+
+    impl Peer {
+        fn new(message_bytes: usize) -> Self {
+            Self {
+                codec: Codec::new(message_bytes),
+                waiting: Vec::new(),
             }
+        }
+
+        fn take(&mut self, bytes: &[u8]) -> (Vec<Received>, Option<Violation>, Vec<u8>) {
+            self.waiting.extend_from_slice(bytes);
+            let (mut got, mut output) = (Vec::new(), Vec::new());
+            let mut input = &self.waiting[..];
+            let violation = loop {
+                match self.codec.receive(&mut input, &mut output) {
+                    Ok(Some(Received::Closed)) => {
+                        got.push(Received::Closed);
+                        break None;
+                    }
+                    Ok(Some(message)) => got.push(message),
+                    Ok(None) => break None,
+                    Err(violation) => break Some(violation),
+                }
+            };
+            self.waiting = input.to_vec();
+            (got, violation, output)
         }
     }
 
@@ -211,11 +283,12 @@ mod tests {
             Received::Binary(vec![7; 300]),
         ];
         for cut in 0..bytes.len() {
-            let mut codec = Codec::new(1 << 10);
-            let (mut got, fault, mut output) = all(&mut codec, &bytes[..cut]);
+            let mut peer = Peer::new(1 << 10);
+            let (mut got, fault, mut output) = peer.take(&bytes[..cut]);
             assert_eq!(fault, None);
-            let (rest, fault, more) = all(&mut codec, &bytes[cut..]);
+            let (rest, fault, more) = peer.take(&bytes[cut..]);
             assert_eq!(fault, None);
+            assert!(peer.codec.context.is_none(), "nothing is held at rest");
             got.extend(rest);
             output.extend(more);
             assert_eq!(got, expected, "cut at {cut}");
@@ -228,17 +301,36 @@ mod tests {
 
     #[test]
     fn violations_carry_their_close_code() {
-        let code = |bytes: &[u8]| all(&mut Codec::new(64), bytes).1.map(|v| v.code);
+        let code = |bytes: &[u8]| Peer::new(64).take(bytes).1.map(|v| v.code);
         assert_eq!(code(&frame(0x82, &[0; 65])), Some(1009));
         assert_eq!(code(&frame(0x81, &[0xff])), Some(1007));
         assert_eq!(code(&frame(0xc1, b"reserved bit")), Some(1002));
+        assert_eq!(code(&frame(0x83, b"reserved opcode")), Some(1002));
         assert_eq!(code(&[0x81, 1, b'x']), Some(1002), "unmasked");
+        assert_eq!(
+            code(&frame(0x82, &[0; 300])[..8]),
+            Some(1009),
+            "by its head"
+        );
+        let fragments = [frame(0x01, &[b'x'; 60]), frame(0x80, &[b'x'; 60])].concat();
+        assert_eq!(code(&fragments), Some(1009), "in fragments");
     }
 
     #[test]
     fn a_close_is_answered_and_ends_the_stream() {
-        let (got, fault, output) = all(&mut Codec::new(64), &frame(0x88, &1000u16.to_be_bytes()));
+        let (got, fault, output) = Peer::new(64).take(&frame(0x88, &1000u16.to_be_bytes()));
         assert_eq!((got, fault), (vec![Received::Closed], None));
-        assert_eq!(output[..4], [0x88, 2, 0x03, 0xe8]);
+        assert_eq!(output, [0x88, 2, 0x03, 0xe8]);
+    }
+
+    #[test]
+    fn nothing_follows_a_close() {
+        let (mut codec, mut output) = (Codec::new(64), Vec::new());
+        codec.send_text("last", &mut output);
+        codec.ping(&mut output);
+        codec.close(1001, "bye", &mut output);
+        codec.close(1002, "again", &mut output);
+        codec.send_text("too late", &mut output);
+        assert_eq!(output, b"\x81\x04last\x89\x00\x88\x05\x03\xe9bye");
     }
 }

@@ -1,7 +1,8 @@
-//! WebSockets: the codec, and what viewers and agents say over them.
+//! WebSockets: the codec, and what viewers, agents and members of rooms say over them.
 
 mod agent;
 mod codec;
+mod member;
 mod protocol;
 mod pulse;
 mod viewer;
@@ -9,6 +10,8 @@ mod viewer;
 pub use agent::AgentSocket;
 pub(crate) use agent::{AgentMedia, codec_named, codecs_of};
 pub use codec::{Codec, Received, Violation};
+pub(crate) use member::MemberMessage;
+pub use member::MemberSocket;
 pub use protocol::{Action, AgentMessage, Control, ServerMessage, ViewerMessage};
-pub(crate) use pulse::Beat;
+pub(crate) use pulse::{Beat, Pulse};
 pub use viewer::{STATS_INTERVAL, ViewerSocket};

@@ -4,20 +4,20 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::connection::Output;
+use crate::rooms::Backlog;
 
 /// A client that is more messages behind than the queue for so long has stalled (M10).
 const BEHIND_MOST: Duration = Duration::from_secs(1);
+
+/// A member whose socket refuses bytes is looked at so often: its room goes on without telling it.
+const BLOCKED_LOOK: Duration = Duration::from_millis(250);
 
 /// Pings, and the patience with a peer that is silent or does not read.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     heard: Instant,
     ping_at: Instant,
-    interval: Duration,
-    silence: Duration,
-    write: Duration,
-    queue: usize,
-    /// Since when more messages wait than the queue holds.
+    /// Since when more messages wait in its output than the queue holds.
     behind_since: Option<Instant>,
 }
 
@@ -39,10 +39,6 @@ impl Pulse {
         Self {
             heard: now,
             ping_at: now + config.ping_interval,
-            interval: config.ping_interval,
-            silence: config.pong_timeout,
-            write: config.write_timeout,
-            queue: config.queue,
             behind_since: None,
         }
     }
@@ -52,30 +48,49 @@ impl Pulse {
         self.heard = now;
     }
 
-    pub(crate) fn beat(&mut self, now: Instant, output: &Output) -> Beat {
-        self.look(now, output);
-        if self.gives_up(now, output).is_some_and(|at| now >= at) {
+    /// What is due. `room` is a member's part of its room's log, nothing for anybody else.
+    pub(crate) fn beat(
+        &mut self,
+        now: Instant,
+        config: &config::Ws,
+        output: &Output,
+        room: Backlog,
+    ) -> Beat {
+        self.look(now, config, output);
+        let gives_up = self.gives_up(now, config, output, room);
+        if gives_up.is_some_and(|at| now >= at) {
             return Beat::Stalled;
         }
-        if now.saturating_duration_since(self.heard) >= self.silence {
+        if now.saturating_duration_since(self.heard) >= config.pong_timeout {
             return Beat::Silent;
         }
         if now >= self.ping_at {
-            self.ping_at = now + self.interval;
+            self.ping_at = now + config.ping_interval;
             return Beat::Ping;
         }
         Beat::Well
     }
 
     /// When to look again. To be asked after everything that is said.
-    pub(crate) fn next(&mut self, now: Instant, output: &Output) -> Instant {
-        self.look(now, output);
-        let next = self.ping_at.min(self.heard + self.silence);
-        self.gives_up(now, output).map_or(next, |at| at.min(next))
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        config: &config::Ws,
+        output: &Output,
+        room: Backlog,
+    ) -> Instant {
+        self.look(now, config, output);
+        let alive = self.ping_at.min(self.heard + config.pong_timeout);
+        let look = room.blocked_since.map(|_| now + BLOCKED_LOOK);
+        let gives_up = self.gives_up(now, config, output, room);
+        [look, gives_up]
+            .into_iter()
+            .flatten()
+            .fold(alive, Instant::min)
     }
 
-    fn look(&mut self, now: Instant, output: &Output) {
-        self.behind_since = match output.messages() > self.queue {
+    fn look(&mut self, now: Instant, config: &config::Ws, output: &Output) {
+        self.behind_since = match output.messages() > config.queue {
             // What was said in this turn alone, the socket has not refused yet.
             true => self
                 .behind_since
@@ -86,19 +101,36 @@ impl Pulse {
     }
 
     /// When patience with a peer that does not read ends, if it takes nothing until then.
-    fn gives_up(&self, now: Instant, output: &Output) -> Option<Instant> {
-        if output.is_empty() {
-            return None;
-        }
-        let stalled = output.stalled_since.unwrap_or(now) + self.write;
-        let behind = self.behind_since.map(|since| since + BEHIND_MOST);
-        Some(behind.map_or(stalled, |at| at.min(stalled)))
+    fn gives_up(
+        &self,
+        now: Instant,
+        config: &config::Ws,
+        output: &Output,
+        room: Backlog,
+    ) -> Option<Instant> {
+        let waits = !output.is_empty();
+        let stalled = waits.then(|| output.stalled_since.unwrap_or(now) + config.write_timeout);
+        let behind = self.behind_since.filter(|_| waits);
+        [
+            stalled,
+            behind.map(|since| since + BEHIND_MOST),
+            room.blocked_since.map(|since| since + config.write_timeout),
+            room.behind_since.map(|since| since + BEHIND_MOST),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NO_ROOM: Backlog = Backlog {
+        blocked_since: None,
+        behind_since: None,
+    };
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -109,12 +141,27 @@ mod tests {
         let start = Instant::now();
         let config = config::Ws::default();
         let (mut pulse, output) = (Pulse::new(start, &config), Output::default());
-        assert_eq!(pulse.next(start, &output), start + seconds(54));
-        assert_eq!(pulse.beat(start + seconds(54), &output), Beat::Ping);
-        assert_eq!(pulse.beat(start + seconds(55), &output), Beat::Well);
-        assert_eq!(pulse.beat(start + seconds(60), &output), Beat::Silent);
+        assert_eq!(
+            pulse.next(start, &config, &output, NO_ROOM),
+            start + seconds(54)
+        );
+        assert_eq!(
+            pulse.beat(start + seconds(54), &config, &output, NO_ROOM),
+            Beat::Ping
+        );
+        assert_eq!(
+            pulse.beat(start + seconds(55), &config, &output, NO_ROOM),
+            Beat::Well
+        );
+        assert_eq!(
+            pulse.beat(start + seconds(60), &config, &output, NO_ROOM),
+            Beat::Silent
+        );
         pulse.heard(start + seconds(59));
-        assert_eq!(pulse.beat(start + seconds(60), &output), Beat::Well);
+        assert_eq!(
+            pulse.beat(start + seconds(60), &config, &output, NO_ROOM),
+            Beat::Well
+        );
     }
 
     #[test]
@@ -126,11 +173,17 @@ mod tests {
         output.bytes.extend([0; 10]);
         output.end_message();
         output.wrote(start, 5);
-        assert_eq!(pulse.beat(start + seconds(9), &output), Beat::Well);
-        assert_eq!(pulse.beat(start + seconds(10), &output), Beat::Stalled);
+        assert_eq!(
+            pulse.beat(start + seconds(9), &config, &output, NO_ROOM),
+            Beat::Well
+        );
+        assert_eq!(
+            pulse.beat(start + seconds(10), &config, &output, NO_ROOM),
+            Beat::Stalled
+        );
         output.wrote(start + seconds(9), 1);
         assert_eq!(
-            pulse.beat(start + seconds(10), &output),
+            pulse.beat(start + seconds(10), &config, &output, NO_ROOM),
             Beat::Well,
             "it made progress"
         );
@@ -145,15 +198,49 @@ mod tests {
         for _ in 0..config.queue + 1 {
             output.bytes.extend([0; 10]);
             output.end_message();
-            pulse.next(start, &output);
+            pulse.next(start, &config, &output, NO_ROOM);
         }
-        assert_eq!(pulse.next(start, &output), start + seconds(1));
+        assert_eq!(
+            pulse.next(start, &config, &output, NO_ROOM),
+            start + seconds(1)
+        );
         output.wrote(start, 5);
         let later = start + Duration::from_millis(999);
         output.wrote(later, 1);
-        assert_eq!(pulse.beat(later, &output), Beat::Well);
-        assert_eq!(pulse.beat(start + seconds(1), &output), Beat::Stalled);
+        assert_eq!(pulse.beat(later, &config, &output, NO_ROOM), Beat::Well);
+        assert_eq!(
+            pulse.beat(start + seconds(1), &config, &output, NO_ROOM),
+            Beat::Stalled
+        );
         output.wrote(later, 4);
-        assert_eq!(pulse.beat(start + seconds(1), &output), Beat::Well, "256");
+        assert_eq!(
+            pulse.beat(start + seconds(1), &config, &output, NO_ROOM),
+            Beat::Well,
+            "256"
+        );
+    }
+
+    #[test]
+    fn a_member_that_does_not_keep_up_with_its_room_is_given_up() {
+        let start = Instant::now();
+        let config = config::Ws::default();
+        let (mut pulse, output) = (Pulse::new(start, &config), Output::default());
+        let blocked = Backlog {
+            blocked_since: Some(start),
+            behind_since: None,
+        };
+        assert_eq!(
+            pulse.next(start, &config, &output, blocked),
+            start + Duration::from_millis(250)
+        );
+        let mut at = |after, room| pulse.beat(start + after, &config, &output, room);
+        assert_eq!(at(seconds(9), blocked), Beat::Well);
+        assert_eq!(at(seconds(10), blocked), Beat::Stalled);
+        let behind = Backlog {
+            behind_since: Some(start),
+            ..blocked
+        };
+        assert_eq!(at(Duration::from_millis(999), behind), Beat::Well);
+        assert_eq!(at(seconds(1), behind), Beat::Stalled);
     }
 }

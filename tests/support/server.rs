@@ -27,6 +27,8 @@ fn command(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // Servers run side by side, and a test that keeps something names a file of its own.
+    command.env("MEDIA_STORE_PATH", ":memory:");
     command.args(arguments).stdin(Stdio::null());
     command
 }

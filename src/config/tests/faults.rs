@@ -31,8 +31,9 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "server.listen",
         "192.0.2.7:80",
-        "192.0.2.7:80 can be reached from other hosts, and nobody is authenticated: pass \
-             --insecure (server.insecure = true) to allow that, or listen on 127.0.0.1",
+        "192.0.2.7:80 can be reached from other hosts, and nobody is authenticated: set \
+             auth.jwt_secret or auth.jwt_public_key, pass --insecure (server.insecure = true) to \
+             allow that, or listen on 127.0.0.1",
     ),
     (
         "server.shards",
@@ -49,6 +50,22 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "0-9999999",
         "0-9999999 is not a list of CPUs such as 0-3 or 0,2 (0 to 1023)",
     ),
+    (
+        "auth.jwt_public_key",
+        "none.pem",
+        "none.pem cannot be read: No such file or directory (os error 2)",
+    ),
+    (
+        "auth.jwt_public_key",
+        "tests/keys/rsa1024.pub.pem",
+        "tests/keys/rsa1024.pub.pem holds an RSA key of 1024 bits: 2048 to 8192 are taken",
+    ),
+    (
+        "auth.signup_role",
+        "root",
+        "root is none of viewer, controller, anchor, admin",
+    ),
+    ("auth.token_ttl", "0s", "0s is not from 1s to 8784h"),
     ("server.insecure", "yes", "yes is neither true nor false"),
     (
         "server.shutdown_timeout",

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use executor::TICK;
+use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
 use media_service::limits::READS_PER_TURN;
@@ -32,6 +33,7 @@ use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::{ShardId, Shards};
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
+use media_service::store::Windows;
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -109,6 +111,7 @@ impl Sim {
             .and_then(Shards::new)
             .expect("a number of shards");
         let totals = Arc::new(Totals::new(shards));
+        let auth = Authenticator::new(&config.auth).map(Arc::new);
         let identity = Identity::generate().expect("an identity");
         let mut new = |id: ShardId| {
             let address = media_address(id.index());
@@ -137,6 +140,9 @@ impl Sim {
                 plane,
                 random: seed(),
                 totals: totals.clone(),
+                auth: auth.clone(),
+                rooms: Vec::new(),
+                store: Windows::new(shards),
             };
             Shard::new(now, wall(Duration::ZERO), seed).expect("a plane that starts")
         };
@@ -407,7 +413,10 @@ impl Sim {
             connection,
             gather,
             snapshots,
-        } = job;
+        } = job
+        else {
+            panic!("users sign up and log in over real sockets: {job:?}");
+        };
         let text = encode(self.last.update(snapshots), &ProcessFigures::default())
             .expect("figures that can be written");
         let message = Message::Encoded {

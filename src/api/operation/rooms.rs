@@ -1,0 +1,220 @@
+//! Parameters and bodies of `/api/v1/rooms` and of the members' WebSocket.
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use super::{Body, Operation, json, limit, optional, shown};
+use crate::error::ApiError;
+use crate::http::Request;
+use crate::http::query::param;
+use crate::ids::{DeviceId, RoomId};
+use crate::limits::{
+    HISTORY_DEFAULT, HISTORY_MAX, LIST_DEFAULT, LIST_MAX, ROOM_COVER_BYTES, ROOM_TITLE_BYTES,
+};
+use crate::rooms::{RoomFilter, Status};
+
+/// A room to be created.
+#[derive(Debug)]
+pub struct NewRoom {
+    /// What it is called; never empty.
+    pub title: Box<str>,
+    /// The URL of its picture, or a path on this server; empty: none.
+    pub cover: Box<str>,
+    /// The device whose picture it shows.
+    pub device: Option<DeviceId>,
+}
+
+/// Which stored messages are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct History {
+    /// The room.
+    pub room: RoomId,
+    /// The epoch that `after` counts in; `None`: the room's own, or with no `after` the oldest held.
+    pub epoch: Option<u32>,
+    /// Messages after this one.
+    pub after: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What a new member of a room is sent first.
+#[derive(Debug, Clone, Copy)]
+pub struct MemberQuery {
+    /// The room.
+    pub room: RoomId,
+    /// Everything after this message.
+    pub since: Option<u64>,
+    /// The epoch that `since` counts in; `None`: the room's own.
+    pub epoch: Option<u32>,
+    /// The last so many, where there is no `since`.
+    pub recent: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct CreateRoom {
+    title: String,
+    #[serde(default)]
+    cover: Option<String>,
+    #[serde(default)]
+    device_id: Option<DeviceId>,
+}
+
+impl Body for CreateRoom {
+    const SHAPE: &str = r#"{"title":string,"cover":string,"device_id":string}"#;
+}
+
+pub(super) fn create(body: &[u8]) -> Result<NewRoom, ApiError> {
+    let CreateRoom {
+        title,
+        cover,
+        device_id,
+    } = json(body)?;
+    let bad = |fault: String| Err(ApiError::BadBody(fault));
+    let (title, cover) = (title.trim(), cover.unwrap_or_default());
+    if title.is_empty() {
+        return bad("title: is empty".to_owned());
+    }
+    if title.len() > ROOM_TITLE_BYTES {
+        return bad(format!("title: is longer than {ROOM_TITLE_BYTES} bytes"));
+    }
+    if cover.len() > ROOM_COVER_BYTES {
+        return bad(format!("cover: is longer than {ROOM_COVER_BYTES} bytes"));
+    }
+    if !is_cover(&cover) {
+        return bad("cover: is neither an http(s) URL nor a path".to_owned());
+    }
+    Ok(NewRoom {
+        title: title.into(),
+        cover: cover.into(),
+        device: device_id,
+    })
+}
+
+/// Nothing that a page could take for a script (`javascript:`), or for another site's path
+/// (`//host`, which browsers also write with backslashes).
+fn is_cover(text: &str) -> bool {
+    let path = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
+    let url = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+    let plain = !text.contains(|c: char| c.is_control() || c.is_whitespace());
+    text.is_empty() || (plain && (path || url))
+}
+
+pub(super) fn id(text: &str) -> Result<RoomId, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::UnknownRoom { id: shown(text) })
+}
+
+pub(super) fn filter(request: &Request) -> Result<RoomFilter, ApiError> {
+    let status = match number(request, "status", "must be 0 (idle), 1 (live) or 2 (ended)")? {
+        None => None,
+        Some(status) => Some(Status::from_number(status).ok_or(ApiError::BadParameter {
+            name: "status",
+            fault: "must be 0 (idle), 1 (live) or 2 (ended)".into(),
+        })?),
+    };
+    Ok(RoomFilter {
+        status,
+        after: number(request, "cursor", "is not one that this list gave")?,
+        limit: limit(request, LIST_DEFAULT, LIST_MAX)?,
+    })
+}
+
+pub(super) fn history(request: &Request, room: &str) -> Result<History, ApiError> {
+    Ok(History {
+        room: id(room)?,
+        epoch: number(request, "epoch", "must be a number")?,
+        after: number(request, "after", "must be a message's seq")?,
+        limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
+    })
+}
+
+pub(super) fn viewers(request: &Request, room: &str) -> Result<Operation, ApiError> {
+    let after = param(request.query.as_deref(), "cursor");
+    Ok(Operation::RoomViewers {
+        room: id(room)?,
+        after: optional(after.as_deref(), "cursor")?,
+        limit: limit(request, LIST_DEFAULT, LIST_MAX)?,
+    })
+}
+
+pub(super) fn member(request: &Request) -> Result<MemberQuery, ApiError> {
+    let room = param(request.query.as_deref(), "room_id").ok_or(ApiError::BadParameter {
+        name: "room_id",
+        fault: "is required".into(),
+    })?;
+    Ok(MemberQuery {
+        room: room.parse().map_err(|fault| ApiError::BadParameter {
+            name: "room_id",
+            fault: format!("{fault}").into(),
+        })?,
+        since: number(request, "since", "must be a message's seq")?,
+        epoch: number(request, "epoch", "must be a number")?,
+        recent: number(request, "recent", "must be a number of messages")?,
+    })
+}
+
+/// A parameter that is a number, or an id that is one.
+fn number<T: FromStr>(
+    request: &Request,
+    name: &'static str,
+    fault: &'static str,
+) -> Result<Option<T>, ApiError> {
+    param(request.query.as_deref(), name)
+        .map(|text| {
+            text.parse().map_err(|_| ApiError::BadParameter {
+                name,
+                fault: fault.into(),
+            })
+        })
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn covers_are_pictures_of_the_web_or_of_this_server() {
+        for good in [
+            "",
+            "/cover.png",
+            "http://a/b.png",
+            "https://cdn.example/x?y=1",
+        ] {
+            assert!(is_cover(good), "{good}");
+        }
+        for bad in [
+            "javascript:alert(1)",
+            "data:image/png;base64,AA==",
+            "//evil.example/x",
+            "/\\evil.example/x",
+            "https://",
+            "cover.png",
+            "/a b",
+            "/a\nb",
+        ] {
+            assert!(!is_cover(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_room_has_a_title() {
+        let room = create(br#"{"title":" Morning ","cover":null,"device_id":"cam-1","x":1}"#);
+        let room = room.unwrap();
+        assert_eq!((&*room.title, &*room.cover), ("Morning", ""));
+        assert_eq!(room.device.unwrap().as_str(), "cam-1");
+        let long = format!(r#"{{"title":"{}"}}"#, "x".repeat(ROOM_TITLE_BYTES + 1));
+        for bad in [
+            r#"{}"#,
+            r#"{"title":"  "}"#,
+            r#"{"title":"a","cover":"javascript:1"}"#,
+            r#"{"title":"a","device_id":"a/b"}"#,
+            &long,
+        ] {
+            assert!(create(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

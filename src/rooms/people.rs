@@ -1,0 +1,239 @@
+//! Who is in a room: distinct users, however many sockets they have, and what is said of their
+//! coming and going.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::message::json;
+use super::slots::Slots;
+use super::views::rfc3339;
+use super::{ViewerPage, ViewerView};
+use crate::alarm::Alarm;
+use crate::ids::UserId;
+
+/// Comings and goings are told so long after the first of them, all together: five thousand joins
+/// are then five thousand deliveries, and not twelve million.
+pub(super) const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
+/// Names of a presence frame, of those who came and of those who left; how many there were is said
+/// in numbers. At most 18 kB.
+pub(super) const PRESENCE_NAMES: usize = 64;
+
+/// The users of a room.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    people: Slots<Person>,
+    by_name: BTreeMap<UserId, u32>,
+    /// Since the last presence frame.
+    changes: BTreeMap<UserId, Change>,
+    /// A presence frame is on its way.
+    announced: bool,
+}
+
+/// A user.
+#[derive(Debug)]
+struct Person {
+    name: UserId,
+    /// Unix milliseconds.
+    joined_at: u64,
+    sockets: u32,
+    /// When its join over HTTP lapses, if it did.
+    join: Option<Box<Alarm>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Joined,
+    Left,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "presence")]
+struct Presence<'a> {
+    joined: Vec<&'a UserId>,
+    left: Vec<&'a UserId>,
+    viewer_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_count: Option<usize>,
+}
+
+impl People {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Everybody, in the order of their ids.
+    pub(super) fn names(&self) -> impl Iterator<Item = &UserId> {
+        self.by_name.keys()
+    }
+
+    pub(super) fn find(&self, user: &UserId) -> Option<u32> {
+        self.by_name.get(user).copied()
+    }
+
+    pub(super) fn name(&self, person: u32) -> Option<&UserId> {
+        Some(&self.people.get(person)?.name)
+    }
+
+    /// The user is here. True: it was not before.
+    pub(super) fn enter(&mut self, user: &UserId, unix_ms: u64) -> (u32, bool) {
+        if let Some(person) = self.find(user) {
+            return (person, false);
+        }
+        let person = self.people.insert(Person {
+            name: user.clone(),
+            joined_at: unix_ms,
+            sockets: 0,
+            join: None,
+        });
+        self.by_name.insert(user.clone(), person);
+        self.change(user, Change::Joined);
+        (person, true)
+    }
+
+    /// The user has another socket here.
+    pub(super) fn connected(&mut self, person: u32) {
+        if let Some(person) = self.people.get_mut(person) {
+            person.sockets += 1;
+        }
+    }
+
+    /// One of its sockets is gone.
+    pub(super) fn disconnected(&mut self, person: u32) {
+        if let Some(person) = self.people.get_mut(person) {
+            person.sockets -= 1;
+        }
+    }
+
+    /// Its join over HTTP, made where there is none.
+    pub(super) fn joined(&mut self, person: u32) -> Option<&mut Alarm> {
+        Some(self.people.get_mut(person)?.join.get_or_insert_default())
+    }
+
+    /// Its join over HTTP, if there is one.
+    pub(super) fn join(&mut self, person: u32) -> Option<&mut Alarm> {
+        self.people.get_mut(person)?.join.as_deref_mut()
+    }
+
+    /// It has no join over HTTP any more.
+    pub(super) fn unjoined(&mut self, person: u32) {
+        if let Some(person) = self.people.get_mut(person) {
+            person.join = None;
+        }
+    }
+
+    /// Takes the user away whom nothing keeps here. Returns it then.
+    pub(super) fn leave(&mut self, person: u32) -> Option<UserId> {
+        let held = self.people.get(person)?;
+        if held.sockets > 0 || held.join.is_some() {
+            return None;
+        }
+        let name = self.people.remove(person)?.name;
+        self.by_name.remove(&name);
+        self.change(&name, Change::Left);
+        Some(name)
+    }
+
+    /// Who came and left between two frames was never there for the others, and who left and came
+    /// back never away.
+    fn change(&mut self, user: &UserId, change: Change) {
+        match self.changes.get(user) {
+            Some(&earlier) if earlier != change => _ = self.changes.remove(user),
+            _ => _ = self.changes.insert(user.clone(), change),
+        }
+    }
+
+    /// Whether a presence frame is to be scheduled now: there is something to tell, and none is.
+    pub(super) fn announce(&mut self) -> bool {
+        let due = !self.announced && !self.changes.is_empty();
+        self.announced |= due;
+        due
+    }
+
+    /// The presence frame that was scheduled, unless everything is as it was.
+    pub(super) fn presence(&mut self) -> Option<String> {
+        self.announced = false;
+        if self.changes.is_empty() {
+            return None;
+        }
+        let changed = |change| {
+            let users = self.changes.iter().filter(move |(_, it)| **it == change);
+            users.map(|(user, _)| user)
+        };
+        let cut = |count| (count > PRESENCE_NAMES).then_some(count);
+        let frame = Presence {
+            joined: changed(Change::Joined).take(PRESENCE_NAMES).collect(),
+            left: changed(Change::Left).take(PRESENCE_NAMES).collect(),
+            viewer_count: self.len(),
+            joined_count: cut(changed(Change::Joined).count()),
+            left_count: cut(changed(Change::Left).count()),
+        };
+        Some(json(&frame))
+    }
+
+    /// What the frame says has been told.
+    pub(super) fn told(&mut self) {
+        self.changes.clear();
+    }
+
+    /// The users after this one.
+    pub(super) fn page(&self, after: Option<&UserId>, limit: usize) -> ViewerPage {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut range = self.by_name.range::<UserId, _>((from, Bound::Unbounded));
+        let viewers: Vec<ViewerView> = range
+            .by_ref()
+            .take(limit)
+            .filter_map(|(user, &person)| {
+                Some(ViewerView {
+                    user_id: user.clone(),
+                    joined_at: rfc3339(self.people.get(person)?.joined_at),
+                })
+            })
+            .collect();
+        let last = viewers.last().map(|viewer| viewer.user_id.clone());
+        ViewerPage {
+            viewers,
+            next_cursor: last.filter(|_| range.next().is_some()),
+        }
+    }
+}
+
+/// The users of all rooms of a shard, and in how many of them each is. A tree: a table of a million
+/// users would stop the shard while it grows.
+#[derive(Debug, Default)]
+pub(super) struct Online(BTreeMap<UserId, u32>);
+
+impl Online {
+    pub(super) fn contains(&self, user: &UserId) -> bool {
+        self.0.contains_key(user)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.0.keys()
+    }
+
+    pub(super) fn arrive(&mut self, user: &UserId) {
+        match self.0.get_mut(user) {
+            Some(rooms) => *rooms += 1,
+            None => _ = self.0.insert(user.clone(), 1),
+        }
+    }
+
+    pub(super) fn depart(&mut self, user: &UserId) {
+        if let Some(rooms) = self.0.get_mut(user) {
+            *rooms -= 1;
+            if *rooms == 0 {
+                self.0.remove(user);
+            }
+        }
+    }
+}

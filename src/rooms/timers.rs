@@ -1,0 +1,164 @@
+//! What happens to rooms by itself.
+
+use super::lifecycle::CLOSE_TIMEOUT;
+use super::log::Full;
+use super::members::BLOCKED_HOLD;
+use super::room::live_of;
+use super::{RoomEvent, Rooms, Status, Time};
+use crate::alarm::Fired;
+use crate::ids::RoomId;
+
+/// Members of a room that are cut in one tick: a close and its system call each.
+const CUTS_PER_TICK: usize = 256;
+
+/// What the wheel has for a room. One that is there no more, or not in that state, ignores it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Timer {
+    /// Who came and left is told.
+    Presence(RoomId),
+    /// What blocked members are still held for.
+    Rotate(RoomId),
+    /// A user's join without a socket may have lapsed.
+    Lapse(RoomId, u32),
+    /// A room that came back waits for its anchor no longer.
+    Anchor(RoomId),
+    /// Members that have not taken their room's end are cut.
+    Force(RoomId),
+    /// A room that has ended is forgotten.
+    Retire(RoomId),
+}
+
+impl Rooms {
+    /// The tick: whatever is due. Its cost depends on that alone, not on how many rooms or members
+    /// there are.
+    pub fn tick(&mut self, time: Time) {
+        self.clock.see(time.now);
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(time.now, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Presence(id) => self.tell_presence(time, id),
+                Timer::Rotate(id) => self.rotate(time, id),
+                Timer::Lapse(id, person) => self.lapse(time, id, person),
+                Timer::Anchor(id) => self.give_anchor_up(time, id),
+                Timer::Force(id) => self.force(time, id),
+                Timer::Retire(id) => self.retire(time, id),
+            }
+        }
+        self.due = due;
+    }
+
+    fn tell_presence(&mut self, time: Time, id: RoomId) {
+        let at = self.clock.see(time.now);
+        let Some(&slot) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(live) = live_of(&mut self.rooms, slot) else {
+            return;
+        };
+        let Some(frame) = live.people.presence().filter(|_| !live.log.is_closed()) else {
+            return;
+        };
+        match live.log.push_notice(at, &frame) {
+            Ok(()) => {
+                live.people.told();
+                self.counters.presence += 1;
+                self.sweeps.said(time.now, slot, live);
+            }
+            // The next frame tells it all.
+            Err(Full) => self.announce(time, slot),
+        }
+    }
+
+    fn rotate(&mut self, time: Time, id: RoomId) {
+        let Some(&slot) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(live) = live_of(&mut self.rooms, slot) else {
+            return;
+        };
+        live.rotating = live.blocked > 0;
+        if !live.rotating {
+            return;
+        }
+        live.marks = [live.marks[1], live.log.end()];
+        if live.trim(self.config.recent) {
+            // A sweep finds those that are left behind.
+            self.sweeps.said(time.now, slot, live);
+        }
+        self.after(time, BLOCKED_HOLD, Timer::Rotate(id));
+    }
+
+    fn lapse(&mut self, time: Time, id: RoomId, person: u32) {
+        let Some(&slot) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(live) = live_of(&mut self.rooms, slot) else {
+            return;
+        };
+        match live.people.join(person).map(|join| join.fired(time.now)) {
+            Some(Fired::Due) => {
+                live.people.unjoined(person);
+                self.depart(time, slot, person);
+            }
+            Some(Fired::Again(at)) => self.wheel.schedule(at, Timer::Lapse(id, person)),
+            Some(Fired::Nothing) | None => {}
+        }
+    }
+
+    fn give_anchor_up(&mut self, time: Time, id: RoomId) {
+        let Some(&slot) = self.by_id.get(&id) else {
+            return;
+        };
+        if live_of(&mut self.rooms, slot).is_some_and(|live| live.awaits_anchor) && !self.draining {
+            self.end(time, slot);
+        }
+    }
+
+    /// Cuts some of the members that are left of a closed room.
+    fn force(&mut self, time: Time, id: RoomId) {
+        let Some(&slot) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(live) = live_of(&mut self.rooms, slot) else {
+            return;
+        };
+        let mut cuts = CUTS_PER_TICK;
+        while cuts > 0 && live.cut_from < live.members.end() {
+            if let Some(member) = live.members.get_mut(live.cut_from)
+                && !member.cut
+            {
+                member.cut = true;
+                cuts -= 1;
+                self.counters.members_cut += 1;
+                self.events.push(RoomEvent::Cut(member.connection));
+            }
+            live.cut_from += 1;
+        }
+        if live.cut_from < live.members.end() {
+            // Due already: it comes with the next tick.
+            self.wheel.schedule(time.now, Timer::Force(id));
+        }
+    }
+
+    fn retire(&mut self, time: Time, id: RoomId) {
+        let Some(room) = self.by_id.get(&id).and_then(|&slot| self.rooms.get(slot)) else {
+            return;
+        };
+        if room.record.status != Status::Ended {
+            return;
+        }
+        let age = time.unix_ms.saturating_sub(room.record.updated_at);
+        if room.live.is_some() {
+            // Its last members are being cut.
+            self.after(time, CLOSE_TIMEOUT, Timer::Retire(id));
+        } else if u128::from(age) < self.config.retention.as_millis() {
+            // The clock was set back.
+            let record = room.record.clone();
+            self.retire_later(time, &record);
+        } else {
+            self.take(id);
+            self.events.push(RoomEvent::Removed(id));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The rooms of a shard between the API, the store and the clock.
+
+use std::time::Instant;
+
+use super::Shard;
+use super::drain::SHUTTING_DOWN;
+use crate::api::NewRoom;
+use crate::connection::ConnectionId;
+use crate::error::ApiError;
+use crate::ids::{RoomId, UserId};
+use crate::limits::SWEEP_MEMBERS;
+use crate::message::GatherId;
+use crate::rooms::{RoomEvent, RoomRecord, Status, Time};
+use crate::store::{MessageRow, Purpose, Receipt, Row};
+use crate::totals::Total;
+
+impl Shard {
+    /// This moment, for the rooms.
+    pub(crate) fn time(&self, now: Instant) -> Time {
+        let unix = self.clock.unix(now).as_millis();
+        Time {
+            now,
+            unix_ms: u64::try_from(unix).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The rooms that were stored.
+    pub(super) fn restore_rooms(
+        &mut self,
+        now: Instant,
+        rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
+    ) {
+        let time = self.time(now);
+        for (record, recent) in rooms {
+            self.rooms.restore(time, record, recent);
+        }
+        self.count_rooms();
+    }
+
+    /// A slice of the sweeps: who is due is flushed with this turn. True: there is more.
+    pub(super) fn sweep_rooms(&mut self, now: Instant) -> bool {
+        let more = self.rooms.sweep(now, SWEEP_MEMBERS, &mut self.outbox.dirty);
+        self.take_room_events(now, None);
+        more
+    }
+
+    /// The slice is with the kernel.
+    pub(super) fn rooms_flushed(&mut self, now: Instant) {
+        self.rooms.flushed(now);
+        for &took in self.rooms.sweep_durations() {
+            self.metrics.rooms.sweep_times.observe(took);
+        }
+    }
+
+    /// A new room of this shard.
+    pub(crate) fn new_room(
+        &mut self,
+        now: Instant,
+        anchor: UserId,
+        room: NewRoom,
+    ) -> Result<RoomRecord, ApiError> {
+        let limit = self.config.limits.rooms;
+        if !limit.allows(self.totals.sum(Total::Rooms) + 1) {
+            let limit = limit.get().unwrap_or_default();
+            let what = "rooms";
+            return Err(ApiError::Full { what, limit });
+        }
+        let (shards, shard) = (self.shards, self.id);
+        let mut random = || super::draw(&mut self.random);
+        let id = shards.room_id_for(shard, &mut random, |id| self.rooms.contains(id));
+        let time = self.time(now);
+        let record = RoomRecord {
+            id,
+            anchor,
+            title: room.title,
+            cover: room.cover,
+            device: room.device,
+            status: Status::Idle,
+            viewer_count: 0,
+            epoch: 1,
+            last_seq: 0,
+            heat: 0.0,
+            created_at: time.unix_ms,
+            updated_at: time.unix_ms,
+        };
+        self.rooms.insert(time, record.clone());
+        self.count_rooms();
+        Ok(record)
+    }
+
+    /// Stores a room that was just made, for a request.
+    pub(crate) fn store_new_room(
+        &mut self,
+        connection: ConnectionId,
+        record: RoomRecord,
+    ) -> GatherId {
+        let gather = self.next_gather();
+        let room = record.id;
+        let purpose = Purpose::NewRoom { gather, room };
+        let receipt = Receipt {
+            connection,
+            purpose,
+        };
+        self.store(Row::Room(Box::new(record)), Some(receipt));
+        gather
+    }
+
+    /// Stores what a request has changed of a room.
+    pub(crate) fn store_change(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        room: RoomId,
+    ) -> GatherId {
+        let gather = self.next_gather();
+        let receipt = Receipt {
+            connection,
+            purpose: Purpose::Request(gather),
+        };
+        self.take_room_events(now, Some((room, receipt)));
+        gather
+    }
+
+    /// A room that could not be stored is no room: whoever asked for it is told so.
+    pub(super) fn take_back(&mut self, room: RoomId) {
+        self.rooms.remove(room);
+        self.count_rooms();
+    }
+
+    /// What the rooms report: to be stored, to be closed, to be forgotten. `waiting`: who waits for
+    /// what has changed of a room.
+    pub(super) fn take_room_events(&mut self, now: Instant, waiting: Option<(RoomId, Receipt)>) {
+        let mut waiting = waiting;
+        // None, nearly always: nothing is allocated then.
+        for event in self.rooms.events().collect::<Vec<_>>() {
+            match event {
+                RoomEvent::Changed(record) => {
+                    let receipt = waiting.take_if(|(room, _)| *room == record.id);
+                    self.store(Row::Room(record), receipt.map(|(_, receipt)| receipt));
+                }
+                RoomEvent::Removed(room) => {
+                    self.count_rooms();
+                    self.store(Row::RemoveRoom(room), None);
+                }
+                RoomEvent::Cut(id) => self.with(now, id, |shard, connection| {
+                    shard.cut_member(now, connection);
+                    None
+                }),
+            }
+        }
+    }
+
+    /// Members are told; what moved in the rooms since it was stored is stored.
+    pub(super) fn drain_rooms(&mut self, now: Instant) {
+        let time = self.time(now);
+        self.rooms.drain(time, SHUTTING_DOWN);
+        for record in self.rooms.records_to_save(time) {
+            self.store(Row::Room(Box::new(record)), None);
+        }
+    }
+
+    pub(super) fn count_rooms(&self) {
+        self.totals.set(self.id, Total::Rooms, self.rooms.len());
+    }
+}

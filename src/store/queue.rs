@@ -1,0 +1,52 @@
+//! From the shards to the store's thread, and how much of it may be on its way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+use super::Entry;
+use crate::placement::ShardId;
+
+/// Rows that a shard may have outstanding, of some hundred bytes each and 10 KiB at most: nearly a
+/// second of what a disk takes. A shard with so many takes no more messages.
+pub const STORE_ROWS_PER_SHARD: usize = 8192;
+
+/// A shard's end of the queue. Pushing neither waits nor fails: the [`Windows`] are what bounds it.
+#[derive(Debug, Clone)]
+pub struct StoreQueue(pub(super) Sender<Entry>);
+
+impl StoreQueue {
+    /// Hands a row over. It costs no wake-up while the thread gathers a batch.
+    pub fn push(&self, entry: Entry) {
+        // The thread ends after the last queue, or with the process.
+        let _ = self.0.send(entry);
+    }
+}
+
+/// How many rows of each shard the store is done with. A shard compares that to what it has handed
+/// over ([`STORE_ROWS_PER_SHARD`]). Written by the store's thread alone.
+#[derive(Debug)]
+pub struct Windows(Box<[Window]>);
+
+/// On a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Window(AtomicU64);
+
+impl Windows {
+    /// Nothing done yet.
+    pub fn new(shards: usize) -> Arc<Self> {
+        Arc::new(Self((0..shards).map(|_| Window::default()).collect()))
+    }
+
+    /// Rows of the shard that are stored or given up, since the start.
+    pub fn done(&self, shard: ShardId) -> u64 {
+        self.0[shard.index()].0.load(Ordering::Relaxed)
+    }
+
+    /// So many more are done. For the one who writes the store.
+    pub fn advance(&self, shard: ShardId, rows: u64) {
+        let done = &self.0[shard.index()].0;
+        done.store(done.load(Ordering::Relaxed) + rows, Ordering::Relaxed);
+    }
+}
