@@ -41,6 +41,11 @@ impl Meters {
         }
     }
 
+    /// The server's process id, for whoever wants to look at it with other tools.
+    pub fn process(&self) -> u32 {
+        self.server.0
+    }
+
     pub fn read(&self) -> Meter {
         Meter {
             server: self.server.cpu(),

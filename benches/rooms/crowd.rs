@@ -3,21 +3,20 @@
 //! A turn looks at the probes first, then at a few of the others, so that a probe waits for the generator itself no longer
 //! than [`EVENTS_PER_TURN`] reads take. That time is measured too: see [`Crowd::turns`].
 
-use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{self, RecvFlags};
 
 use crate::figures::Samples;
 use crate::frames::{self, Frame, Kind};
+use crate::member::{Member, Order, Part, State};
+use crate::room::Room;
 use crate::support::SOON;
 
-/// Connections that one source address takes: a third of the ephemeral ports that Linux has for each.
-const CONNECTIONS_PER_ADDRESS: usize = 10_000;
 /// Upgrades that may wait for their answer: far below the backlog of any listener.
 const UPGRADES_AT_ONCE: usize = 64;
 /// Connections read between two looks at the probes: some 50 µs.
@@ -28,54 +27,6 @@ const READ_BYTES: usize = 256 << 10;
 const SILENCE: Duration = Duration::from_millis(500);
 /// What the nested epoll set of the probes is known as.
 const PROBES: u64 = u64::MAX;
-
-/// How a member takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Counts what comes.
-    Listener,
-    /// Its messages' latencies are measured, before anything else is read.
-    Probe,
-    /// Reads nothing, and is not counted among its room's audience.
-    Deaf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Upgrading,
-    Open,
-    Closed,
-}
-
-struct Member {
-    socket: OwnedFd,
-    room: usize,
-    part: Part,
-    state: State,
-    /// The beginning of a frame whose end has not come.
-    partial: Vec<u8>,
-    /// What the socket did not take yet.
-    unsent: Vec<u8>,
-    /// Of the last message.
-    seq: Option<u64>,
-    /// Messages since the connection was made.
-    received: u64,
-    close_code: Option<u16>,
-}
-
-/// A room as its audience sees it.
-pub struct Room {
-    /// As the server knows it.
-    pub id: u64,
-    /// Whose latencies are kept together.
-    pub group: usize,
-    members: Vec<usize>,
-    published: u64,
-    /// Messages that everyone has.
-    complete: u64,
-    /// How many members have each message after those.
-    reached: VecDeque<usize>,
-}
 
 /// What is counted over all members.
 #[derive(Clone, Copy, Debug, Default)]
@@ -163,14 +114,7 @@ impl Crowd {
         while self.latencies.len() <= group {
             self.latencies.push(Samples::default());
         }
-        self.rooms.push(Room {
-            id,
-            group,
-            members: Vec::new(),
-            published: 0,
-            complete: 0,
-            reached: VecDeque::new(),
-        });
+        self.rooms.push(Room::new(id, group));
         self.rooms.len() - 1
     }
 
@@ -180,42 +124,19 @@ impl Crowd {
             crowd.upgrading < UPGRADES_AT_ONCE
         });
         let index = self.members.len();
-        let socket = self.connect(index);
+        let member = Member::connect(self.server, index, room, self.rooms[room].id, part);
         let set = if part == Part::Probe {
             &self.probes
         } else {
             &self.epoll
         };
         let data = epoll::EventData::new_u64(index as u64);
-        epoll::add(set, &socket, data, epoll::EventFlags::IN).expect("a socket can be polled");
-        // User ids are numbers, which is what the peer wants, of one length, so that all frames have one.
-        let request = format!(
-            "GET /ws?room_id={}&user_id={} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            self.rooms[room].id,
-            100_000 + index,
-            self.server
-        );
-        let sent = net::send(&socket, request.as_bytes(), SendFlags::NOSIGNAL);
-        assert_eq!(
-            sent,
-            Ok(request.len()),
-            "a fresh connection takes a request"
-        );
-        self.members.push(Member {
-            socket,
-            room,
-            part,
-            state: State::Upgrading,
-            partial: Vec::new(),
-            unsent: Vec::new(),
-            seq: None,
-            received: 0,
-            close_code: None,
-        });
+        epoll::add(set, &member.socket, data, epoll::EventFlags::IN)
+            .expect("a socket can be polled");
+        self.members.push(member);
         self.upgrading += 1;
         if part != Part::Deaf {
-            self.rooms[room].members.push(index);
+            self.rooms[room].add(index);
         }
         index
     }
@@ -235,13 +156,11 @@ impl Crowd {
             self.sent.len() as u64 - 1
         });
         frames::message(&mut self.text, intended, self.padding, id);
-        let room = &mut self.rooms[room];
-        let sender = room.members[room.published as usize % room.members.len()];
-        room.published += 1;
+        let sender = self.rooms[room].next_sender();
         let member = &mut self.members[sender];
         let waiting = !member.unsent.is_empty();
         frames::append(&mut member.unsent, frames::TEXT, self.text.as_bytes());
-        if !waiting && !flush(member) {
+        if !waiting && !member.flush() {
             self.with_unsent.push(sender);
         }
     }
@@ -253,7 +172,7 @@ impl Crowd {
             let deliveries = self.tally.deliveries;
             let now = self.now();
             self.publish(0, now, false);
-            let audience = self.rooms[0].members.len() as u64;
+            let audience = self.rooms[0].audience() as u64;
             self.run_until("the first message reaches its room", |crowd| {
                 crowd.tally.deliveries == deliveries + audience
             });
@@ -271,8 +190,8 @@ impl Crowd {
 
     /// Deliveries that are still to come.
     fn outstanding(&self) -> i64 {
-        let due = |room: &Room| room.published as i64 * room.members.len() as i64;
-        self.rooms.iter().map(due).sum::<i64>() - self.tally.deliveries as i64
+        let due: i64 = self.rooms.iter().map(Room::due).sum();
+        due - self.tally.deliveries as i64
     }
 
     /// What must not be: deliveries that did not come or came twice, members that were closed. Holes and repetitions are
@@ -316,8 +235,7 @@ impl Crowd {
         }
         if !self.with_unsent.is_empty() {
             let members = &mut self.members;
-            self.with_unsent
-                .retain(|&index| !flush(&mut members[index]));
+            self.with_unsent.retain(|&index| !members[index].flush());
         }
         self.turns.push(self.now() - begin);
     }
@@ -362,20 +280,6 @@ impl Crowd {
         member.state = State::Closed;
         let _ = net::shutdown(&member.socket, net::Shutdown::Both);
         (closed, member.close_code, member.received)
-    }
-
-    fn connect(&self, index: usize) -> OwnedFd {
-        let flags = SocketFlags::CLOEXEC;
-        let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)
-            .unwrap_or_else(|error| panic!("{error}: is `ulimit -n` above {index}?"));
-        let host = 2 + (index / CONNECTIONS_PER_ADDRESS) as u8;
-        let source = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0);
-        net::bind(&socket, &source).expect("all of 127/8 is ours");
-        net::connect(&socket, &self.server)
-            .unwrap_or_else(|error| panic!("member {index} cannot connect: {error}"));
-        net::sockopt::set_tcp_nodelay(&socket, true).expect("a TCP socket");
-        rustix::io::ioctl_fionbio(&socket, true).expect("a socket");
-        socket
     }
 
     fn read_probes(&mut self) {
@@ -444,7 +348,7 @@ impl Crowd {
             frames::TEXT => self.text(index, frame, now),
             frames::PING => {
                 frames::append(&mut member.unsent, frames::PONG, frame.payload);
-                if !flush(member) {
+                if !member.flush() {
                     self.with_unsent.push(index);
                 }
             }
@@ -460,8 +364,11 @@ impl Crowd {
         let member = &mut self.members[index];
         match Kind::of(frame.payload) {
             Kind::Message => {
-                check_order(member, &mut self.tally, frames::seq(frame.payload));
-                member.received += 1;
+                match member.count(frames::seq(frame.payload)) {
+                    Order::Next => {}
+                    Order::Hole(missing) => self.tally.holes += missing,
+                    Order::Repeated => self.tally.repeated += 1,
+                }
                 if member.part == Part::Deaf {
                     return;
                 }
@@ -515,48 +422,6 @@ impl Crowd {
         }
         member.state = State::Closed;
     }
-}
-
-impl Room {
-    /// A member has its `count`th message. Whether this was the last member to have the oldest one that somebody lacked.
-    fn reached_by(&mut self, count: u64) -> bool {
-        let Some(at) = count.checked_sub(self.complete + 1) else {
-            return false;
-        };
-        let at = at as usize;
-        if at >= self.reached.len() {
-            self.reached.resize(at + 1, 0);
-        }
-        self.reached[at] += 1;
-        let complete = self.reached.front() == Some(&self.members.len());
-        if complete {
-            self.reached.pop_front();
-            self.complete += 1;
-        }
-        complete
-    }
-}
-
-/// Compares a message's `seq` with that before it. The peer has none.
-fn check_order(member: &mut Member, tally: &mut Tally, seq: Option<u64>) {
-    if let (Some(last), Some(seq)) = (member.seq, seq) {
-        match seq.checked_sub(last) {
-            Some(1) => {}
-            Some(0) | None => tally.repeated += 1,
-            Some(distance) => tally.holes += distance - 1,
-        }
-    }
-    member.seq = seq;
-}
-
-/// Sends what the socket takes. Whether that was all; what is lost with a closed connection counts as sent.
-fn flush(member: &mut Member) -> bool {
-    match net::send(&member.socket, &member.unsent, SendFlags::NOSIGNAL) {
-        Ok(count) => drop(member.unsent.drain(..count)),
-        Err(Errno::AGAIN | Errno::INTR) => {}
-        Err(_) => member.unsent.clear(),
-    }
-    member.unsent.is_empty()
 }
 
 /// What is ready in a set, at most [`EVENTS_PER_TURN`].

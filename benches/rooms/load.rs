@@ -79,6 +79,7 @@ pub fn run(
     crowd.forget();
     load.send_lag.clear();
 
+    eprintln!("measuring process {} for {span:?}", meters.process());
     let (before, tally, begin) = (meters.read(), crowd.tally, crowd.now());
     load.drive(crowd, span);
     let cost = meters.read().since(&before);

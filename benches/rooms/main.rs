@@ -21,6 +21,8 @@ mod crowd;
 mod figures;
 mod frames;
 mod load;
+mod member;
+mod room;
 mod scenarios;
 mod target;
 

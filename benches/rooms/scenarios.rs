@@ -14,7 +14,8 @@ pub use store::store;
 
 use std::time::Duration;
 
-use crate::crowd::{Crowd, Part};
+use crate::crowd::Crowd;
+use crate::member::Part;
 use crate::target::Target;
 
 /// After the last member has joined, presence is told for a second, and connections find their pace.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{SETTLE, fill};
 use crate::Arguments;
-use crate::crowd::{Crowd, Part};
+use crate::crowd::Crowd;
 use crate::figures::Rows;
 use crate::load::{self, Pace, Stream};
+use crate::member::Part;
 use crate::target::Target;
 
 const MEMBERS: usize = 100;
