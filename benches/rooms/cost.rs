@@ -8,6 +8,7 @@ use crate::support::process::{Cpu, Process};
 #[derive(Clone, Copy)]
 pub struct Meter {
     server: Cpu,
+    shards: f64,
     softirq: Option<Cpu>,
     generator: Cpu,
 }
@@ -19,6 +20,9 @@ pub struct Cost {
     pub server: f64,
     /// The part of it outside the kernel.
     pub user: f64,
+    /// The part of it on the shards' threads; the rest is that of the store, of the side thread and of the watchdog.
+    /// 0 for the peer, which has no shards.
+    pub shards: f64,
     /// Of `ksoftirqd` on the server's core: work of the network that was put off, for the server as for its clients.
     pub softirq: f64,
     /// Of this process.
@@ -49,6 +53,7 @@ impl Meters {
     pub fn read(&self) -> Meter {
         Meter {
             server: self.server.cpu(),
+            shards: seconds_of_shards(self.server),
             softirq: self.softirq.map(Process::cpu),
             generator: Process(std::process::id()).cpu(),
         }
@@ -85,6 +90,7 @@ impl Meter {
         Cost {
             server: server.total().as_secs_f64(),
             user: server.user.as_secs_f64(),
+            shards: self.shards - earlier.shards,
             softirq: softirq.map_or(0.0, |(now, then)| now.since(then).total().as_secs_f64()),
             generator: self
                 .generator
@@ -93,6 +99,23 @@ impl Meter {
                 .as_secs_f64(),
         }
     }
+}
+
+/// CPU time of the threads whose name says that they are shards.
+fn seconds_of_shards(server: Process) -> f64 {
+    let tasks = format!("/proc/{}/task", server.0);
+    let tasks = fs::read_dir(&tasks).unwrap_or_else(|error| panic!("{tasks}: {error}"));
+    let seconds = |task: fs::DirEntry| {
+        let read = |file| fs::read_to_string(task.path().join(file)).ok();
+        if !read("comm")?.starts_with("shard-") {
+            return None;
+        }
+        // Documentation/scheduler/sched-stats.rst: the first number is the time on a CPU in ns.
+        let time = read("schedstat")?;
+        let nanoseconds: f64 = time.split(' ').next()?.parse().ok()?;
+        Some(nanoseconds / 1e9)
+    };
+    tasks.flatten().filter_map(seconds).sum()
 }
 
 /// A thread of the kernel by its name; none where `/proc` shows other processes to nobody.

@@ -165,9 +165,8 @@ impl Crowd {
         }
     }
 
-    /// Finds the padding with which the server's frames have `bytes`, or as near as its own fields allow. Returns what
-    /// they have.
-    pub fn calibrate(&mut self, bytes: usize) -> usize {
+    /// Finds the padding with which the server's frames have `bytes`, or as near as its own fields allow.
+    pub fn calibrate(&mut self, bytes: usize) {
         for _ in 0..2 {
             let deliveries = self.tally.deliveries;
             let now = self.now();
@@ -179,7 +178,7 @@ impl Crowd {
             self.padding = (self.padding + bytes).saturating_sub(self.frame_bytes);
         }
         self.completed.clear();
-        self.frame_bytes
+        eprintln!("frames of {} bytes", self.frame_bytes);
     }
 
     /// Forgets what was measured, not what was counted.

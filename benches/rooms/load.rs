@@ -191,17 +191,23 @@ impl Load {
 }
 
 impl Outcome {
-    /// The columns that every load has: cost, rate, and how busy everyone was.
-    pub fn figures(&self) -> Figures {
-        let mut figures = Figures::default();
+    /// What a delivery costs.
+    pub fn add_cost(&self, figures: &mut Figures) {
         let deliveries = self.deliveries as f64;
-        figures.add("µs/delivery", self.cost.server * 1e6 / deliveries);
-        figures.add("(user)", self.cost.user * 1e6 / deliveries);
-        figures.add("(ksoftirqd)", self.cost.softirq * 1e6 / deliveries);
-        figures.add("deliveries/s", deliveries / self.seconds);
+        let each = |seconds: f64| seconds * 1e6 / deliveries;
+        figures.add("µs/delivery", each(self.cost.server));
+        figures.add("(user)", each(self.cost.user));
+        if self.cost.shards > 0.0 {
+            figures.add("(shard)", each(self.cost.shards));
+        }
+        figures.add("(ksoftirqd)", each(self.cost.softirq));
         figures.add("deliveries/core·s", deliveries / self.cost.server);
+    }
+
+    /// How much was done, and how busy the server's core was with it.
+    pub fn add_rate(&self, figures: &mut Figures) {
+        figures.add("deliveries/s", self.deliveries as f64 / self.seconds);
         figures.add("server CPU %", 100.0 * self.cost.server / self.seconds);
-        figures
     }
 
     /// Latencies of one group of rooms.

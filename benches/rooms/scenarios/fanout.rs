@@ -3,7 +3,7 @@
 use super::{SETTLE, fill};
 use crate::Arguments;
 use crate::crowd::Crowd;
-use crate::figures::Rows;
+use crate::figures::{Figures, Rows};
 use crate::load::{self, Pace, Stream};
 use crate::target::Target;
 
@@ -91,7 +91,9 @@ fn measure(
     let streams = [Stream { rooms, pace }];
     let (warm_up, span) = (arguments.warm_up(), arguments.span());
     let outcome = load::run(crowd, &target.meters, &streams, warm_up, span);
-    let mut figures = outcome.figures();
+    let mut figures = Figures::default();
+    outcome.add_cost(&mut figures);
+    outcome.add_rate(&mut figures);
     outcome.add_latency(&mut figures, 0);
     outcome.add_doubts(&mut figures);
     rows.push(variant, figures);

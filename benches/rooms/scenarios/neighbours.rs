@@ -80,7 +80,8 @@ fn measure(
     let (warm_up, span) = (arguments.warm_up(), arguments.span());
     let before = video.then(|| target.metrics());
     let outcome = load::run(crowd, &target.meters, streams, warm_up, span);
-    let mut figures = outcome.figures();
+    let mut figures = Figures::default();
+    outcome.add_rate(&mut figures);
     outcome.add_latency(&mut figures, SMALL);
     let [huge] = outcome.latencies[HUGE].quantiles_ms([0.99]);
     figures.add("huge room P99 ms", huge);

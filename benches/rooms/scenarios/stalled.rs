@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{SETTLE, fill};
 use crate::Arguments;
 use crate::crowd::Crowd;
-use crate::figures::Rows;
+use crate::figures::{Figures, Rows};
 use crate::load::{self, Pace, Stream};
 use crate::member::Part;
 use crate::target::Target;
@@ -51,7 +51,9 @@ fn phase(target: &Target, crowd: &mut Crowd, with: bool, rows: &mut Rows) {
         pace: Pace::PerSecond(MESSAGES_PER_SECOND),
     }];
     let outcome = load::run(crowd, &target.meters, &streams, WARM_UP, PHASE);
-    let mut figures = outcome.figures();
+    let mut figures = Figures::default();
+    outcome.add_cost(&mut figures);
+    outcome.add_rate(&mut figures);
     outcome.add_latency(&mut figures, 0);
     outcome.add_doubts(&mut figures);
     if let Some(deaf) = deaf {

@@ -3,7 +3,7 @@
 use super::{SETTLE, fill};
 use crate::Arguments;
 use crate::crowd::Crowd;
-use crate::figures::Rows;
+use crate::figures::{Figures, Rows};
 use crate::load::{self, Pace, Stream};
 use crate::target::Target;
 
@@ -38,9 +38,12 @@ pub fn store(arguments: &Arguments) -> Rows {
             let streams = [Stream { rooms, pace }];
             let (warm_up, span) = (arguments.warm_up(), arguments.span());
             let outcome = load::run(&mut crowd, &target.meters, &streams, warm_up, span);
-            let mut figures = outcome.figures();
+            let mut figures = Figures::default();
             figures.add("acks/s", outcome.acks as f64 / outcome.seconds);
-            figures.add("µs/ack", outcome.cost.server * 1e6 / outcome.acks as f64);
+            let each = |seconds: f64| seconds * 1e6 / outcome.acks as f64;
+            figures.add("µs/ack", each(outcome.cost.server));
+            figures.add("(shard)", each(outcome.cost.shards));
+            outcome.add_rate(&mut figures);
             outcome.add_latency(&mut figures, 0);
             outcome.add_doubts(&mut figures);
             rows.push(variant, figures);
