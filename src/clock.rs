@@ -44,6 +44,12 @@ impl WallClock {
     }
 }
 
+/// Seconds since 1970 by the system's clock, for what runs outside a shard.
+pub fn unix_seconds() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    wall.unwrap_or_default().as_secs()
+}
+
 /// A time since 1970 as RFC 3339 in UTC with milliseconds; empty past the year 9999.
 pub fn rfc3339(unix: Duration) -> String {
     jiff::Timestamp::from_millisecond(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))

@@ -14,6 +14,7 @@ mod kinds;
 mod platform;
 mod print;
 mod sources;
+mod token;
 mod types;
 mod validate;
 
@@ -21,6 +22,7 @@ mod validate;
 mod tests;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 pub use auth::Auth;
 pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
@@ -29,6 +31,9 @@ pub use types::{
     Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
     Ws,
 };
+
+use crate::auth::{Authenticator, DeviceClaim, MintError, Role};
+use crate::ids::UserId;
 
 use flags::Action;
 use sources::Sources;
@@ -39,6 +44,8 @@ use sources::Sources;
 pub enum Command {
     /// Run with this configuration.
     Serve(Config),
+    /// Mint a token and print it.
+    Token(TokenRequest),
     /// Print the configuration in effect, a TOML file that can be used as it is: each value with
     /// where it came from, secrets redacted.
     PrintConfig(String),
@@ -49,6 +56,32 @@ pub enum Command {
         /// Exit code of the process.
         code: u8,
     },
+}
+
+/// The token that `media-service token` is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenRequest {
+    /// What it is signed with, and its audience.
+    pub auth: Auth,
+    /// `--sub`
+    pub user: UserId,
+    /// `--role`; default: viewer.
+    pub role: Role,
+    /// `--devices`; default: any.
+    pub devices: DeviceClaim,
+    /// `--ttl`; default: `auth.token_ttl`.
+    pub ttl: Duration,
+}
+
+impl TokenRequest {
+    /// The token, which is good from now (Unix seconds) on.
+    ///
+    /// # Errors
+    /// Without `auth.jwt_secret`, or with too many devices.
+    pub fn mint(&self, unix: u64) -> Result<String, MintError> {
+        let auth = Authenticator::new(&self.auth).ok_or(MintError::NoSecret)?;
+        auth.mint(&self.user, self.role, &self.devices, self.ttl, unix)
+    }
 }
 
 /// Reads the configuration.
@@ -72,17 +105,22 @@ pub fn load(
     let mut config = Config::default();
     sources.apply(&mut config);
     validate::validate(&config, &mut sources);
-    if !sources.faults.is_empty() {
-        return Err(ConfigFaults(sources.faults));
-    }
-    Ok(match action {
+    let command = match action {
+        Action::Token(flags) => match token::request(&flags, &config, &mut sources.faults) {
+            Some(request) => Command::Token(request),
+            None => return Err(ConfigFaults(sources.faults)),
+        },
         Action::Serve => Command::Serve(config),
         Action::Print => Command::PrintConfig(print::print(&mut config, &sources)),
         Action::Check => Command::Exit {
             stdout: "ok\n".to_owned(),
             code: 0,
         },
-    })
+    };
+    match sources.faults.is_empty() {
+        true => Ok(command),
+        false => Err(ConfigFaults(sources.faults)),
+    }
 }
 
 /// The environment of this process for [`load`]. What is not Unicode becomes U+FFFD, which no value

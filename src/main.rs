@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use media_service::config::{self, Command};
-use media_service::{launch, logging};
+use media_service::{clock, launch, logging};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -11,6 +11,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let config = match config::load(std::env::args_os(), config::environment()) {
         Ok(Command::Serve(config)) => config,
+        Ok(Command::Token(request)) => {
+            return match request.mint(clock::unix_seconds()) {
+                Ok(token) => {
+                    println!("{token}");
+                    ExitCode::SUCCESS
+                }
+                Err(fault) => {
+                    eprintln!("token: {fault}");
+                    ExitCode::from(config::FAULT_EXIT_CODE)
+                }
+            };
+        }
         Ok(Command::PrintConfig(text)) => {
             print!("{text}");
             return ExitCode::SUCCESS;

@@ -1,4 +1,4 @@
-//! The OpenAPI document of the Media routes, served at `/openapi.json`.
+//! The OpenAPI document of the routes, served at `/openapi.json`.
 //!
 //! It is written by hand beside this file and embedded. Tests hold it against the route table, so
 //! neither can name a path or a method that the other does not know.
@@ -43,6 +43,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::auth::is_public;
+    use crate::http::Method;
     use crate::http::routes::{Route, resolve};
 
     fn document() -> Value {
@@ -123,6 +125,13 @@ mod tests {
             resolved(&document, &serde_json::json!({ "$ref": target }));
         });
         for (kind, definitions) in document["components"].as_object().unwrap() {
+            // They are named by `security`, not by `$ref`.
+            if kind == "securitySchemes" {
+                let schemes: Vec<_> = definitions.as_object().unwrap().keys().collect();
+                assert_eq!(document["security"][0][schemes[0]], serde_json::json!([]));
+                assert_eq!(schemes.len(), 1);
+                continue;
+            }
             for name in definitions.as_object().unwrap().keys() {
                 let target = format!("#/components/{kind}/{name}");
                 assert!(used.contains(&*target), "{target} is used nowhere");
@@ -153,6 +162,26 @@ mod tests {
             let expected: &[&str] = if path.contains("{id}") { &["id"] } else { &[] };
             assert_eq!(in_path, expected, "{name}");
             assert_eq!(resolve(path).id.is_some(), path.contains("{id}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn it_says_which_operations_need_a_token() {
+        let document = document();
+        for (method, path, operation) in operations(&document) {
+            let method = match method {
+                "get" => Method::Get,
+                "post" => Method::Post,
+                "put" => Method::Put,
+                "delete" => Method::Delete,
+                other => panic!("{other}"),
+            };
+            let open = operation.get("security").is_some();
+            assert_eq!(
+                open,
+                is_public(resolve(path).route, &method),
+                "{method} {path}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! One core's server as a pure state machine: bytes and time come in, bytes go out.
 
+mod admit;
 mod connections;
 mod devices;
 mod drain;
@@ -222,6 +223,7 @@ impl Shard {
         shard.restore_rooms(now, seed.rooms);
         if shard.config.demo {
             shard.start_demo(now);
+            shard.start_demo_room(now);
         }
         Ok(shard)
     }

@@ -176,8 +176,9 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
     }
 }
 
-/// The messages are objects as they are stored: nothing is parsed.
-fn history(
+/// Stored messages of a room, as the answer to who asks for them. They are objects as they are:
+/// nothing is parsed.
+pub fn history(
     reader: &Reader,
     room: RoomId,
     after: (u32, u64),

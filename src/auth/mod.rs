@@ -8,5 +8,5 @@ mod token;
 
 pub use identity::{DeviceClaim, Identity, NoRole, Role};
 pub use key::{KeyFault, PublicKey};
-pub use request::identify;
+pub use request::{identify, is_public};
 pub use token::{AuthError, Authenticator, MintError, NOT_BEFORE_LEEWAY_SECONDS, TOKEN_BYTES};

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
 
 use super::fault::{ConfigFaults, Fault};
 
@@ -15,7 +15,7 @@ use super::fault::{ConfigFaults, Fault};
 #[command(name = "media-service", version, args_override_self = false)]
 struct Arguments {
     /// Read this TOML file (or MEDIA_CONFIG)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<String>,
     /// Print the configuration in effect and where each value comes from
     #[arg(long)]
@@ -56,14 +56,44 @@ struct Arguments {
     /// Set any key, such as --set media.idle_timeout=10m (repeatable; other flags win over it)
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+/// Without one, the server runs.
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Print a token, signed with auth.jwt_secret of the same file and variables
+    Token(TokenFlags),
+}
+
+/// What a token is to say.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct TokenFlags {
+    /// Who it is for
+    #[arg(long, value_name = "USER")]
+    pub(super) sub: String,
+    /// viewer, controller, anchor or admin; default: viewer
+    #[arg(long, value_name = "ROLE")]
+    pub(super) role: Option<String>,
+    /// Devices that it is good for, with commas; * at the end stands for any rest; default: all
+    #[arg(long, value_name = "LIST")]
+    pub(super) devices: Option<String>,
+    /// How long it is good, such as 1h or 30d; default: auth.token_ttl
+    #[arg(long, value_name = "DURATION")]
+    pub(super) ttl: Option<String>,
+    /// Its audience; default: auth.audience
+    #[arg(long, value_name = "NAME")]
+    pub(super) aud: Option<String>,
 }
 
 /// What to do with the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Serve,
     Print,
     Check,
+    Token(TokenFlags),
 }
 
 /// What the flags set.
@@ -95,10 +125,11 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
 
 impl Arguments {
     fn into_parsed(self) -> Parsed {
-        let action = match (self.print_config, self.check_config) {
-            (true, _) => Action::Print,
-            (false, true) => Action::Check,
-            (false, false) => Action::Serve,
+        let action = match (self.command, self.print_config, self.check_config) {
+            (Some(Subcommands::Token(flags)), ..) => Action::Token(flags),
+            (None, true, _) => Action::Print,
+            (None, false, true) => Action::Check,
+            (None, false, false) => Action::Serve,
         };
         let switch = |on: bool| on.then_some(toml::Value::Boolean(true));
         let text = |text: Option<String>| text.map(toml::Value::String);
@@ -136,6 +167,9 @@ fn usage_fault(error: &clap::Error) -> Fault {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let mut problem = line.strip_prefix("error: ").unwrap_or(line).to_owned();
+    if let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) {
+        problem += &format!(" {}", missing.join(", "));
+    }
     if let Some(ContextValue::String(flag)) = error.get(ContextKind::SuggestedArg) {
         problem += &format!("; did you mean {flag}?");
     }

@@ -50,7 +50,7 @@ pub(super) const TOKEN_TTL: Span = Span {
     max: Duration::from_secs(366 * 24 * 3600),
 };
 /// An audience is a name or a URL.
-const AUDIENCE: Text = Text { max: 1024 };
+pub(super) const AUDIENCE: Text = Text { max: 1024 };
 
 /// What the roles of tokens are called.
 pub(super) const ROLES: Choice<Role> = Choice(&[

@@ -339,6 +339,100 @@ fn the_printed_configuration_names_origins_and_no_secret() {
 }
 
 #[test]
+fn a_secret_is_shown_by_nothing() {
+    let text = "correct horse battery staple tape";
+    let variables = [("MEDIA_AUTH_JWT_SECRET", text)];
+    let given = env(&variables);
+    let config = given.config();
+    assert_eq!(config.auth.jwt_secret.as_ref().unwrap().expose(), text);
+    assert!(config.auth.is_on());
+    assert!(!format!("{config:?}").contains(text));
+    let printed = given.printed();
+    let line = "jwt_secret = \"[redacted]\" # MEDIA_AUTH_JWT_SECRET\n";
+    assert!(
+        printed.contains(line) && !printed.contains(text),
+        "{printed}"
+    );
+
+    let faults = [
+        (
+            file("[auth]\njwt_secret = '[redacted]'"),
+            "is the placeholder of --print-config [from FILE:2]",
+        ),
+        (
+            env(&[("MEDIA_AUTH_JWT_SECRET", "correct horse")]),
+            "has 13 bytes, 32 are the least; openssl rand -base64 32 makes one [from MEDIA_AUTH_JWT_SECRET]",
+        ),
+        (
+            args(&["--set", "auth.jwt_secret=correct horse battery staple tape"]),
+            "would show in the list of processes: put it into the file, or into \
+             MEDIA_AUTH_JWT_SECRET [from --set auth.jwt_secret]",
+        ),
+    ];
+    for (given, fault) in faults {
+        assert_eq!(given.faults(), [format!("auth.jwt_secret: {fault}")]);
+    }
+}
+
+#[test]
+fn a_token_is_asked_for_with_flags() {
+    let variables = [("MEDIA_AUTH_JWT_SECRET", "correct horse battery staple tape")];
+    let request = |flags: &[&str]| {
+        let given = Given {
+            args: &[&["token"], flags].concat(),
+            env: &variables,
+            file: None,
+        };
+        match given.load() {
+            Ok(Command::Token(request)) => Ok(request),
+            Err(faults) => Err(faults),
+            other => panic!("{other:?}"),
+        }
+    };
+    let least = request(&["--sub", "ada"]).unwrap();
+    assert_eq!(least.role, Role::Viewer);
+    assert_eq!(least.devices, DeviceClaim::ANY);
+    assert_eq!(least.ttl, Duration::from_secs(12 * 3600));
+
+    let whole = request(&[
+        "--sub=ada",
+        "--role=admin",
+        "--devices=cam-1, shop-*,*",
+        "--ttl=90d",
+        "--aud=media",
+    ]);
+    let whole = whole.unwrap();
+    let patterns = ["cam-1".into(), "shop-*".into(), "*".into()];
+    assert_eq!(whole.devices, DeviceClaim::new(patterns));
+    assert_eq!(whole.ttl, Duration::from_secs(90 * 24 * 3600));
+    let token = whole.mint(1_800_000_000).unwrap();
+    let identity = Authenticator::new(&whole.auth)
+        .unwrap()
+        .verify(&token, 1_800_000_000);
+    assert_eq!(identity.unwrap().role, Role::Admin);
+
+    let faults = request(&["--sub=a b", "--role=root", "--devices=a,,b", "--ttl=1"]).unwrap_err();
+    let expected = [
+        "--sub: has the character ' ': only A–Z a–z 0–9 . _ : @ - are allowed",
+        "--role: root is none of viewer, controller, anchor, admin",
+        "--ttl: 1 is not a duration with its unit, such as 30s, 5m or 250ms",
+        "--devices: \"\" is empty: it must have 1 to 128 characters",
+    ];
+    assert_eq!(faults, expected);
+    assert_eq!(
+        request(&[]).unwrap_err(),
+        [
+            "command line: the following required arguments were not provided: --sub <USER> (see --help)"
+        ]
+    );
+    let without = args(&["token", "--sub", "ada"]).load();
+    let Ok(Command::Token(without)) = without else {
+        panic!("{without:?}")
+    };
+    assert_eq!(without.mint(0), Err(MintError::NoSecret));
+}
+
+#[test]
 fn help_version_and_check_end_at_once() {
     let stdout = |flag| match args(&[flag]).load() {
         Ok(Command::Exit { stdout, code: 0 }) => stdout,

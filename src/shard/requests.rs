@@ -8,13 +8,11 @@ use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Moving, Shard};
 use crate::accounts::Task;
 use crate::api::{Operation, Publication};
-use crate::auth::{Identity, access, identify};
+use crate::auth::{Identity, access};
 use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
 use crate::error::ApiError;
 use crate::http::routes::{Route, resolve};
-use crate::http::{
-    BodyLength, CONTINUE, Event, Framing, Method, OriginVerdict, Request, Response, Version,
-};
+use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
 use crate::message::{GatherId, Query};
@@ -199,45 +197,6 @@ impl Shard {
             http.phase = Phase::Body(exchange, Vec::new());
         }
         Step::Go(0)
-    }
-
-    /// What can be refused before the body: strangers, unknown paths, methods, lengths. Who asks.
-    fn admit(&self, now: Instant, exchange: &Exchange) -> Result<Identity, ApiError> {
-        let request = &exchange.request;
-        if self.auth.is_none() {
-            self.check_origin(request)?;
-        }
-        Operation::check_method(request, exchange.route)?;
-        let unix = self.clock.unix(now).as_secs();
-        let identity = identify(self.auth.as_deref(), request, exchange.route, unix)?;
-        let limit = self.config.http.json_body_bytes;
-        match request.body {
-            BodyLength::Length(length)
-                if length > limit as u64 && request.method != Method::Put =>
-            {
-                Err(ApiError::BodyTooLarge { limit })
-            }
-            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(identity),
-        }
-    }
-
-    /// Where nobody is asked for a token, a browser could be sent here by any page: see
-    /// [`OriginPolicy`](crate::http::OriginPolicy). A page that has a token was given it.
-    fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
-        let host = request.headers.get("host").unwrap_or_default();
-        let origin = request.headers.get("origin");
-        if !host.is_empty() && !self.origins.host_ok(host) {
-            return Err(ApiError::ForeignOrigin(format!(
-                "this server is not {host:?}; if it should be, add the name to http.allowed_hosts"
-            )));
-        }
-        if self.origins.origin(origin, host) == OriginVerdict::Refused {
-            return Err(ApiError::ForeignOrigin(format!(
-                "pages of {:?} may not use this server; http.cors_origins lists those that may",
-                origin.unwrap_or_default()
-            )));
-        }
-        Ok(())
     }
 
     /// A piece of a body.

@@ -1,7 +1,8 @@
 //! Where a store is: a file that one process holds, or memory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,6 +56,24 @@ impl Place {
         match self {
             Self::File(path) => path.clone(),
             Self::Memory(_) => MEMORY.into(),
+        }
+    }
+
+    /// Makes the file where there is none, for this user's eyes alone: it holds password hashes. What
+    /// SQLite puts beside it gets the same permissions. For the holder of the [`Lock`] only, which
+    /// has no connection yet; see there why.
+    pub(super) fn create(&self) -> Result<(), StoreOpenError> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        match options.open(path) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                let path = path.clone();
+                Err(StoreOpenError::NotWritable { path, source })
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

@@ -57,6 +57,7 @@ impl Store {
             Place::File(path) => Some(Lock::take(path)?),
             Place::Memory(_) => None,
         };
+        place.create()?;
         let failed = |source| StoreOpenError::of(place.path(), source);
         let access = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = place.connect(access).map_err(failed)?;

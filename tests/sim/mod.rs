@@ -9,5 +9,6 @@ mod mailboxes;
 mod pipelining;
 mod placement;
 mod publishers;
+mod rooms;
 mod sockets;
 mod swarm;

@@ -85,7 +85,7 @@ impl Bench {
         });
         let of = |(receipt, result): (Receipt, Result<(), StoreFault>)| match receipt.purpose {
             Purpose::Request(GatherId(number)) => (number, result.is_ok()),
-            Purpose::Ack { .. } => panic!("{receipt:?}"),
+            Purpose::Ack(_) | Purpose::NewRoom { .. } => panic!("{receipt:?}"),
         };
         stored
             .map(|receipts| receipts.into_iter().map(of).collect())

@@ -218,6 +218,21 @@ fn a_second_process_is_refused_with_the_number_of_the_first() {
 }
 
 #[test]
+fn nobody_else_may_read_a_new_store() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let disk = Disk::new();
+    let mut store = disk.open();
+    stored(&mut store, messages(1, 1..=1, 7));
+    for name in ["rooms.db", "rooms.db-wal", "rooms.db-shm"] {
+        let mode = fs::metadata(disk.0.path().join(name))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
 fn a_link_to_a_store_is_that_store() {
     let disk = Disk::new();
     let _store = disk.open();

@@ -12,6 +12,7 @@ pub(crate) mod media;
 #[allow(dead_code)]
 mod network;
 mod socket;
+mod store;
 #[path = "../../../rtc/tests/support/viewer.rs"]
 #[allow(dead_code)]
 pub(crate) mod viewer;
@@ -31,9 +32,9 @@ use media_service::connection::ConnectionId;
 use media_service::limits::READS_PER_TURN;
 use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
-use media_service::placement::{ShardId, Shards};
+use media_service::placement::Shards;
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
-use media_service::store::Windows;
+use media_service::side::history;
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -42,11 +43,13 @@ use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits, SocketIndex};
 pub(crate) use client::{HOST, head, request};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use socket::Socket;
+pub(crate) use store::Desk;
 pub(crate) use viewer::{Viewer, ViewerId};
 pub(crate) use wire::Wire;
 
 use mailbox::Letter;
 use network::Network;
+use store::StoredRooms;
 
 /// A client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +77,8 @@ pub(crate) struct Sim {
     /// Shards that make no progress.
     pub(crate) stuck: Vec<bool>,
     pub(crate) side: Side,
+    pub(crate) store: Desk,
+    config: Arc<Config>,
     /// A read of the server takes up to so many bytes.
     pub(crate) read_bytes: usize,
     pub(crate) viewers: Vec<Viewer>,
@@ -102,22 +107,50 @@ impl Sim {
     pub(crate) fn with(shards: usize, seed: u64, edit: impl FnOnce(&mut Config)) -> Self {
         println!("simulation seed: {seed}");
         let mut config = Config::default();
+        config.store.path = ":memory:".into();
+        config.store.fsync = false;
         edit(&mut config);
         let config = Arc::new(config);
         // The clock is read once, some way from the machine's start; from then on time is a number.
         let now = Instant::now() + Duration::from_secs(3_600);
-        let mut random = ChaCha20Rng::seed_from_u64(seed);
         let placement = NonZeroUsize::new(shards)
             .and_then(Shards::new)
             .expect("a number of shards");
-        let totals = Arc::new(Totals::new(shards));
-        let auth = Authenticator::new(&config.auth).map(Arc::new);
+        let (store, rooms) = Desk::open(&config, placement);
+        let mut sim = Self {
+            now,
+            start: now,
+            shards: Vec::new(),
+            totals: Arc::new(Totals::new(shards)),
+            placement,
+            mailboxes: Vec::new(),
+            stuck: vec![false; shards],
+            side: Side::Works,
+            store,
+            config,
+            read_bytes: media_service::limits::READ_BYTES,
+            viewers: Vec::new(),
+            network: Network::new(seed),
+            wires: Vec::new(),
+            owners: HashMap::new(),
+            clients: HashMap::new(),
+            ended: vec![false; shards],
+            last: LastAnswers::new(),
+            random: ChaCha20Rng::seed_from_u64(seed),
+        };
+        sim.start_shards(rooms);
+        sim
+    }
+
+    fn start_shards(&mut self, rooms: StoredRooms) {
+        let auth = Authenticator::new(&self.config.auth).map(Arc::new);
         let identity = Identity::generate().expect("an identity");
-        let mut new = |id: ShardId| {
+        let config = self.config.clone();
+        for (id, rooms) in self.placement.all().zip(rooms) {
             let address = media_address(id.index());
             let mut seed = || {
                 let mut bytes = [0; 32];
-                random.fill_bytes(&mut bytes);
+                self.random.fill_bytes(&mut bytes);
                 bytes
             };
             let plane = PlaneConfig {
@@ -134,37 +167,43 @@ impl Sim {
             };
             let seed = ShardSeed {
                 id,
-                shards: placement,
+                shards: self.placement,
                 config: config.clone(),
                 listen: config.server.listen.clone().into(),
                 plane,
                 random: seed(),
-                totals: totals.clone(),
+                totals: self.totals.clone(),
                 auth: auth.clone(),
-                rooms: Vec::new(),
-                store: Windows::new(shards),
+                rooms,
+                store: self.store.windows.clone(),
             };
-            Shard::new(now, wall(Duration::ZERO), seed).expect("a plane that starts")
-        };
-        Self {
-            now,
-            start: now,
-            shards: placement.all().map(&mut new).collect(),
-            totals,
-            placement,
-            mailboxes: placement.all().map(|_| Mailbox::new()).collect(),
-            stuck: vec![false; shards],
-            side: Side::Works,
-            read_bytes: media_service::limits::READ_BYTES,
-            viewers: Vec::new(),
-            network: Network::new(seed),
-            wires: Vec::new(),
-            owners: HashMap::new(),
-            clients: HashMap::new(),
-            ended: vec![false; shards],
-            last: LastAnswers::new(),
-            random,
+            let wall = wall(self.now - self.start);
+            let shard = Shard::new(self.now, wall, seed).expect("a plane that starts");
+            self.shards.push(shard);
+            self.mailboxes.push(Mailbox::new());
         }
+    }
+
+    /// The process ends and another one starts on the same store, which is a file: in order, or by
+    /// a crash. All connections are gone.
+    pub(crate) fn restart(&mut self, clean: bool) {
+        if clean {
+            self.drain(Duration::from_secs(30));
+            self.run_until(Duration::from_secs(30), "the shards end", |sim| {
+                sim.ended.iter().all(|&ended| ended)
+            });
+        }
+        self.store.end(self.now, clean);
+        for client in self.owners.keys().copied().collect::<Vec<_>>() {
+            self.close(client);
+        }
+        self.shards.clear();
+        self.mailboxes.clear();
+        self.ended.fill(false);
+        self.totals = Arc::new(Totals::new(self.placement.count()));
+        let (store, rooms) = Desk::open(&self.config, self.placement);
+        self.store = store;
+        self.start_shards(rooms);
     }
 
     /// A device that lives on the shard.
@@ -231,6 +270,9 @@ impl Sim {
                 self.shards[shard].datagram(self.now, SocketIndex(0), from, &bytes);
             }
         }
+        for (shard, receipts) in self.store.commit(self.now) {
+            let _ = self.mail(shard.index(), Letter::Message(Message::Stored(receipts)));
+        }
         for shard in 0..self.shards.len() {
             if !self.stuck[shard] && !self.ended[shard] {
                 self.turn(shard);
@@ -262,9 +304,13 @@ impl Sim {
             self.write(client);
         }
         self.shards[shard].tick(now, wall(now - self.start));
-        while self.shards[shard].end_turn(now) {}
-        self.flush(shard);
-        self.shards[shard].flushed(now);
+        // The driver takes further turns at once while there is more to do.
+        let mut more = true;
+        while more {
+            more = self.shards[shard].end_turn(now);
+            self.flush(shard);
+            self.shards[shard].flushed(now);
+        }
         if self.shards[shard].is_drained(now) {
             self.ended[shard] = true;
             for client in self.clients_of(shard) {
@@ -330,19 +376,22 @@ impl Sim {
         let Some(&(shard, id)) = self.owners.get(&client) else {
             return;
         };
-        let (now, owner, wire) = (self.now, &mut self.shards[shard], &mut self.wires[client.0]);
-        let output = owner.output(id);
-        let mut count = output.len().min(wire.room());
-        if wire.reset && !output.is_empty() {
-            owner.ended(now, id, true);
-            count = 0;
-        } else {
-            wire.to_client.extend_from_slice(&output[..count]);
-        }
-        match owner.wrote(now, id, count) {
-            Flushed::Stay => {}
-            Flushed::Shutdown => wire.server_done = true,
-            Flushed::Close => self.close(client),
+        loop {
+            let (now, owner, wire) = (self.now, &mut self.shards[shard], &mut self.wires[client.0]);
+            let output = owner.output(id);
+            let mut count = output.len().min(wire.room());
+            if wire.reset && !output.is_empty() {
+                owner.ended(now, id, true);
+                count = 0;
+            } else {
+                wire.to_client.extend_from_slice(&output[..count]);
+            }
+            match owner.wrote(now, id, count) {
+                Flushed::Stay => return,
+                Flushed::More => {}
+                Flushed::Shutdown => return wire.server_done = true,
+                Flushed::Close => return self.close(client),
+            }
         }
     }
 
@@ -357,6 +406,9 @@ impl Sim {
         self.shards[shard].datagrams().clear_runs();
         loop {
             let outbox = std::mem::take(self.shards[shard].outbox());
+            for entry in outbox.rows {
+                self.store.push(self.now, entry);
+            }
             // Who wants bytes again is asked each turn here.
             if outbox.dirty.is_empty()
                 && outbox.moves.is_empty()
@@ -408,24 +460,41 @@ impl Sim {
             Side::Full => return self.shards[shard].job_refused(self.now, job),
             Side::Silent => return,
         }
-        let Job::EncodeMetrics {
-            from,
-            connection,
-            gather,
-            snapshots,
-        } = job
-        else {
-            panic!("users sign up and log in over real sockets: {job:?}");
-        };
-        let text = encode(self.last.update(snapshots), &ProcessFigures::default())
-            .expect("figures that can be written");
-        let message = Message::Encoded {
-            connection,
-            gather,
-            text,
+        let (to, message) = match job {
+            Job::EncodeMetrics {
+                from,
+                connection,
+                gather,
+                snapshots,
+            } => {
+                let text = encode(self.last.update(snapshots), &ProcessFigures::default())
+                    .expect("figures that can be written");
+                let message = Message::Encoded {
+                    connection,
+                    gather,
+                    text,
+                };
+                (from, message)
+            }
+            Job::History {
+                from,
+                connection,
+                gather,
+                room,
+                after,
+                limit,
+            } => {
+                let message = Message::Replied {
+                    connection,
+                    gather,
+                    reply: history(&self.store.reader, room, after, limit),
+                };
+                (from, message)
+            }
+            Job::Account { .. } => panic!("users sign up and log in over real sockets: {job:?}"),
         };
         // The side thread tries for a second; a mailbox that stays full loses it.
-        let _ = self.mail(from.index(), Letter::Message(message));
+        let _ = self.mail(to.index(), Letter::Message(message));
     }
 }
 

@@ -1,0 +1,51 @@
+//! What is decided about a request by its head alone.
+
+use std::time::Instant;
+
+use super::Shard;
+use crate::api::Operation;
+use crate::auth::{Identity, identify};
+use crate::connection::Exchange;
+use crate::error::ApiError;
+use crate::http::{BodyLength, Method, OriginVerdict, Request};
+
+impl Shard {
+    /// What can be refused before the body: strangers, unknown paths, methods, lengths. Who asks.
+    pub(super) fn admit(&self, now: Instant, exchange: &Exchange) -> Result<Identity, ApiError> {
+        let request = &exchange.request;
+        if self.auth.is_none() {
+            self.check_origin(request)?;
+        }
+        Operation::check_method(request, exchange.route)?;
+        let unix = self.clock.unix(now).as_secs();
+        let identity = identify(self.auth.as_deref(), request, exchange.route, unix)?;
+        let limit = self.config.http.json_body_bytes;
+        match request.body {
+            BodyLength::Length(length)
+                if length > limit as u64 && request.method != Method::Put =>
+            {
+                Err(ApiError::BodyTooLarge { limit })
+            }
+            BodyLength::None | BodyLength::Length(_) | BodyLength::Chunked => Ok(identity),
+        }
+    }
+
+    /// Where nobody is asked for a token, a browser could be sent here by any page: see
+    /// [`OriginPolicy`](crate::http::OriginPolicy). A page that has a token was given it.
+    fn check_origin(&self, request: &Request) -> Result<(), ApiError> {
+        let host = request.headers.get("host").unwrap_or_default();
+        let origin = request.headers.get("origin");
+        if !host.is_empty() && !self.origins.host_ok(host) {
+            return Err(ApiError::ForeignOrigin(format!(
+                "this server is not {host:?}; if it should be, add the name to http.allowed_hosts"
+            )));
+        }
+        if self.origins.origin(origin, host) == OriginVerdict::Refused {
+            return Err(ApiError::ForeignOrigin(format!(
+                "pages of {:?} may not use this server; http.cors_origins lists those that may",
+                origin.unwrap_or_default()
+            )));
+        }
+        Ok(())
+    }
+}
