@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
-use crate::accounts::Accounts;
+use crate::accounts::{self, AccountQueue, Accounts};
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::driver::{self, DriverSeed, Mail};
@@ -167,21 +167,30 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         seeds,
         driver::run,
     )?;
+    let [reader, of_accounts] = store.readers;
     let view = SideView {
+        accounts: start_accounts(&config, auth, of_accounts, &postbox)?,
         postbox: postbox.clone(),
         health: pool.health(),
         totals: totals.clone(),
         log: log.dropped_lines(),
         store: store.figures,
-        reader: store.reader,
-        accounts: Accounts {
-            auth,
-            token_ttl: config.auth.token_ttl,
-        },
+        reader,
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
     announce(&config, shards, &cpus, &listen, &media);
     supervise(&config, pool, signals, &postbox, &totals, store.thread)
+}
+
+fn start_accounts(
+    config: &Config,
+    auth: Option<Arc<Authenticator>>,
+    reader: Reader,
+    postbox: &Postbox<Mail>,
+) -> Result<AccountQueue, LaunchError> {
+    let token_ttl = config.auth.token_ttl;
+    let accounts = Accounts { auth, token_ttl };
+    accounts::start(accounts, reader, postbox.clone()).map_err(LaunchError::io("accounts thread"))
 }
 
 /// The store at work, and what was in it.
@@ -190,7 +199,8 @@ struct RunningStore {
     thread: StoreThread,
     windows: Arc<Windows>,
     figures: Arc<StoreFigures>,
-    reader: Reader,
+    /// For the side thread and for accounts.
+    readers: [Reader; 2],
     /// Each shard's rooms with their recent messages.
     rooms: Vec<Vec<(RoomRecord, Vec<MessageRow>)>>,
 }
@@ -209,7 +219,7 @@ fn start_store(
     for (record, recent) in store.load(config.rooms.recent)? {
         rooms[shards.shard_of_room(record.id).index()].push((record, recent));
     }
-    let reader = store.reader()?;
+    let readers = [store.reader()?, store.reader()?];
     let windows = Windows::new(shards.count());
     let figures = Arc::new(StoreFigures::default());
     let view = StoreView {
@@ -223,7 +233,7 @@ fn start_store(
         thread,
         windows,
         figures,
-        reader,
+        readers,
         rooms,
     })
 }

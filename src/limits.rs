@@ -72,6 +72,9 @@ pub const CONTROL_TEXT_BYTES: usize = 16 << 10;
 pub const MESSAGE_CONTENT_BYTES: usize = 2 << 10;
 /// Bytes of a room message's `data`, as JSON.
 pub const MESSAGE_DATA_BYTES: usize = 8 << 10;
+/// Arrays and objects within each other in a room message's `data`. Its readers have bounds of
+/// their own, often near 100, and would lose the connection by it; the history wraps it further.
+pub const MESSAGE_DATA_LEVELS: usize = 32;
 /// Bytes of the `id` that a sender gives a message to have it acknowledged, as JSON.
 pub const MESSAGE_ID_BYTES: usize = 64;
 
@@ -112,6 +115,9 @@ const _: () = assert!(MESSAGES_PER_TURN <= MAILBOX_MESSAGES);
 
 /// Jobs that wait for the side thread: scrapes, each of some megabytes.
 pub const SIDE_JOBS: usize = 16;
+/// Sign-ups and log-ins that wait for their thread: at some 25 ms each the last of them waits for half
+/// a second, and whoever comes then is refused at once.
+pub const ACCOUNT_TASKS: usize = 16;
 
 /// A connection that is being closed may take so long to read its last answer.
 pub const LINGER: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use executor::{Health, Postbox};
 use tracing::{error, warn};
 
-use crate::accounts::{Accounts, Outcome};
+use crate::accounts::AccountQueue;
 use crate::driver::Mail;
 use crate::error::ApiError;
 use crate::http::Response;
@@ -19,6 +19,7 @@ use crate::message::Message;
 use crate::metrics::{
     ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
 };
+use crate::placement::ShardId;
 use crate::shard::Job;
 use crate::store::Reader;
 use crate::totals::{Total, Totals};
@@ -59,8 +60,8 @@ pub struct SideView {
     pub store: Arc<StoreFigures>,
     /// What is stored.
     pub reader: Reader,
-    /// Passwords and log-ins.
-    pub accounts: Accounts,
+    /// Passwords and log-ins, on a thread of their own.
+    pub accounts: AccountQueue,
 }
 
 /// Makes the queue.
@@ -127,12 +128,12 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
             process.executors = view.health.shards().map(figures).collect();
             match encode(last.update(snapshots), &process) {
                 Ok(text) => {
-                    let message = Mail::Message(Message::Encoded {
+                    let message = Message::Encoded {
                         connection,
                         gather,
                         text,
-                    });
-                    deliver(view, from.index(), message);
+                    };
+                    deliver(&view.postbox, from, message);
                 }
                 Err(fault) => error!("the metrics cannot be written: {fault}"),
             }
@@ -150,28 +151,17 @@ fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Jo
                 gather,
                 reply: history(&view.reader, room, after, limit),
             };
-            deliver(view, from.index(), Mail::Message(message));
+            deliver(&view.postbox, from, message);
         }
-        Job::Account {
-            from,
-            connection,
-            gather,
-            task,
-        } => {
-            let message = match view.accounts.run(&view.reader, task) {
-                Outcome::Reply(reply) => Message::Replied {
-                    connection,
-                    gather,
-                    reply,
-                },
-                Outcome::Store(user, response) => Message::Hashed {
-                    connection,
-                    gather,
-                    user,
-                    response,
-                },
-            };
-            deliver(view, from.index(), Mail::Message(message));
+        Job::Account(job) => {
+            if let Err(refused) = view.accounts.push(job) {
+                let message = Message::Replied {
+                    connection: refused.connection,
+                    gather: refused.gather,
+                    reply: Err(ApiError::ShardBusy),
+                };
+                deliver(&view.postbox, refused.from, message);
+            }
         }
     }
 }
@@ -192,10 +182,13 @@ pub fn history(
     Ok(Response::text(200, "application/json", body.into_bytes()))
 }
 
-fn deliver(view: &SideView, shard: usize, mut mail: Mail) {
+/// Sends a message to a shard, and waits a while for a place in its mailbox.
+pub(crate) fn deliver(postbox: &Postbox<Mail>, to: ShardId, message: Message) {
+    let shard = to.index();
+    let mut mail = Mail::Message(message);
     let give_up = Instant::now() + DELIVERY_PATIENCE;
     loop {
-        match view.postbox.send(shard, mail) {
+        match postbox.send(shard, mail) {
             Ok(()) => return,
             Err(full) if Instant::now() < give_up => {
                 mail = full.0;

@@ -1,11 +1,12 @@
 //! Users who sign up here: names, passwords, log-ins.
 //!
-//! A password costs tens of milliseconds to hash, so all of it runs on the side thread: a shard
-//! hands a [`Task`] over, and answers its client with what comes back. A new user's row goes through
+//! A password costs tens of milliseconds to hash, so all of it runs on a thread of its own: a
+//! shard hands a [`Task`] over, and answers its client with what comes back. A new user's row goes through
 //! the shard to the store, as every row does.
 
 mod credentials;
 mod hash;
+mod thread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tracing::error;
 
 pub use credentials::{Credentials, Password, Username};
+pub use thread::{AccountJob, AccountQueue, start};
 
 use crate::api::{LoggedIn, ProfileView, UserView};
 use crate::auth::{Authenticator, DeviceClaim, MintError, Role};
@@ -22,7 +24,7 @@ use crate::http::Response;
 use crate::ids::UserId;
 use crate::store::{Reader, StoreFault, UserRecord};
 
-/// What the side thread does for a request about a user.
+/// What is done for a request about a user.
 #[derive(Debug)]
 pub enum Task {
     /// `POST /api/v1/users`
@@ -174,7 +176,7 @@ fn profile(reader: &Reader, user: UserId, role: Role, online: bool) -> Result<Re
         username: stored
             .as_ref()
             .map_or(user.as_str(), |stored| &stored.username),
-        created_at: stored.as_ref().map(|stored| created_at(stored)),
+        created_at: stored.as_ref().map(created_at),
         id: &user,
         online,
         role,

@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 use super::heat;
 use super::{RoomError, RoomRecord};
 use crate::ids::{RoomId, UserId};
-use crate::limits::{MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_ID_BYTES};
+use crate::limits::{
+    MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_DATA_LEVELS, MESSAGE_ID_BYTES,
+};
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +66,6 @@ pub struct Inbound<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(expecting = "an object")]
 struct Wire<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
@@ -83,6 +84,12 @@ impl<'a> Inbound<'a> {
     /// # Errors
     /// [`RoomError::BadMessage`] with what is wrong, or which of its parts is too long.
     pub fn parse(text: &'a str) -> Result<Self, RoomError> {
+        // A list of the fields' values would be taken too.
+        if !text.trim_start().starts_with('{') {
+            return Err(RoomError::BadMessage(Cow::Borrowed(
+                "a message is a JSON object",
+            )));
+        }
         let wire: Wire<'a> = serde_json::from_str(text).map_err(bad_json)?;
         let kind = Kind::named(&wire.kind)?;
         let content = wire.content.unwrap_or_default();
@@ -106,6 +113,13 @@ impl<'a> Inbound<'a> {
             .map(|data| serde_json::from_str(data.get()))
             .transpose()
             .map_err(|fault| RoomError::BadMessage(format!("data: {fault}").into()))?;
+        if data
+            .as_ref()
+            .is_some_and(|data| levels(data) > MESSAGE_DATA_LEVELS)
+        {
+            let sentence = format!("data is nested deeper than {MESSAGE_DATA_LEVELS} levels");
+            return Err(RoomError::BadMessage(sentence.into()));
+        }
         if let Some(id) = wire.id {
             check_id(id.get())?;
         }
@@ -127,6 +141,16 @@ impl<'a> Inbound<'a> {
     pub fn id(&self) -> Option<&'a RawValue> {
         self.id
     }
+}
+
+/// Arrays and objects within each other. What was read has few: serde_json bounds them.
+fn levels(value: &Value) -> usize {
+    let within = match value {
+        Value::Array(items) => items.iter().map(levels).max(),
+        Value::Object(fields) => fields.values().map(levels).max(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return 0,
+    };
+    1 + within.unwrap_or(0)
 }
 
 fn bad_json(fault: serde_json::Error) -> RoomError {
@@ -227,18 +251,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_words_of_json() {
         let table = [
+            ("", "bad message: a message is a JSON object"),
             (
-                "",
-                "bad message: EOF while parsing a value at line 1 column 0",
+                r#"["danmu","x"]"#,
+                "bad message: a message is a JSON object",
             ),
-            (
-                "[]",
-                "bad message: invalid length 0, expected an object at line 1 column 2",
-            ),
-            (
-                "7",
-                "bad message: invalid type: integer `7`, expected an object at line 1 column 1",
-            ),
+            ("7", "bad message: a message is a JSON object"),
             ("{}", "bad message: missing field `type` at line 1 column 2"),
             (
                 r#"{"type":"shout","content":"x"}"#,

@@ -25,7 +25,8 @@ pub(super) struct Live {
     pub(super) members: Slots<Member>,
     /// Members whose sockets refuse bytes.
     pub(super) blocked: usize,
-    /// Where the log stood at the last two turns of the blocked members' clock.
+    /// Where the log stood at the last two turns of the blocked members' clock, or where those that
+    /// have blocked since stand.
     pub(super) marks: [u64; 2],
     /// That clock runs.
     pub(super) rotating: bool,
@@ -67,6 +68,10 @@ impl Live {
     /// Lets go of what nobody needs any more: what every member has that takes bytes, and what those
     /// that do not are given up for. Whether anything went.
     pub(super) fn trim(&mut self, recent: usize) -> bool {
+        if self.log.is_closed() {
+            // It grows no more, and its end is for everybody who is left.
+            return false;
+        }
         let floor = match (self.members.is_empty(), self.blocked) {
             (true, _) => self.log.end(),
             (false, 0) => self.sweep.given(),

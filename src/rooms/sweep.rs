@@ -31,6 +31,8 @@ pub(super) struct Sweep {
     given: u64,
     /// Where the log stood when the sweep began: it gives every member the bytes before here.
     target: u64,
+    /// Members may have been left behind since it began: it has to look again.
+    again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,7 @@ impl Sweep {
             phase: Phase::Idle { pause: None },
             given: end,
             target: end,
+            again: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl Rooms {
             let (next, began) = match live.sweep.phase {
                 Phase::Queued => {
                     live.sweep.target = live.log.end();
+                    live.sweep.again = false;
                     (0, now)
                 }
                 Phase::Running { next, began } => (next, began),
@@ -175,15 +179,20 @@ impl Rooms {
             };
             self.sweeps.touch(slot, live);
             // Members that were named early do not have what was said since.
-            match live.log.end() > live.sweep.target {
+            match live.log.end() > live.sweep.target || live.sweep.again {
                 true => self.sweeps.pace(slot, live, pause),
                 false => live.sweep.phase = Phase::Idle { pause: Some(pause) },
             }
         }
-        for slot in self.sweeps.touched.drain(..) {
-            if let Some(live) = live_of(&mut self.rooms, slot) {
-                live.touched = false;
-                live.trim(self.config.recent);
+        for slot in std::mem::take(&mut self.sweeps.touched) {
+            let Some(live) = live_of(&mut self.rooms, slot) else {
+                continue;
+            };
+            live.touched = false;
+            if live.trim(self.config.recent) && live.blocked > 0 {
+                // A sweep finds those that are left behind.
+                live.sweep.again = true;
+                self.sweeps.said(now, slot, live);
             }
         }
     }

@@ -82,10 +82,7 @@ impl Rooms {
             return;
         }
         live.marks = [live.marks[1], live.log.end()];
-        if live.trim(self.config.recent) {
-            // A sweep finds those that are left behind.
-            self.sweeps.said(time.now, slot, live);
-        }
+        self.sweeps.touch(slot, live);
         self.after(time, BLOCKED_HOLD, Timer::Rotate(id));
     }
 

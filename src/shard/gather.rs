@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Session, Shard, Timer};
-use crate::accounts::Task;
+use crate::accounts::{AccountJob, Task};
 use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList, UserSet};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
@@ -39,16 +39,7 @@ pub enum Job {
         snapshots: Vec<Option<Snapshot>>,
     },
     /// Do something about a user, and send back [`Message::Replied`] or [`Message::Hashed`].
-    Account {
-        /// Who asks.
-        from: ShardId,
-        /// For which connection.
-        connection: ConnectionId,
-        /// For which of its requests.
-        gather: GatherId,
-        /// What.
-        task: Task,
-    },
+    Account(AccountJob),
     /// Read messages of a room and send them back as [`Message::Replied`].
     History {
         /// Who asks.
@@ -133,12 +124,12 @@ impl Shard {
     /// Asks the side thread for the answer to a connection's request.
     pub(super) fn ask_side(&mut self, connection: ConnectionId, task: Task) -> GatherId {
         let (from, gather) = (self.id, self.next_gather());
-        self.outbox.jobs.push(Job::Account {
+        self.outbox.jobs.push(Job::Account(AccountJob {
             from,
             connection,
             gather,
             task,
-        });
+        }));
         gather
     }
 
@@ -309,9 +300,9 @@ impl Shard {
             Job::EncodeMetrics {
                 connection, gather, ..
             }
-            | Job::Account {
+            | Job::Account(AccountJob {
                 connection, gather, ..
-            }
+            })
             | Job::History {
                 connection, gather, ..
             } => self.give(now, connection, gather, Err(ApiError::ShardBusy)),
@@ -339,12 +330,12 @@ impl Shard {
             return;
         };
         let (from, role) = (self.id, exchange.identity.role);
-        self.outbox.jobs.push(Job::Account {
+        self.outbox.jobs.push(Job::Account(AccountJob {
             from,
             connection,
             gather,
             task: Task::Profile { user, role, online },
-        });
+        }));
     }
 
     /// Answers a connection, if it still waits for that.

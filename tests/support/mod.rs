@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod process;
 pub mod publish;
 pub mod python;
+pub mod rooms;
 pub mod rtp;
 pub mod server;
 pub mod viewer;

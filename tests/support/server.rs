@@ -158,6 +158,18 @@ impl Server {
         )
     }
 
+    /// A POST of this user, where nobody is authenticated.
+    pub fn post_as(&self, user: &str, target: &str, body: &Value) -> Response {
+        let headers = [("Content-Type", "application/json"), ("X-User-Id", user)];
+        http::request(
+            self.http,
+            "POST",
+            target,
+            &headers,
+            body.to_string().as_bytes(),
+        )
+    }
+
     /// Creates a session over HTTP and gives the response's body.
     ///
     /// # Panics
@@ -204,6 +216,7 @@ impl Server {
                 .expect("always there") as u64,
             tasks: metrics.get("media_task_count", &[]).expect("always there") as u64,
             websockets: metrics.sum("media_websocket_connections", &[]) as u64,
+            members: metrics.sum("media_room_members", &[]) as u64,
             fds: self.process.fds(),
             threads: self.process.threads(),
         }
@@ -279,6 +292,7 @@ pub struct Footprint {
     pub sessions: u64,
     pub tasks: u64,
     pub websockets: u64,
+    pub members: u64,
     pub fds: usize,
     pub threads: usize,
 }
@@ -286,7 +300,7 @@ pub struct Footprint {
 impl Footprint {
     /// Whether nothing is left of what was made since `before`.
     fn is_back_at(&self, before: &Self) -> bool {
-        let held = |f: &Self| (f.sessions, f.websockets, f.fds, f.threads);
+        let held = |f: &Self| (f.sessions, f.websockets, f.members, f.fds, f.threads);
         held(self) == held(before) && self.tasks <= before.tasks + TASKS_SAMPLED_BESIDE
     }
 }

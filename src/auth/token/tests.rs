@@ -209,8 +209,10 @@ fn a_forged_or_changed_token_is_refused() {
         let token = signed(&Header::new(algorithm), &ada(), &key);
         assert_eq!(refused(&token), AuthError::Algorithm);
     }
-    let mut critical = Header::default();
-    critical.crit = Some(vec!["b64".to_owned()]);
+    let critical = Header {
+        crit: Some(vec!["b64".to_owned()]),
+        ..Header::default()
+    };
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     assert_eq!(
         refused(&signed(&critical, &ada(), &key)),
