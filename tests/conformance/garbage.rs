@@ -19,7 +19,7 @@ pub fn harms_nobody() {
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
     for peer in Peer::ALL {
-        let testee = Testee::start(peer);
+        let testee = Testee::start(peer, &["--shards", "1"]);
         let before = testee.server.footprint();
         for number in 0..CONNECTIONS as u64 {
             let mut random = ChaCha20Rng::seed_from_u64(seed << 16 | number);

@@ -8,7 +8,7 @@ use crate::support::SOON;
 use crate::support::http::Connection;
 
 /// RFC 6455 §1.3: its example.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -99,6 +99,14 @@ pub struct Wire {
     received: Vec<u8>,
 }
 
+/// A connection after the answer 101.
+impl From<Connection> for Wire {
+    fn from(connection: Connection) -> Self {
+        let (stream, received) = connection.into_parts();
+        Self { stream, received }
+    }
+}
+
 impl Wire {
     /// Upgrades a connection. `headers` are further ones.
     ///
@@ -124,8 +132,7 @@ impl Wire {
         );
         assert_eq!(response.header("sec-websocket-extensions"), None);
         assert_eq!(response.header("sec-websocket-protocol"), None);
-        let (stream, received) = connection.into_parts();
-        Self { stream, received }
+        Self::from(connection)
     }
 
     /// Sends in writes of `chop` octets. The server may have closed already.
