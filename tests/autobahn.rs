@@ -96,3 +96,8 @@ fn opening_handshakes() {
 fn what_comes_with_the_opening_handshake() {
     opening::keeps_what_comes_with_it();
 }
+
+#[test]
+fn unread_answers_are_bounded() {
+    garbage::unread_answers_are_bounded();
+}

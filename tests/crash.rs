@@ -400,7 +400,7 @@ fn a_recovered_room_ends_without_its_anchor() {
     let kept = server.live_room("bob", "Kept");
     kill(server);
 
-    let server = disk.start_with(&["--set", "rooms.anchor_timeout=2s"]);
+    let server = disk.start_with(&["--set", "rooms.anchor_timeout=3s"]);
     let mut visitor = Member::join(&server, deserted, "eve");
     let mut bob = Member::join(&server, kept, "bob");
     let closing = visitor.socket.expect("closing");

@@ -380,7 +380,7 @@ fn a_room_that_is_not_live_takes_nobody() {
 
 #[test]
 fn rooms_are_created_up_to_the_cap_and_no_more() {
-    const CAP: usize = 1000;
+    const CAP: usize = 2000;
     const CLIENTS: usize = 16;
     let server = Server::start(&["--shards", "2", "--set", &format!("limits.rooms={CAP}")]);
     let before = server.footprint();

@@ -2,13 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::SOON;
 use crate::support::http::Connection;
 
 /// RFC 6455 §1.3: its example.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A server that has taken nothing for so long reads no more.
+const FLOOD_PATIENCE: Duration = Duration::from_millis(500);
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -142,6 +145,20 @@ impl Wire {
                 return;
             }
         }
+    }
+
+    /// Sends the same again and again, at most so many octets, until the server takes no more or closes. Gives how many.
+    pub fn flood(&mut self, bytes: &[u8], most: usize) -> usize {
+        let patience = Some(FLOOD_PATIENCE);
+        self.stream.set_write_timeout(patience).expect("not zero");
+        let mut sent = 0;
+        while sent < most {
+            match self.stream.write(bytes) {
+                Ok(length) => sent += length,
+                Err(_) => break,
+            }
+        }
+        sent
     }
 
     /// Says that nothing more will come, and still reads.
