@@ -27,6 +27,11 @@ impl ConnectionId {
     pub fn new(slot: u32, generation: u32) -> Self {
         Self { slot, generation }
     }
+
+    /// Its place in a table of connections: no two that are open share one.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
 }
 
 /// One connection.

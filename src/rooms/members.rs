@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::log::Log;
+use super::log::{Log, RECENT_BYTES};
 use super::message::{Hello, Truncated, json};
 use super::rate::Bucket;
 use super::room::{Live, live_of};
@@ -15,6 +15,10 @@ use crate::ids::{RoomId, UserId};
 /// What members that refuse bytes have not taken is held for so long at least, and twice that at
 /// most: more than the second after which they are closed for being behind.
 pub(super) const BLOCKED_HOLD: Duration = Duration::from_secs(2);
+
+/// Of what was before a member blocked, so much is held at most: members that come for old messages
+/// again and again, and do not read them, cannot fill the log.
+const BLOCKED_HOLD_BYTES: u64 = 2 * RECENT_BYTES;
 
 /// A member of a live room on this shard. Good until [`Rooms::disconnect`]; then it is given out
 /// again.
@@ -311,14 +315,17 @@ impl Rooms {
             return;
         }
         member.blocked = Some(moment(at));
+        if live.blocked == 0 {
+            live.marks = [live.log.end(); 2];
+        }
         live.blocked += 1;
-        if live.blocked == 1 {
-            live.marks = [live.log.start(); 2];
-            if !live.rotating {
-                live.rotating = true;
-                let timer = Timer::Rotate(room.record.id);
-                self.wheel.schedule(now + BLOCKED_HOLD, timer);
-            }
+        let oldest = live.log.end().saturating_sub(BLOCKED_HOLD_BYTES);
+        let hold = member.cursor.max(oldest);
+        live.marks = live.marks.map(|mark| mark.min(hold));
+        if !live.rotating {
+            live.rotating = true;
+            let timer = Timer::Rotate(room.record.id);
+            self.wheel.schedule(now + BLOCKED_HOLD, timer);
         }
     }
 

@@ -1,11 +1,9 @@
 //! Live rooms: members, messages, presence, heat. No sockets, no clocks, no other thread.
 //!
-//! A message is encoded once, as a finished WebSocket frame, and appended to its room's [`Log`]
+//! A message is encoded once, as a finished WebSocket frame, and appended to its room's log
 //! (`log.rs`). A member is a cursor into it (`members.rs`); a sweep (`sweep.rs`) gives every member
 //! the bytes from its cursor to the log's end, in slices, and no more often than it takes. The log's
 //! past is what members that come back are given, so there is no second way to send a message.
-//!
-//! [`Log`]: log::Log
 
 mod error;
 mod heat;

@@ -25,7 +25,8 @@ pub(super) struct Live {
     pub(super) members: Slots<Member>,
     /// Members whose sockets refuse bytes.
     pub(super) blocked: usize,
-    /// Where the log stood at the last two turns of the blocked members' clock.
+    /// Where the log stood at the last two turns of the blocked members' clock, or where those that
+    /// have blocked since stand.
     pub(super) marks: [u64; 2],
     /// That clock runs.
     pub(super) rotating: bool,

@@ -167,7 +167,7 @@ fn apply(world: &mut World, model: &mut Model, step: Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn every_member_sees_every_message_once_and_in_order(

@@ -105,6 +105,28 @@ fn what_a_blocked_member_has_not_taken_is_held_for_two_seconds_and_not_for_ever(
 }
 
 #[test]
+fn members_that_come_for_old_messages_and_do_not_read_them_cannot_fill_the_log() {
+    let mut world = World::new(&config(), 1);
+    let talker = world.connect(room(1), "talker", Replay::None);
+    let text = "x".repeat(1500);
+    let mut last: Option<usize> = None;
+    // 30 MB, in which somebody is blocked all the time.
+    for n in 0..40 {
+        let deaf = world.connect(room(1), &format!("deaf{n}"), Replay::Recent(usize::MAX));
+        world.clients[deaf].space = 0;
+        for _ in 0..500 {
+            world.say(talker, &text).unwrap();
+        }
+        world.run_for(1000 * MS);
+        if let Some(last) = last.replace(deaf) {
+            world.disconnect(last);
+        }
+        assert!(!world.clients[deaf].cut, "it is given its two seconds");
+    }
+    assert_eq!(world.rooms.counters().room_busy, 0);
+}
+
+#[test]
 fn a_member_that_is_left_behind_in_the_middle_of_a_sweep_is_cut_all_the_same() {
     let config = config::Rooms {
         recent: 1,
