@@ -4,14 +4,20 @@
 mod support;
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::SOON;
 use support::http::{self, Response};
 use support::server::{Server, run_to_end};
+use support::viewer::{Viewer, ViewerOptions};
+use support::viewers::Viewers;
 use support::ws::{Refused, Socket};
 use tempfile::NamedTempFile;
+use tungstenite::Message;
+
+/// A look at a socket between two turns of the viewers.
+const LOOK: Duration = Duration::from_millis(2);
 
 const SECRET: &str = "a secret of thirty-two characters";
 
@@ -399,24 +405,89 @@ fn only_a_controller_controls() {
     let mut agent = Socket::open(server.http(), &agent);
     agent.send(&json!({"type": "hello"}));
     let control = json!({"type": "control", "seq": 7, "action": "back"});
-    let watch = |role: &str| {
+    let mut viewers = Viewers::default();
+    let mut watch = |role: &str| {
         let token = token(&file, &["--sub", "ada", "--role", role]);
         let target = format!("/api/media/ws?deviceId=phone-1&token={token}");
         let mut socket = Socket::open(server.http(), &target);
-        socket.expect("offer");
+        let offer = socket.expect("offer");
+        let sdp = offer["sdp"].as_str().expect("an offer");
+        let (viewer, answer) = Viewer::answer(sdp, ViewerOptions::default());
+        let candidate = viewer.candidate();
+        let index = viewers.add(viewer);
+        socket.send(&json!({"type": "answer", "sdp": answer}));
+        socket.send(&json!({"type": "ice-candidate", "candidate": candidate}));
+        viewers.run_until(SOON, "the data channel is open", |viewers| {
+            viewers[index].channel_label.is_some()
+        });
         socket.send(&control);
-        socket
+        assert!(viewers[index].send_text(&control.to_string()));
+        (socket, index)
     };
-    let error = watch("viewer").expect("error");
-    assert_eq!(
-        (&error["code"], &error["seq"]),
-        (&json!("forbidden"), &json!(7))
-    );
-    let mut controller = watch("controller");
-    let asked = agent.expect("control");
-    assert_eq!(asked["userId"], "ada");
-    agent.send(&json!({"type": "ack", "seq": asked["seq"]}));
+    let (mut viewer, of_viewer) = watch("viewer");
+    let (mut controller, of_controller) = watch("controller");
+
+    let refused = |error: &Value| {
+        assert_eq!(error["code"], "forbidden", "{error}");
+        assert_eq!(error["seq"], 7, "{error}");
+    };
+    refused(&viewer.expect("error"));
+    viewers.run_until(SOON, "both data channels are answered", |viewers| {
+        // Of the controller's two messages either may come first; both get their answer.
+        if let Ok(Some(Message::Text(text))) = agent.next(Instant::now() + LOOK) {
+            let asked: Value = serde_json::from_str(&text).expect("JSON");
+            if asked["type"] == "control" {
+                assert_eq!(asked["userId"], "ada");
+                agent.send(&json!({"type": "ack", "seq": asked["seq"]}));
+            }
+        }
+        [of_viewer, of_controller]
+            .iter()
+            .all(|&index| !viewers[index].texts.is_empty())
+    });
     assert_eq!(controller.expect("ack")["seq"], 7);
+    let text = |index: usize| serde_json::from_str::<Value>(&viewers[index].texts[0]);
+    refused(&text(of_viewer).expect("JSON"));
+    assert_eq!(text(of_controller).expect("JSON")["type"], "ack");
+}
+
+#[test]
+fn a_room_is_its_anchors_and_members_leave_with_their_token() {
+    let file = with_secret();
+    let server = start(&file);
+    let of = |user: &str, role: &str, ttl: &str| {
+        token(&file, &["--sub", user, "--role", role, "--ttl", ttl])
+    };
+    let (ada, eve) = (of("ada", "anchor", "1h"), of("eve", "anchor", "1h"));
+    let bob = of("bob", "viewer", "2s");
+    let post = |target: &str, token: &str, body| ask(&server, "POST", target, token, body);
+
+    let room = json!({"title": "Chess"});
+    post("/api/v1/rooms", &bob, Some(room.clone())).expect_error(403, "forbidden");
+    let room = post("/api/v1/rooms", &ada, Some(room)).expect(201).json();
+    assert_eq!(room["anchor_id"], "ada");
+    let target = format!("/api/v1/rooms/{}", room["id"]);
+    let start = format!("{target}/start");
+    post(&start, &eve, None).expect_error(403, "forbidden");
+    post(&start, &ada, None).expect(200);
+    get(&server, &target, &bob).expect(200);
+
+    let socket = format!("/ws?room_id={}", room["id"]);
+    refused(
+        Socket::try_open(server.http(), &socket, &[]),
+        401,
+        "no_token",
+    );
+    let mut socket = Socket::open(server.http(), &format!("{socket}&token={bob}"));
+    socket.expect("hello");
+    socket.send(&json!({"type": "danmu", "content": "hello"}));
+    assert_eq!(socket.expect("danmu")["user_id"], "bob");
+    let closing = socket.expect("closing");
+    assert_eq!(closing["reason"], "the token has expired", "{closing}");
+    assert_eq!(socket.closed(), Some(1008));
+    let stop = format!("{target}/stop");
+    post(&stop, &eve, None).expect_error(403, "forbidden");
+    post(&stop, &of("root", "admin", "1h"), None).expect(200);
 }
 
 /// Where a token is asked for, a name that is not the server's own is no way in, and a page of another origin reads

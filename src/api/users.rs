@@ -1,4 +1,4 @@
-//! `/api/v1/users`: what is asked of the side thread, and what is shown.
+//! `/api/v1/users`: what is asked for, and what is shown.
 
 use std::time::Instant;
 

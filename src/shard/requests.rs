@@ -32,7 +32,7 @@ pub(crate) enum Reply {
         /// The answer, where the store's word is all that it waits for.
         prepared: Option<Response>,
     },
-    /// The side thread does that.
+    /// The thread of accounts does that.
     Account(Task),
     /// The body that follows is taken.
     Publish(Publication),
