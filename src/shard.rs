@@ -223,6 +223,7 @@ impl Shard {
         shard.restore_rooms(now, seed.rooms);
         if shard.config.demo {
             shard.start_demo(now);
+            shard.start_demo_room(now);
         }
         Ok(shard)
     }

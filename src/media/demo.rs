@@ -6,8 +6,12 @@ use rtc::{AccessUnit, Container, Ingest};
 
 use crate::ids::DeviceId;
 
-/// The name that the clip is published under.
+/// The name that the clip is published under, and that the anchor of its room has.
 pub const DEMO_DEVICE: &str = "demo";
+/// The id of its room, so that every start finds the same one.
+pub const DEMO_ROOM: u64 = 1;
+/// What the room is called.
+pub const DEMO_TITLE: &str = "Demo";
 
 const VIDEO: &[u8] = include_bytes!("../../assets/demo.h264");
 const AUDIO: &[u8] = include_bytes!("../../assets/demo.ogg");

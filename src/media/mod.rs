@@ -5,7 +5,7 @@ mod device;
 mod pace;
 mod publisher;
 
-pub use demo::{DEMO_DEVICE, Demo};
+pub use demo::{DEMO_DEVICE, DEMO_ROOM, DEMO_TITLE, Demo};
 pub use device::{Controls, Device, Holder, Timeline};
 pub use pace::Pace;
 pub use publisher::Publisher;

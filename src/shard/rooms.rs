@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
+use tracing::warn;
+
 use super::Shard;
 use super::drain::SHUTTING_DOWN;
 use crate::api::NewRoom;
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
-use crate::ids::{RoomId, UserId};
+use crate::ids::{DeviceId, RoomId, UserId};
 use crate::limits::SWEEP_MEMBERS;
+use crate::media::{DEMO_DEVICE, DEMO_ROOM, DEMO_TITLE};
 use crate::message::GatherId;
-use crate::rooms::{RoomEvent, RoomRecord, Status, Time};
+use crate::rooms::{RoomEvent, RoomFilter, RoomRecord, RoomView, Status, Time};
 use crate::store::{MessageRow, Purpose, Receipt, Row};
 use crate::totals::Total;
 
@@ -65,9 +68,23 @@ impl Shard {
             let what = "rooms";
             return Err(ApiError::Full { what, limit });
         }
+        let id = self.draw_room_id();
+        Ok(self.insert_room(now, id, anchor, room))
+    }
+
+    fn draw_room_id(&mut self) -> RoomId {
         let (shards, shard) = (self.shards, self.id);
         let mut random = || super::draw(&mut self.random);
-        let id = shards.room_id_for(shard, &mut random, |id| self.rooms.contains(id));
+        shards.room_id_for(shard, &mut random, |id| self.rooms.contains(id))
+    }
+
+    fn insert_room(
+        &mut self,
+        now: Instant,
+        id: RoomId,
+        anchor: UserId,
+        room: NewRoom,
+    ) -> RoomRecord {
         let time = self.time(now);
         let record = RoomRecord {
             id,
@@ -85,7 +102,45 @@ impl Shard {
         };
         self.rooms.insert(time, record.clone());
         self.count_rooms();
-        Ok(record)
+        record
+    }
+
+    /// The room of the bundled clip: the one that is live since an earlier start, or a new one.
+    pub(super) fn start_demo_room(&mut self, now: Instant) {
+        let device = DeviceId::try_from(DEMO_DEVICE);
+        let anchor = UserId::try_from(DEMO_DEVICE);
+        let (Some(first), Ok(device), Ok(anchor)) = (RoomId::new(DEMO_ROOM), device, anchor) else {
+            return;
+        };
+        if self.shards.shard_of_room(first) != self.id {
+            return;
+        }
+        let time = self.time(now);
+        let live = self.rooms.list(&RoomFilter {
+            status: Some(Status::Live),
+            after: None,
+            limit: usize::MAX,
+        });
+        let is_demo =
+            |room: &RoomView| room.anchor_id == anchor && room.device_id.as_ref() == Some(&device);
+        if let Some(room) = live.into_iter().find(is_demo) {
+            return self.rooms.heard_of_anchor(time, room.id, &anchor);
+        }
+        let id = match self.rooms.contains(first) {
+            true => self.draw_room_id(),
+            false => first,
+        };
+        let room = NewRoom {
+            title: DEMO_TITLE.into(),
+            cover: "".into(),
+            device: Some(device),
+        };
+        let record = self.insert_room(now, id, anchor, room);
+        self.store(Row::Room(Box::new(record)), None);
+        if let Err(error) = self.rooms.start(time, id) {
+            warn!(room = %id, "the demo's room does not start: {error}");
+        }
+        self.take_room_events(now, None);
     }
 
     /// Stores a room that was just made, for a request.

@@ -479,3 +479,30 @@ fn a_recovered_room_ends_without_its_anchor() {
     assert_eq!(sim.read_json(&format!("/api/v1/rooms/{left}"))["status"], 2);
     assert_eq!(sim.read_json(&format!("/api/v1/rooms/{kept}"))["status"], 1);
 }
+
+#[test]
+fn the_demo_has_one_room_however_often_it_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let mut sim = Sim::with(2, 86, |config| {
+        config.store.path = path;
+        config.demo = true;
+    });
+    for clean in [true, false, true] {
+        sim.run_for(11 * 60 * SECOND);
+        let rooms = sim.read_json("/api/v1/rooms");
+        assert_eq!(rooms["rooms"].as_array().unwrap().len(), 1, "{rooms}");
+        let demo = &rooms["rooms"][0];
+        assert_eq!(
+            (&demo["status"], &demo["device_id"]),
+            (&json!(1), &json!("demo"))
+        );
+        sim.restart(clean);
+    }
+    sim.run_for(SECOND);
+    sim.act(1, "stop", "demo");
+    sim.restart(true);
+    sim.run_for(SECOND);
+    let rooms = sim.read_json("/api/v1/rooms?status=1");
+    assert_eq!(rooms["rooms"].as_array().unwrap().len(), 1, "a new one");
+}
