@@ -1,4 +1,4 @@
-//! The page: a console to watch and control devices, embedded in the binary.
+//! The page: a console to watch and control devices, and the live rooms; embedded in the binary.
 //!
 //! Plain HTML, CSS and ES modules, served as they are in `src/web/`: no framework, no build step, nothing fetched from
 //! another host. The files keep to [`CONTENT_SECURITY_POLICY`], which the tests below check as far as text can show.
@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 /// them into `'self'`; `blob:` and `data:` allow stills of the picture. Other sites may not frame the page, so that
 /// none can lead a click onto someone's device.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; \
-     media-src 'self' blob:; img-src 'self' data:; style-src 'self'; script-src 'self'; \
+     media-src 'self' blob:; img-src 'self' data: http: https:; style-src 'self'; script-src 'self'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 /// A file of the page, ready to be served.
@@ -68,18 +68,40 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("/js/api.js", JS),
     asset!("/js/app.js", JS),
     asset!("/js/backoff.js", JS),
+    asset!("/js/celebrate.js", JS),
+    asset!("/js/chat.js", JS),
     asset!("/js/control.js", JS),
+    asset!("/js/cover.js", JS),
+    asset!("/js/danmaku.js", JS),
     asset!("/js/devices.js", JS),
+    asset!("/js/dialogs.js", JS),
+    asset!("/js/flights.js", JS),
     asset!("/js/format.js", JS),
+    asset!("/js/gifts.js", JS),
+    asset!("/js/http.js", JS),
+    asset!("/js/identity.js", JS),
+    asset!("/js/ids.js", JS),
     asset!("/js/input.js", JS),
+    asset!("/js/lanes.js", JS),
     asset!("/js/list.js", JS),
+    asset!("/js/lobby.js", JS),
+    asset!("/js/member.js", JS),
+    asset!("/js/message.js", JS),
+    asset!("/js/own.js", JS),
     asset!("/js/panel.js", JS),
     asset!("/js/picture.js", JS),
+    asset!("/js/platform.js", JS),
     asset!("/js/player.js", JS),
+    asset!("/js/poll.js", JS),
+    asset!("/js/recent.js", JS),
+    asset!("/js/room.js", JS),
+    asset!("/js/room_panel.js", JS),
     asset!("/js/session.js", JS),
     asset!("/js/spark.js", JS),
     asset!("/js/stats.js", JS),
+    asset!("/js/talk.js", JS),
     asset!("/js/ui.js", JS),
+    asset!("/js/watch.js", JS),
     asset!("/js/words.js", JS),
 ];
 

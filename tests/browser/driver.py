@@ -64,6 +64,9 @@ class Driver:
             self.pages[page].on("console", self._console)
         self.pages[page].goto(url)
 
+    def reload(self, page):
+        self.pages[page].reload()
+
     def close(self, page):
         self.pages.pop(page).context.close()
 

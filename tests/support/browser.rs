@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -59,6 +59,10 @@ impl Browser {
         self.run(json!({"do": "open", "page": page, "url": url, "width": width, "height": height, "dark": dark}));
     }
 
+    pub fn reload(&mut self, page: &str) {
+        self.run(json!({"do": "reload", "page": page}));
+    }
+
     pub fn close(&mut self, page: &str) {
         self.run(json!({"do": "close", "page": page}));
     }
@@ -74,6 +78,14 @@ impl Browser {
             .as_str()
             .and_then(|text| text.parse().ok())
             .unwrap_or(f64::NAN)
+    }
+
+    /// The room's data attributes: what its page shows.
+    pub fn room(&mut self, page: &str) -> Value {
+        self.evaluate(
+            page,
+            "() => ({ ...document.querySelector('#room')?.dataset })",
+        )
     }
 
     /// The browser's own statistics of what comes in, by kind (W3C `RTCInboundRtpStreamStats`).
@@ -144,6 +156,23 @@ impl Browser {
             });
         }));
         assert!(holds.is_ok(), "{what}: {last:#}");
+    }
+
+    /// Waits until what the room's page shows fulfils a condition.
+    ///
+    /// # Panics
+    /// With what the page shows instead.
+    #[track_caller]
+    pub fn wait_room(&mut self, page: &str, what: &str, condition: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + super::SOON;
+        loop {
+            let room = self.room(page);
+            if condition(&room) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: {room:#}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn run(&mut self, command: Value) -> Value {

@@ -1,18 +1,15 @@
-import { isId } from './api.js';
-import { Control } from './control.js';
+/** The page: its header, and which of its areas the address names. */
+
+import { NewRoom, SignIn } from './dialogs.js';
 import { Devices } from './devices.js';
 import { span } from './format.js';
-import { attachInput } from './input.js';
+import { roomId } from './ids.js';
+import { me } from './identity.js';
 import { DeviceList } from './list.js';
-import { Panel } from './panel.js';
-import { Player } from './player.js';
+import { Lobby } from './lobby.js';
+import { RoomPage } from './room.js';
 import { acknowledge, copyText, refs as refsOf, setData, setText } from './ui.js';
-
-/** Where the browser keeps the viewer's name. */
-const USER_KEY = 'media.userId';
-
-/** What the server takes as text or clipboard of one control message, in bytes of UTF-8. */
-const TEXT_BYTES = 16_384;
+import { Watch } from './watch.js';
 
 /** A click older than this, in ms, did not cause the navigation that is being handled. */
 const CLICK_MS = 1000;
@@ -20,19 +17,9 @@ const CLICK_MS = 1000;
 const refs = refsOf(document);
 const devices = new Devices(render);
 const list = new DeviceList(refs, devices);
-const panel = new Panel(refs.player, refs);
-const control = new Control((message) => player.send(message));
-const player = new Player(refs.video, refs.still, {
-  onchange: () => renderPlayer(),
-  onsession: () => control.reset(),
-  onmessage: (message) => {
-    const taken = control.receive(message);
-    if (taken && message.type === 'ack') player.note('');
-    if (taken) renderPlayer();
-    return taken;
-  },
-});
-let userId = loadUserId();
+const watch = new Watch(refs, devices);
+const lobby = new Lobby(refs, () => room.ranked());
+const room = new RoomPage(refs, lobby);
 let clickedAt = 0;
 let wasReachable = null;
 
@@ -48,30 +35,38 @@ function render({ devices: all, reachable, since }) {
   refs.unreachable.hidden = reachable !== false;
   setText(refs.unreachableFor, span(performance.now() - since));
   list.render();
-  renderPlayer();
-  // The list was answered again after the server had been gone: no need to wait for the player's own next try.
-  if (reachable && wasReachable === false) player.retryNow();
+  watch.render();
+  // The list was answered again after the server had been gone: no need to wait for the next try of anything else.
+  if (reachable && wasReachable === false) {
+    watch.retryNow();
+    room.retryNow();
+  }
   wasReachable = reachable;
 }
 
-function renderPlayer() {
-  panel.render(player.view, control.figures, devices.find(player.view.deviceId));
-}
-
-/** Shows what the address names: `#/devices/{id}` or the list. */
+/** Shows what the address names: `#/devices/{id}`, `#/rooms/{id}`, `#/rooms`, or the devices. */
 function route() {
-  const match = /^#\/devices\/(.+)$/.exec(location.hash);
-  const deviceId = match === null ? null : decoded(match[1]);
-  setData(document.body, 'view', deviceId === null ? 'list' : 'player');
-  document.title = deviceId === null ? 'media-service' : `${deviceId} · media-service`;
-  list.select(deviceId);
-  if (deviceId === null) {
-    player.close();
-    return;
+  const [, area, name] = /^#\/(devices|rooms)(?:\/(.+))?$/.exec(location.hash) ?? [null, 'devices', undefined];
+  const device = area === 'devices' && name !== undefined ? decoded(name) : null;
+  const id = area === 'rooms' && name !== undefined ? roomId(name) : null;
+  const view = area === 'rooms' ? (id === null ? 'lobby' : 'room') : device === null ? 'list' : 'player';
+  setData(document.body, 'view', view);
+  refs.lobby.hidden = view !== 'lobby';
+  refs.room.hidden = view !== 'room';
+  refs.devices.hidden = area !== 'devices';
+  for (const [link, there] of [[refs.navRooms, area === 'rooms'], [refs.navDevices, area === 'devices']]) {
+    if (there) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
+  document.title = device === null ? 'media-service' : `${device} · media-service`; // a room tells its own
+  list.select(device);
   const now = performance.now();
-  player.open(deviceId, userId, now - clickedAt < CLICK_MS ? clickedAt : now);
-  refs.surface.focus({ preventScroll: true });
+  if (device === null) watch.close();
+  else watch.open(device, now - clickedAt < CLICK_MS ? clickedAt : now);
+  if (view === 'lobby') lobby.open();
+  else lobby.close(view === 'room');
+  if (id === null) room.close();
+  else room.open(id);
 }
 
 function decoded(text) {
@@ -82,93 +77,33 @@ function decoded(text) {
   }
 }
 
-function loadUserId() {
-  try {
-    const kept = localStorage.getItem(USER_KEY);
-    if (kept !== null && isId(kept)) return kept;
-  } catch {
-    // Storage may be forbidden; the name then lasts as long as the page.
-  }
-  const random = crypto.getRandomValues(new Uint16Array(1))[0];
-  return saveUserId(`web-${random.toString(16).padStart(4, '0')}`);
-}
-
-function saveUserId(name) {
-  try {
-    localStorage.setItem(USER_KEY, name);
-  } catch {
-    // See `loadUserId`.
-  }
-  return name;
+function renderUser() {
+  const signedIn = me.token !== null;
+  refs.user.value = me.userId;
+  refs.user.readOnly = signedIn;
+  refs.userLabel.hidden = me.required && !signedIn;
+  refs.signIn.hidden = !me.required || signedIn;
+  refs.signOut.hidden = !signedIn;
 }
 
 function changeUser() {
-  const name = refs.user.value.trim();
-  const valid = isId(name);
+  const valid = me.rename(refs.user.value.trim());
   refs.user.setAttribute('aria-invalid', String(!valid));
   refs.userHint.hidden = valid;
-  if (!valid || name === userId) return;
-  userId = saveUserId(name);
-  const { deviceId } = player.view;
-  if (deviceId !== null) player.open(deviceId, userId, performance.now());
-}
-
-function act(action, fields) {
-  if (fields?.text !== undefined && new TextEncoder().encode(fields.text).length > TEXT_BYTES) {
-    player.note(`This text is too long for the device: ${TEXT_BYTES / 1024} KiB at most.`);
-    return false;
-  }
-  const left = control.send(action, fields);
-  renderPlayer();
-  return left;
-}
-
-async function sendClipboard() {
-  const typed = refs.text.value;
-  try {
-    const text = typed || (await navigator.clipboard.readText());
-    if (text !== '') acknowledge(refs.clipboard, act('clipboard', { text }) ? 'Sent' : 'Not sent');
-  } catch {
-    // The browser keeps its clipboard to itself, so the text has to go through the field.
-    refs.text.focus();
-    acknowledge(refs.clipboard, 'Paste it left');
-  }
-}
-
-function typeText(event) {
-  event.preventDefault();
-  const text = refs.text.value;
-  if (text !== '' && act('text', { text })) refs.text.value = '';
-}
-
-function setMuted(muted) {
-  refs.video.muted = muted;
-  refs.sound.setAttribute('aria-pressed', String(!muted));
-  setText(refs.soundLabel, muted ? 'Sound is off' : 'Sound is on');
 }
 
 function wire() {
-  refs.user.value = userId;
   refs.user.addEventListener('change', changeUser);
-  refs.sound.addEventListener('click', () => setMuted(!refs.video.muted));
-  refs.fullscreen.hidden = !document.fullscreenEnabled;
-  refs.fullscreen.addEventListener('click', () => {
-    if (document.fullscreenElement) document.exitFullscreen();
-    else refs.stage.requestFullscreen();
+  refs.signOut.addEventListener('click', () => me.signOut());
+  me.addEventListener('wanted', () => {
+    renderUser();
+    lobby.render();
   });
-  refs.retry.addEventListener('click', () => player.retryNow());
-  for (const button of refs.keys.querySelectorAll('[data-action]')) {
-    button.addEventListener('click', () => act(button.dataset.action));
-  }
-  refs.typing.addEventListener('submit', typeText);
-  refs.clipboard.addEventListener('click', sendClipboard);
-  attachInput(refs.surface, refs.video, act);
-  // The stage takes the picture's shape where the page is narrow, so that none of its height is wasted.
-  refs.video.addEventListener('resize', () => {
-    const { videoWidth, videoHeight } = refs.video;
-    if (videoHeight > 0) refs.stage.style.setProperty('--aspect', `${videoWidth} / ${videoHeight}`);
+  me.addEventListener('change', () => {
+    renderUser();
+    devices.poll();
+    route();
   });
-
   for (const command of document.querySelectorAll('[data-command]')) {
     setText(command, command.textContent.replaceAll('{origin}', location.origin));
   }
@@ -187,6 +122,9 @@ function wire() {
   window.addEventListener('hashchange', route);
 }
 
+new NewRoom(refs, devices);
+new SignIn(refs);
 wire();
+renderUser();
 route();
 devices.poll();

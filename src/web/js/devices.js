@@ -1,7 +1,14 @@
 import { listDevices } from './api.js';
+import { ApiError } from './http.js';
 
 /** Between two polls of the list, in ms. */
 const POLL_MS = 2000;
+
+/** The same where the server does not list its devices to us, until another user asks. */
+const REFUSED_MS = 30_000;
+
+/** Statuses of a server that is there and does not tell us. */
+const REFUSED = [401, 403];
 
 /** Bitrates remembered per device for its trend: two minutes of polls. */
 const HISTORY = 60;
@@ -10,12 +17,13 @@ const HISTORY = 60;
  * The devices as the server lists them, polled while the page is visible.
  *
  * @typedef {import('./api.js').Device} Device
- * @typedef {{devices: Device[], reachable: boolean | null, since: number}} Fleet `reachable` is null before the first
- *     answer; `since` is when that last changed, on the clock of `performance.now()`
+ * @typedef {{devices: Device[], reachable: boolean | null, since: number, refusal: string | null}} Fleet `reachable` is
+ *     null before the first answer; `since` is when that last changed, on the clock of `performance.now()`; `refusal`
+ *     is why the server, which is there, does not tell
  */
 export class Devices {
   /** @type {Fleet} */
-  fleet = { devices: [], reachable: null, since: performance.now() };
+  fleet = { devices: [], reachable: null, since: performance.now(), refusal: null };
   /** @type {Map<string, number[]>} */
   #history = new Map();
   #timer = null;
@@ -36,13 +44,16 @@ export class Devices {
     this.#polling = true;
     try {
       this.#accept(await listDevices());
-    } catch {
-      this.#setReachable(false);
+    } catch (error) {
+      const refused = error instanceof ApiError && REFUSED.includes(error.status);
+      this.#setReachable(refused);
+      if (refused) this.fleet = { ...this.fleet, devices: [], refusal: error.message };
     } finally {
       this.#polling = false;
     }
     this.#onchange(this.fleet);
-    if (!document.hidden) this.#timer = setTimeout(() => this.poll(), POLL_MS);
+    const wait = this.fleet.refusal === null ? POLL_MS : REFUSED_MS;
+    if (!document.hidden) this.#timer = setTimeout(() => this.poll(), wait);
   }
 
   /** @returns {Device | undefined} */
@@ -65,7 +76,7 @@ export class Devices {
     }
     this.#history = history;
     this.#setReachable(true);
-    this.fleet = { ...this.fleet, devices };
+    this.fleet = { ...this.fleet, devices, refusal: null };
   }
 
   #setReachable(reachable) {

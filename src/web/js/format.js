@@ -62,3 +62,23 @@ export function codec(name) {
   const spelled = { h264: 'H.264', vp8: 'VP8', opus: 'Opus' };
   return spelled[short.toLowerCase()] ?? short;
 }
+
+/** A count that has little room: "980", "1.2k", "34k", "1.5M". */
+export function short(value) {
+  if (!known(value)) return NONE;
+  if (value < 999.5) return String(Math.round(value));
+  const [scaled, unit] = value < 999_500 ? [value / 1e3, 'k'] : [value / 1e6, 'M'];
+  return `${scaled < 9.95 ? scaled.toFixed(1) : Math.round(scaled)}${unit}`;
+}
+
+/** A room's heat: with a tenth while it is small, so that one message can be seen. */
+export function heat(value) {
+  return known(value) && value < 99.95 ? value.toFixed(1) : short(value);
+}
+
+/** A time of day on this computer's clock, "18:05", from Unix milliseconds. */
+export function clock(ms) {
+  if (!known(ms)) return NONE;
+  const time = new Date(ms);
+  return [time.getHours(), time.getMinutes()].map((part) => String(part).padStart(2, '0')).join(':');
+}

@@ -39,7 +39,7 @@ export class DeviceList {
   }
 
   render() {
-    const { devices, reachable } = this.#devices.fleet;
+    const { devices, reachable, refusal } = this.#devices.fleet;
     const filter = this.#refs.filter.value.trim().toLowerCase();
     const matching = devices.filter(({ deviceId }) => deviceId.toLowerCase().includes(filter));
     const drawn = matching.slice(0, ROWS);
@@ -53,13 +53,13 @@ export class DeviceList {
       this.#rows.get(deviceId).item.remove();
       this.#rows.delete(deviceId);
     }
-    setText(this.#refs.more, moreText(devices.length, matching.length, drawn.length));
+    setText(this.#refs.more, refusal === null ? moreText(devices.length, matching.length, drawn.length) : refusedText(refusal));
     this.#refs.more.hidden = this.#refs.more.textContent === '';
-    this.#refs.none.hidden = reachable !== true || devices.length > 0;
+    this.#refs.none.hidden = reachable !== true || refusal !== null || devices.length > 0;
     this.#refs.columns.hidden = drawn.length === 0;
     this.#refs.find.hidden = devices.length === 0;
-    this.#refs.publishing.hidden = reachable !== true;
-    this.#showPublishing(reachable === true && devices.length === 0);
+    this.#refs.publishing.hidden = reachable !== true || refusal !== null;
+    this.#showPublishing(reachable === true && refusal === null && devices.length === 0);
   }
 
   /** Opens the commands as the list becomes empty, closes them as it fills; in between the person decides. */
@@ -126,4 +126,8 @@ function publisherText(publisher) {
 function moreText(all, matching, drawn) {
   if (all > 0 && matching === 0) return 'No device has that in its name.';
   return matching > drawn ? `${matching - drawn} more: narrow the search to see them.` : '';
+}
+
+function refusedText(refusal) {
+  return `The server does not list its devices to you: ${refusal}.`;
 }

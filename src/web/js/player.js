@@ -1,5 +1,6 @@
-import { explainRefusal, isId } from './api.js';
+import { explainRefusal } from './api.js';
 import { Backoff } from './backoff.js';
+import { isId } from './ids.js';
 import { Session } from './session.js';
 import { HISTORY, Meter } from './stats.js';
 import { errorText } from './words.js';
@@ -63,7 +64,6 @@ export class Player {
   #video;
   #still;
   #hooks;
-  #userId = '';
   /** @type {Session | null} */
   #session = null;
   #meter = new Meter();
@@ -93,10 +93,9 @@ export class Player {
   }
 
   /** Watches a device; `clickedAt`, on the clock of `performance.now()`, is where its join time begins. */
-  open(deviceId, userId, clickedAt) {
+  open(deviceId, clickedAt) {
     this.close();
     this.view = { ...blank(), deviceId, state: 'connecting' };
-    this.#userId = userId;
     this.#startedAt = clickedAt;
     this.#readTimer = setInterval(() => this.#read(), READ_MS);
     if (!isId(deviceId)) this.#fail('This is not the name of a device: 1 to 128 of A–Z a–z 0–9 . _ : @ -');
@@ -145,7 +144,7 @@ export class Player {
     this.#framelessReadings = 0;
     this.#hooks.onsession();
     const { deviceId } = this.view;
-    const session = new Session(deviceId, this.#userId, {
+    const session = new Session(deviceId, {
       onoffer: (sessionId) => this.#set({ sessionId: sessionId ?? this.view.sessionId }),
       onstream: (stream) => this.#play(stream),
       onconnected: () => this.#connected(),

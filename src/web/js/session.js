@@ -1,4 +1,5 @@
 import { viewerSocketUrl } from './api.js';
+import { parseMessage } from './message.js';
 import { closeCodeText, closingText, errorText } from './words.js';
 
 /** A session that has no media path by then, in ms, is given up. */
@@ -39,10 +40,10 @@ export class Session {
   #connectTimer;
   #disconnectedTimer = null;
 
-  /** @param {string} deviceId @param {string} userId @param {Hooks} hooks */
-  constructor(deviceId, userId, hooks) {
+  /** @param {string} deviceId @param {Hooks} hooks */
+  constructor(deviceId, hooks) {
     this.#hooks = hooks;
-    this.#socket = new WebSocket(viewerSocketUrl(deviceId, userId));
+    this.#socket = new WebSocket(viewerSocketUrl(deviceId));
     this.#socket.onopen = () => (this.#opened = true);
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = ({ code }) => this.#end(this.#opened ? this.#closeText(code) : null);
@@ -84,7 +85,7 @@ export class Session {
   }
 
   #receive(data) {
-    const message = parse(data);
+    const message = parseMessage(data);
     if (message === null || this.#ended) return;
     switch (message.type) {
       case 'offer':
@@ -163,16 +164,6 @@ export class Session {
     if (this.#ended) return;
     this.close();
     this.#hooks.onend(why);
-  }
-}
-
-/** @returns {{type: string} | null} an object with a type; whatever else comes is not for us */
-function parse(data) {
-  try {
-    const message = JSON.parse(data);
-    return typeof message?.type === 'string' ? message : null;
-  } catch {
-    return null;
   }
 }
 

@@ -58,3 +58,41 @@ export function acknowledge(button, text) {
   clearTimeout(Number(button.dataset.timer));
   button.dataset.timer = String(setTimeout(() => setText(label, label.dataset.label), ACKNOWLEDGED_MS));
 }
+
+/** Pages begin muted, since browsers play nothing else by themselves. */
+export function wireSound(button, label, video) {
+  button.addEventListener('click', () => {
+    video.muted = !video.muted;
+    button.setAttribute('aria-pressed', String(!video.muted));
+    setText(label, video.muted ? 'Sound is off' : 'Sound is on');
+  });
+}
+
+export function wireFullscreen(button, stage) {
+  button.hidden = !document.fullscreenEnabled;
+  button.addEventListener('click', () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else stage.requestFullscreen();
+  });
+}
+
+/** A symbol of the page, by its id. */
+export function icon(name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('aria-hidden', 'true');
+  const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+  use.setAttribute('href', `#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A hue in degrees, always the same for the same text. */
+export function hue(text) {
+  let hash = 0x811c9dc5;
+  for (let n = 0; n < text.length; n += 1) hash = Math.imul(hash ^ text.charCodeAt(n), 0x01000193);
+  // FNV leaves neighbours close; this spreads them (the finalizer of MurmurHash3).
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % 360;
+}

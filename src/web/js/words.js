@@ -8,9 +8,17 @@ const ERRORS = {
   bad_sdp: 'The server did not understand this browser’s answer.',
   no_open_offer: 'The answer came when no offer was open.',
   unknown_session: 'The session is gone.',
+  unknown_room: 'There is no such room.',
+  rate_limited: 'Too fast: wait a moment.',
+  room_busy: 'The room is too busy right now.',
+  overloaded: 'The server is too busy right now.',
+  not_stored: 'The server could not keep this message.',
+  bad_credentials: 'User name or password is wrong.',
+  username_taken: 'This user name is taken.',
+  no_jwt_secret: 'This server does not sign users in by password: use a token.',
 };
 
-/** Close codes of RFC 6455 §7.4.1 that a viewer can meet. */
+/** Close codes of RFC 6455 §7.4.1 that a viewer or member can meet. */
 const CLOSE_CODES = {
   1001: 'The server went away.',
   1006: 'The connection to the server was lost.',
@@ -30,8 +38,8 @@ export function errorText(message) {
 }
 
 /** @param {unknown} reason of a `closing` message: a few words of the server */
-export function closingText(reason) {
-  return typeof reason === 'string' && reason !== '' ? `Session ended: ${reason}.` : 'Session ended.';
+export function closingText(reason, what = 'Session ended') {
+  return typeof reason === 'string' && reason !== '' ? `${what}: ${reason}.` : `${what}.`;
 }
 
 export function closeCodeText(code) {

@@ -1,0 +1,30 @@
+/** A room's cover, and what stands in for one. */
+
+import { hue, make, setData } from './ui.js';
+
+/** The address of a cover that may be shown: of this server, or http(s); null for any other. */
+export function coverUrl(cover, base) {
+  if (typeof cover !== 'string' || cover === '') return null;
+  try {
+    const url = new URL(cover, base);
+    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Shows a room's cover in `element`: its picture, otherwise a colour of its own. */
+export function showCover(element, { id, cover }) {
+  const url = coverUrl(cover, location.href);
+  element.style.setProperty('--hue', String(hue(`room ${id}`)));
+  const shown = element.querySelector('img');
+  if ((shown?.src ?? null) === url) return;
+  shown?.remove();
+  setData(element, 'broken', null);
+  if (url === null) return;
+  // Who serves the picture learns nothing of the room.
+  const picture = make('img', { alt: '', loading: 'lazy', decoding: 'async', referrerpolicy: 'no-referrer' });
+  picture.addEventListener('error', () => setData(element, 'broken', ''));
+  picture.src = url;
+  element.prepend(picture);
+}

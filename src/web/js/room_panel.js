@@ -1,0 +1,174 @@
+import { showCover } from './cover.js';
+import { heat, short, span } from './format.js';
+import { GIFTS } from './gifts.js';
+import { me } from './identity.js';
+import { setFace } from './lobby.js';
+import { STATUS } from './platform.js';
+import { icon, make, setData, setText } from './ui.js';
+
+/** What the pill says, by state. */
+const STATES = {
+  connecting: 'Connecting',
+  live: 'Live',
+  reconnecting: 'Reconnecting',
+  idle: 'Not started',
+  ended: 'Ended',
+  refused: 'Closed to you',
+};
+
+/** What is shown over the place of the picture while the device's has a reason not to be there. */
+const PICTURE = {
+  connecting: 'Getting the picture',
+  waiting: 'Waiting for the device',
+  reconnecting: 'The picture comes back in a moment',
+};
+
+/**
+ * Shows a room's state, in words and figures for a person and in data attributes for whoever automates the page.
+ *
+ * @typedef {object} RoomView
+ * @property {number} id
+ * @property {import('./platform.js').Room | null} room null before it was read
+ * @property {string | null} refusal why it cannot be read
+ * @property {import('./member.js').Member['view'] | null} member
+ * @property {import('./member.js').Position | null} position
+ * @property {number} pending own messages on their way
+ * @property {number | null} viewers
+ * @property {number} likes since the page came
+ * @property {(import('./platform.js').HotRoom & {rank: number}) | null} hot
+ * @property {import('./player.js').View} player
+ * @property {import('./flights.js').Flights} flights
+ */
+export class RoomPanel {
+  #refs;
+
+  /** @param {Record<string, HTMLElement>} refs */
+  constructor(refs) {
+    this.#refs = refs;
+  }
+
+  /** @param {(gift: typeof GIFTS[number]) => void} ongift */
+  offerGifts(ongift) {
+    const buttons = GIFTS.map((gift) => {
+      const price = make('span', { class: 'price' }, `${gift.value}`);
+      const button = make('button', { type: 'button', 'data-gift': gift.gift, 'aria-label': `Send ${gift.name}, value ${gift.value}` });
+      button.append(icon(`gift-${gift.gift}`), make('span', {}, gift.name), price);
+      button.addEventListener('click', () => ongift(gift));
+      return button;
+    });
+    this.#refs.gifts.append(...buttons);
+  }
+
+  /** @param {RoomView} view */
+  render(view) {
+    const state = stateOf(view);
+    this.#attributes(view, state);
+    this.#head(view, state);
+    this.#message(view, state);
+    this.#connection(view);
+    const refs = this.#refs;
+    const inside = state === 'live' || state === 'reconnecting' || state === 'connecting';
+    for (const control of [refs.say, refs.sayGo, ...refs.gifts.children]) control.disabled = !inside;
+    refs.like.disabled = state !== 'live';
+    refs.say.placeholder = inside ? 'Say something' : STATES[state];
+    setText(refs.likes, view.likes > 0 ? short(view.likes) : 'Like');
+    setText(refs.tabViewers, view.viewers === null ? '' : short(view.viewers));
+  }
+
+  #attributes(view, state) {
+    const shown = {
+      state,
+      roomId: view.id,
+      epoch: view.position?.epoch,
+      seq: view.position?.seq,
+      received: view.member?.received,
+      gaps: view.member?.gaps,
+      connections: view.member?.connections,
+      pending: view.pending,
+      viewers: view.viewers,
+      heat: view.hot?.heat,
+      rank: view.hot?.rank,
+      likes: view.likes,
+      picture: view.player.state,
+      pictureFrames: view.player.figures?.framesDecoded,
+      flying: view.flights.flying.length,
+      flown: view.flights.started,
+      skipped: view.flights.skipped,
+    };
+    for (const [name, value] of Object.entries(shown)) setData(this.#refs.room, name, value);
+  }
+
+  #head({ room, viewers, hot }, state) {
+    const refs = this.#refs;
+    setText(refs.roomTitle, room?.title ?? 'Room');
+    document.title = `${room?.title ?? 'Room'} · media-service`;
+    setText(refs.roomAnchor, room?.anchor_id ?? '');
+    setFace(refs.roomFace, room?.anchor_id ?? '');
+    setText(refs.roomSince, room === null ? '' : sinceText(room));
+    setText(refs.roomPill, STATES[state]);
+    setText(refs.roomViewers, viewers === null ? '–' : short(viewers));
+    setText(refs.roomHeat, heat(hot?.heat));
+    refs.roomHeat.parentElement.hidden = state === 'ended' || state === 'idle';
+    setText(refs.roomRank, hot === null ? '' : `No. ${hot.rank}`);
+    const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
+    refs.roomStart.hidden = !own || room.status !== STATUS.idle;
+    refs.roomStop.hidden = !own || room.status !== STATUS.live || state === 'ended';
+    if (room !== null) {
+      showCover(refs.roomBackdrop, room);
+      setText(refs.roomMark, [...room.title][0] ?? '');
+    }
+  }
+
+  #message(view, state) {
+    const refs = this.#refs;
+    const [head, detail] = messageFor(view, state);
+    refs.roomMessage.hidden = head === '';
+    setText(refs.roomHeadline, head);
+    setText(refs.roomDetail, detail);
+    const picture = view.player.state !== 'idle' && view.player.joinMs !== null;
+    setData(refs.roomStage, 'picture', picture ? '' : null);
+    refs.roomSound.hidden = view.room?.device_id === undefined || state === 'ended';
+  }
+
+  #connection({ member }) {
+    const { roomConnection, roomWhy } = this.#refs;
+    const broken = member?.state === 'reconnecting';
+    roomConnection.hidden = !broken;
+    if (broken) setText(roomWhy, `${member.why} ${whenText(member.retryAt)}`);
+  }
+}
+
+/** What the room is to this page. @param {RoomView} view */
+function stateOf({ room, refusal, member }) {
+  if (member !== null && member.state !== 'off') return member.state;
+  if (refusal !== null) return 'refused';
+  if (room === null) return 'connecting';
+  return room.status === STATUS.ended ? 'ended' : room.status === STATUS.idle ? 'idle' : 'connecting';
+}
+
+/** Headline and detail over the stage; empty while all is well. @param {RoomView} view */
+function messageFor({ room, refusal, member, viewers, player }, state) {
+  switch (state) {
+    case 'refused':
+      return ['You cannot come in', refusal ?? member?.why ?? ''];
+    case 'idle':
+      return ['Not started yet', room?.anchor_id === me.userId ? 'Start it when you are ready.' : 'It opens by itself when it begins.'];
+    case 'ended':
+      return ['This room is over', viewers === null ? '' : `${viewers} ${viewers === 1 ? 'viewer' : 'viewers'} at its end.`];
+    default:
+      if (room?.device_id === undefined) return ['', ''];
+      if (player.state === 'failed') return ['The picture cannot be played', player.why];
+      return [PICTURE[player.state] ?? '', ''];
+  }
+}
+
+function sinceText({ status, created_at: created, updated_at: updated }) {
+  const ago = span(Date.now() - Date.parse(status === STATUS.idle ? created : updated));
+  return { [STATUS.idle]: `made ${ago} ago`, [STATUS.live]: '', [STATUS.ended]: `ended ${ago} ago` }[status] ?? '';
+}
+
+function whenText(retryAt) {
+  if (retryAt === null) return 'Trying now.';
+  const seconds = Math.ceil((retryAt - performance.now()) / 1000);
+  return seconds > 1 ? `Next try in ${seconds} s.` : 'Next try in a moment.';
+}
