@@ -176,6 +176,49 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
     assert_eq!(browser.errors(), json!([]));
 }
 
+#[test]
+#[ignore = "needs Chromium and Python with Playwright"]
+fn who_waits_before_a_room_is_let_in_when_it_starts() {
+    let _turn = turn();
+    let server = Server::start(&[]);
+    let room = server.create_room("ada", "Soon");
+    let mut browser = Browser::start();
+    open_as(&mut browser, "bob", &page(&server, &format!("/{room}")));
+    browser.wait_room("bob", "it has not begun", |room| room["state"] == "idle");
+    browser.screenshot("bob", "room-idle");
+    open_as(&mut browser, "ada", &page(&server, &format!("/{room}")));
+    browser.click("ada", "[data-ref='roomStart']");
+    for name in ["ada", "bob"] {
+        browser.wait_room(name, "in", |room| {
+            room["state"] == "live" && room["viewers"] == "2"
+        });
+    }
+    browser.open_sized(
+        "carol",
+        &page(&server, &format!("/{room}")),
+        (390, 844),
+        true,
+    );
+    say(&mut browser, "bob", "at last");
+    wait_chat(&mut browser, "carol", &["bob at last"]);
+    browser.screenshot("carol", "room-phone-dark");
+    browser.click("ada", "[data-ref='navRooms']");
+    wait_until(
+        SOON,
+        "the room is listed with its viewers and its heat",
+        || {
+            let viewers = browser.texts("ada", ".card .cover-figures span:first-child > span");
+            let heat = browser.texts("ada", ".card .warmth > span");
+            let warm = |heat: &Value| {
+                heat[0].as_str().and_then(|heat| heat.parse::<f64>().ok()) > Some(1.0)
+            };
+            viewers[0] == "3" && warm(&heat)
+        },
+    );
+    browser.screenshot("ada", "rooms");
+    assert_eq!(browser.errors(), json!([]));
+}
+
 /// A port that is free now, for a server that shall come back under the same address.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

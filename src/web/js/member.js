@@ -40,6 +40,9 @@ const CHECK_MS = 1000;
  * @property {(text: string) => void} onnotice something to know that ended nothing
  */
 
+/** States that only a new member leaves. */
+const FINAL = ['idle', 'ended', 'refused'];
+
 /** What browsers bring along; the tests bring their own. */
 const BROWSER = {
   open: (url) => new WebSocket(url),
@@ -47,7 +50,7 @@ const BROWSER = {
   random: Math.random,
   later: (what, ms) => setTimeout(what, ms),
   forget: (timer) => clearTimeout(timer),
-  newId: () => crypto.randomUUID(),
+  newId: randomId,
 };
 
 export class Member {
@@ -112,6 +115,16 @@ export class Member {
     if (this.view.retryAt !== null) this.connect();
   }
 
+  /** Connects anew: on another network the old socket would stay silent for many minutes. Nothing is missed by it. */
+  renew() {
+    if (this.#greeted) {
+      this.#letGo();
+      this.connect();
+    } else {
+      this.retryNow();
+    }
+  }
+
   /**
    * Sends a message that shall arrive for certain: again after a reconnection, under the same id.
    *
@@ -132,7 +145,7 @@ export class Member {
 
   /** Sends a failed message again. */
   retry(own) {
-    if (own.state !== 'failed' || this.#own.full) return;
+    if (own.state !== 'failed' || this.#own.full || FINAL.includes(this.view.state)) return;
     this.#own.add(own);
     this.#hooks.onown(own);
     this.#transmit(own);
@@ -198,7 +211,7 @@ export class Member {
 
   #truncated(message) {
     this.#jumping = true;
-    if (this.view.received > 0) this.#hooks.onnotice('Some messages are no longer held by the server.');
+    if (this.view.received > 0) this.#hooks.onnotice('Some messages may be missing here.');
   }
 
   /** What names none of our messages is about the connection, or about a light one. */
@@ -245,7 +258,7 @@ export class Member {
     const closing = this.#closing;
     this.#letGo();
     if (closing !== null && code === CLOSED_NORMALLY) {
-      this.#set({ state: 'ended', why: closingText(closing.reason, 'The room is over'), retryAt: null });
+      this.#finish('ended', closingText(closing.reason, 'The room is over'));
     } else if (greeted) {
       this.#retry(closing === null ? closeCodeText(code) : closingText(closing.reason, 'Disconnected'));
     } else {
@@ -254,8 +267,13 @@ export class Member {
       const overtaken = this.view.state === 'off' || this.#socket !== null || attempt !== this.view.connections;
       if (overtaken) return;
       if (state === 'retry') this.#retry(why);
-      else this.#set({ state, why, retryAt: null });
+      else this.#finish(state, why);
     }
+  }
+
+  #finish(state, why) {
+    for (const { id } of this.#own.all) this.#settle(id, 'failed', 'Not sent');
+    this.#set({ state, why, retryAt: null });
   }
 
   #retry(why) {
@@ -271,4 +289,9 @@ export class Member {
     this.#browser.forget(this.#helloTimer);
     socket?.close(1000);
   }
+}
+
+/** Unique beyond chance; `crypto.randomUUID` is missing where the page came over plain HTTP. */
+function randomId() {
+  return [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join('');
 }

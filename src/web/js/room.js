@@ -20,6 +20,9 @@ const POLL_MS = 3000;
 /** Likes are gathered for so long, in ms: a finger is faster than a member may send. */
 const LIKES_MS = 500;
 
+/** A tab that was hidden for longer than this, in ms, does not trust its connection. */
+const FROZEN_MS = 60_000;
+
 /** Likes that one message may say. */
 const LIKES = 99;
 
@@ -43,6 +46,7 @@ export class RoomPage {
   #likes = 0;
   #unsentLikes = 0;
   #likeTimer = null;
+  #hiddenAt = 0;
 
   /** @param {Record<string, HTMLElement>} refs @param {import('./lobby.js').Lobby} lobby */
   constructor(refs, lobby) {
@@ -192,6 +196,13 @@ export class RoomPage {
     this.render();
   }
 
+  /** Phones freeze hidden tabs, and their connections with them. */
+  #visible() {
+    if (document.hidden) this.#hiddenAt = performance.now();
+    else if (performance.now() - this.#hiddenAt > FROZEN_MS) this.#member?.renew();
+    else this.#member?.retryNow();
+  }
+
   #tick() {
     if (this.#id !== null && !document.hidden) this.render();
   }
@@ -249,10 +260,8 @@ export class RoomPage {
     wireSound(refs.roomSound, refs.roomSoundLabel, refs.roomVideo);
     wireFullscreen(refs.roomFullscreen, refs.roomStage);
     this.#panel.offerGifts(({ gift, name, value }) => this.#send('gift', name, { gift, value, count: 1 }));
-    window.addEventListener('online', () => this.#member?.retryNow());
-    document.addEventListener('visibilitychange', () => {
-      if (!document.hidden) this.#member?.retryNow();
-    });
+    window.addEventListener('online', () => this.#member?.renew());
+    document.addEventListener('visibilitychange', () => this.#visible());
   }
 }
 

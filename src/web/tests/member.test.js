@@ -202,6 +202,26 @@ test('the end of the room is told apart from the end of the server', async () =>
   assert.match(restart.member.view.why, /shutting down/);
 });
 
+test('a connection is made anew without missing anything', async () => {
+  const { room, member, seqs } = await entered();
+  room.say('bob', 'before');
+  member.renew();
+  room.say('bob', 'between');
+  await room.settle();
+  room.say('bob', 'after');
+  assert.deepEqual([seqs(), member.view.connections, member.view.state], [[1, 2, 3], 2, 'live']);
+});
+
+test('what could not be sent before the room was over has failed, for good', async () => {
+  const { room, member, states } = await entered();
+  const own = member.send('danmu', 'late');
+  room.send({ type: 'closing', reason: 'the room has ended' });
+  room.cut(1000);
+  await room.settle();
+  member.retry(own);
+  assert.deepEqual([states, member.pending], [['late failed'], 0]);
+});
+
 test('leaving is final', async () => {
   const { room, member, changes } = await entered();
   member.send('danmu', 'bye');
