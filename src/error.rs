@@ -321,7 +321,10 @@ impl ApiError {
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
-            ApiError::UpgradeRequired(_) => response.header("Upgrade", "websocket"),
+            // The version that there is (RFC 6455 §4.2.2).
+            ApiError::UpgradeRequired(_) => response
+                .header("Upgrade", "websocket")
+                .header("Sec-WebSocket-Version", "13"),
             ApiError::Unauthorized(error) => response.header("WWW-Authenticate", challenge(*error)),
             // Every 401 names a scheme (RFC 9110 §15.5.2).
             ApiError::BadCredentials => {

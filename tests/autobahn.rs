@@ -8,7 +8,7 @@
 mod conformance;
 mod support;
 
-use conformance::{closing, conform, deflate, fragments, framing, garbage, limits, utf8};
+use conformance::{closing, conform, deflate, fragments, framing, garbage, limits, opening, utf8};
 
 #[test]
 fn lengths_of_every_encoding() {
@@ -85,4 +85,19 @@ fn an_offer_of_compression_is_not_taken() {
 #[test]
 fn random_octets_harm_nobody() {
     garbage::harms_nobody();
+}
+
+#[test]
+fn opening_handshakes() {
+    opening::is_an_upgrade_or_not();
+}
+
+#[test]
+fn what_comes_with_the_opening_handshake() {
+    opening::keeps_what_comes_with_it();
+}
+
+#[test]
+fn unread_answers_are_bounded() {
+    garbage::unread_answers_are_bounded();
 }

@@ -43,16 +43,21 @@ impl Disk {
     }
 
     fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[&str]) -> Server {
         let store = setting(&self.path());
         // Members may send as fast as they are acknowledged.
-        Server::start(&[
+        let arguments = [
             "--shards",
             "2",
             "--set",
             &store,
             "--set",
             "rooms.member_rate=0",
-        ])
+        ];
+        Server::start(&[&arguments, more].concat())
     }
 }
 
@@ -351,6 +356,70 @@ fn a_clean_restart_goes_on_where_it_was() {
     }
     assert_eq!(wait_for_ack(&mut ada, "x"), 101);
     assert_eq!(stored(&server, room).len(), 101);
+}
+
+/// Memory holds the newest of what is stored; who was away for longer is told, and finds the rest in the history.
+#[test]
+fn what_memory_does_not_hold_after_a_restart_is_told() {
+    let disk = Disk::new();
+    let server = disk.start();
+    let room = server.live_room("ada", "Long");
+    let mut ada = Member::join(&server, room, "ada");
+    for number in 1..=300 {
+        ada.say(&format!("message {number}"));
+    }
+    while ada.message()["seq"] != 300 {}
+    let epoch = ada.epoch;
+    end(server);
+
+    let server = disk.start_with(&["--set", "rooms.recent=50"]);
+    for (since, from) in [(0, 251), (249, 251), (250, 251), (299, 300), (300, 301)] {
+        let mut bob = Member::rejoin(&server, room, "bob", (epoch, since));
+        assert_eq!((bob.epoch, bob.seq), (epoch, 300));
+        if since < 250 {
+            let told = bob.next(SOON).expect("it is told");
+            assert_eq!(
+                told,
+                json!({"type": "system", "code": "history_truncated", "from": 251})
+            );
+        }
+        for seq in from..=300 {
+            assert_eq!(bob.message()["seq"], seq, "since {since}");
+        }
+        bob.socket.close();
+    }
+    assert_eq!(stored(&server, room).len(), 300);
+}
+
+/// A room that was live in a crash is live again; without its anchor it ends after a while, with it it goes on.
+#[test]
+fn a_recovered_room_ends_without_its_anchor() {
+    let disk = Disk::new();
+    let server = disk.start();
+    let deserted = server.live_room("ada", "Deserted");
+    let kept = server.live_room("bob", "Kept");
+    kill(server);
+
+    let server = disk.start_with(&["--set", "rooms.anchor_timeout=3s"]);
+    let mut visitor = Member::join(&server, deserted, "eve");
+    let mut bob = Member::join(&server, kept, "bob");
+    let closing = visitor.socket.expect("closing");
+    assert!(closing["reason"].as_str() > Some(""), "{closing}");
+    assert_eq!(visitor.socket.closed(), Some(1000));
+    assert_eq!(server.room(deserted)["status"], 2);
+    assert_eq!(server.room(deserted)["viewer_count"], 1, "eve was there");
+    // Both had the same time.
+    assert_eq!(server.room(kept)["status"], 1);
+    // What the store was handed before it is stored too.
+    bob.say_with_id("still here", &json!("x"));
+    wait_for_ack(&mut bob, "x");
+    kill(server);
+    let server = disk.start();
+    assert_eq!(
+        server.room(deserted)["status"],
+        2,
+        "that it ended is stored"
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ const DEFLATED: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 /// An offer is passed over and the socket works; what is compressed all the same is refused, since RSV1 means nothing.
 pub fn is_not_taken() {
     for peer in Peer::ALL {
-        let testee = Testee::start(peer);
+        let testee = Testee::start(peer, &["--shards", "1"]);
         for offer in OFFERS {
             let mut run = testee.open(&[("Sec-WebSocket-Extensions", offer)]);
             let message = peer.text("not compressed");

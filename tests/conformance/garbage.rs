@@ -11,6 +11,33 @@ const CONNECTIONS: usize = 300;
 /// Frames of a connection at most.
 const FRAMES: u32 = 12;
 
+/// Octets of a flood.
+const FLOOD_BYTES: usize = 256 << 20;
+/// What a process may grow by: a tenth of the flood. A young one maps more pages whatever it does.
+const GROWTH_BYTES: u64 = 24 << 20;
+
+/// Answers that nobody reads are not piled up: the server reads no more, or closes.
+pub fn unread_answers_are_bounded() {
+    for peer in Peer::ALL {
+        let testee = Testee::start(peer, &["--shards", "1"]);
+        let before = testee.server.footprint();
+        for frame in [
+            Frame::new(PING, [b'x'; 125]),
+            Frame::new(TEXT, "{}"),
+            Frame::new(BINARY, ""),
+        ] {
+            let process = testee.server.process();
+            let rss = process.rss();
+            let mut run = testee.open(&[]);
+            let sent = run.wire.flood(&frame.encode().repeat(200), FLOOD_BYTES);
+            let more = process.rss().saturating_sub(rss);
+            println!("{peer:?}: {sent} octets sent, {more} more of memory");
+            assert!(more < GROWTH_BYTES, "{more} for opcode {}", frame.opcode);
+        }
+        testee.server.wait_nothing_left(&before);
+    }
+}
+
 /// Whatever comes, the server answers it or closes with a code of its own, and has nothing left of it.
 ///
 /// # Panics
@@ -19,7 +46,7 @@ pub fn harms_nobody() {
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
     for peer in Peer::ALL {
-        let testee = Testee::start(peer);
+        let testee = Testee::start(peer, &["--shards", "1"]);
         let before = testee.server.footprint();
         for number in 0..CONNECTIONS as u64 {
             let mut random = ChaCha20Rng::seed_from_u64(seed << 16 | number);

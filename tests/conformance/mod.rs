@@ -8,6 +8,7 @@ pub mod fragments;
 pub mod framing;
 pub mod garbage;
 pub mod limits;
+pub mod opening;
 pub mod utf8;
 pub mod wire;
 
@@ -220,8 +221,8 @@ struct Testee {
 }
 
 impl Testee {
-    fn start(peer: Peer) -> Self {
-        let server = Server::start(&["--shards", "1", "--set", "rooms.member_rate=0"]);
+    fn start(peer: Peer, more: &[&str]) -> Self {
+        let server = Server::start(&[more, &["--set", "rooms.member_rate=0"]].concat());
         let target = match peer {
             Peer::Viewer => {
                 let session = server.create_session("cam-1", "ada");
@@ -362,7 +363,7 @@ fn abridged(text: &str) -> String {
 /// With every case that failed.
 pub fn conform(cases: impl Fn(Peer) -> Vec<Case>) {
     for peer in Peer::ALL {
-        let testee = Testee::start(peer);
+        let testee = Testee::start(peer, &["--shards", "1"]);
         let cases = cases(peer);
         let failed: Vec<String> = cases
             .iter()

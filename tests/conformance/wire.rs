@@ -2,13 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::SOON;
 use crate::support::http::Connection;
 
 /// RFC 6455 §1.3: its example.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A server that has taken nothing for so long reads no more.
+const FLOOD_PATIENCE: Duration = Duration::from_millis(500);
 
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
@@ -99,6 +102,14 @@ pub struct Wire {
     received: Vec<u8>,
 }
 
+/// A connection after the answer 101.
+impl From<Connection> for Wire {
+    fn from(connection: Connection) -> Self {
+        let (stream, received) = connection.into_parts();
+        Self { stream, received }
+    }
+}
+
 impl Wire {
     /// Upgrades a connection. `headers` are further ones.
     ///
@@ -124,8 +135,7 @@ impl Wire {
         );
         assert_eq!(response.header("sec-websocket-extensions"), None);
         assert_eq!(response.header("sec-websocket-protocol"), None);
-        let (stream, received) = connection.into_parts();
-        Self { stream, received }
+        Self::from(connection)
     }
 
     /// Sends in writes of `chop` octets. The server may have closed already.
@@ -135,6 +145,20 @@ impl Wire {
                 return;
             }
         }
+    }
+
+    /// Sends the same again and again, at most so many octets, until the server takes no more or closes. Gives how many.
+    pub fn flood(&mut self, bytes: &[u8], most: usize) -> usize {
+        let patience = Some(FLOOD_PATIENCE);
+        self.stream.set_write_timeout(patience).expect("not zero");
+        let mut sent = 0;
+        while sent < most {
+            match self.stream.write(bytes) {
+                Ok(length) => sent += length,
+                Err(_) => break,
+            }
+        }
+        sent
     }
 
     /// Says that nothing more will come, and still reads.

@@ -239,7 +239,7 @@ fn the_last_answer_is_delivered_however_slowly_it_is_read() {
     );
     for _ in 0..100 {
         sim.run_for(100 * MS);
-        window += 500;
+        window += 1000;
         sim.wire(client).window = window;
     }
     sim.response(client).expect(200);

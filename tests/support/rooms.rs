@@ -162,6 +162,38 @@ impl Member {
     }
 }
 
+/// What everybody else in the room sees of an attack: their own messages, in order, and nothing wrong.
+pub struct Bystander {
+    pub member: Member,
+    said: u64,
+}
+
+impl Bystander {
+    #[track_caller]
+    pub fn join(server: &Server, room: u64) -> Self {
+        Self {
+            member: Member::join(server, room, "bystander"),
+            said: 0,
+        }
+    }
+
+    /// Says something and hears it, after what others said; gives that.
+    #[track_caller]
+    pub fn talks(&mut self) -> Vec<Value> {
+        self.said += 1;
+        let content = format!("all is well {}", self.said);
+        self.member.say(&content);
+        let mut others = Vec::new();
+        loop {
+            let message = self.member.message();
+            if message["content"] == *content {
+                return others;
+            }
+            others.push(message);
+        }
+    }
+}
+
 /// Why nothing came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
