@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use executor::{
     Accepted, BindError, MAX_RUN_BYTES, MAX_RUN_SEGMENTS, RECV_BATCH_DATAGRAMS, Received,
     SendOutcome, UdpPort, bind_all,
@@ -78,6 +80,8 @@ fn an_accepted_connection_is_ready_for_the_reactor() {
     };
     assert_eq!(peer, client.local_addr().unwrap());
     assert!(socket.nodelay().unwrap(), "Nagle's delay is off");
+    let low_water = SockRef::from(&socket).tcp_notsent_lowat().unwrap();
+    assert_eq!(low_water, 16 << 10, "inherited from the listener");
     let mut byte = [0];
     assert_eq!(
         socket.read(&mut byte).unwrap_err().kind(),
