@@ -34,6 +34,7 @@ pub use self::gather::Job;
 pub(crate) use self::requests::{Reply, Step};
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
+use crate::api::LastSketch;
 use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -96,6 +97,7 @@ pub struct Shard {
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
     pub(crate) rooms: Rooms,
+    pub(crate) last_sketch: LastSketch,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turn.
@@ -207,6 +209,7 @@ impl Shard {
             gathers: HashMap::new(),
             last_gather: 0,
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
+            last_sketch: LastSketch::default(),
             paused: Vec::new(),
             waiting: Vec::new(),
             demo: None,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Session, Shard, Timer};
 use crate::accounts::{AccountJob, Task};
-use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList, UserSet};
+use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
@@ -218,7 +218,7 @@ impl Shard {
                 Answer::Hot(self.rooms.hot(time, *limit))
             }
             Query::Online => Answer::Online(Online {
-                users: UserSet::of(self.rooms.users(), self.rooms.user_count()),
+                users: self.last_sketch.users(now, &self.rooms),
                 connections: self.rooms.members(),
                 rooms_live: self.rooms.live(),
             }),
