@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::driver::{self, DriverSeed, Mail};
 use crate::limits::MAILBOX_MESSAGES;
 use crate::logging::LogGuard;
+use crate::memory;
 use crate::message::Message;
 use crate::metrics::StoreFigures;
 use crate::placement::{ShardId, Shards};
@@ -105,6 +106,9 @@ const DESCRIPTORS_PER_SHARD: u64 = 32;
 
 /// Runs the server until SIGTERM or SIGINT.
 pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
+    if let Err(fault) = memory::keep_pages_small() {
+        warn!("huge pages stay on, memory will be larger: {fault}");
+    }
     let config = Arc::new(config);
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;

@@ -1,8 +1,8 @@
-//! A thread-per-core, shared-nothing server: live device video to browsers over WebRTC, and its
-//! control.
+//! A thread-per-core, shared-nothing server: live device video to browsers over WebRTC, its
+//! control, and live rooms over WebSocket.
 //!
 //! Each CPU core runs one [`shard::Shard`], a pure state machine that owns its connections,
-//! devices and sessions. [`driver::run`] is the only loop around it.
+//! devices, sessions and rooms. [`driver::run`] is the only loop around it.
 //!
 //! ```text
 //!          TCP (SO_REUSEPORT: every shard listens on the same port)     UDP (one port per shard)
@@ -12,16 +12,17 @@
 //! driver     (the only loop that awaits: wait → one bounded batch → flush once)
 //!                   │                                                        │
 //! shard      Shard: pure state machine, `now` is a parameter                 │
-//!   connections: http → api → {sessions, devices}            demux: address / ufrag → session
+//!   connections: http → api → {sessions, devices, rooms}     demux: address / ufrag → session
 //!                   │                                                        │
 //! rtc        device source → packetise once → every viewer session (str0m) → outbox
 //!                   │                                                        │
 //! driver     flush: write per dirty connection, one UDP_SEGMENT send per viewer and frame
 //! ```
 //!
-//! A device belongs to the shard that its id hashes to ([`placement`]); a session's id is drawn so
-//! that it hashes there too. A request that names another shard's device or session moves there
-//! with its connection ([`driver::Mail::Adopt`]).
+//! A device or room belongs to the shard that its id hashes to ([`placement`]); a session's id is
+//! drawn so that it hashes there too. A request that names another shard's device, session or room
+//! moves there with its connection ([`driver::Mail::Adopt`]). What is to survive a restart goes to
+//! the [`store`]'s thread, which no shard waits for.
 
 pub mod accounts;
 pub mod alarm;
@@ -38,6 +39,7 @@ pub mod launch;
 pub mod limits;
 pub mod logging;
 pub mod media;
+pub mod memory;
 pub mod message;
 pub mod metrics;
 pub mod openapi;

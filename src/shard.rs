@@ -1,6 +1,7 @@
 //! One core's server as a pure state machine: bytes and time come in, bytes go out.
 
 mod admit;
+mod agents;
 mod connections;
 mod devices;
 mod drain;

@@ -9,7 +9,7 @@ use super::{Answered, Moving, Shard};
 use crate::accounts::Task;
 use crate::api::{Operation, Publication};
 use crate::auth::{Identity, access};
-use crate::connection::{Connection, Exchange, Fate, Http, Phase, Role, Transfer};
+use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::http::routes::{Route, resolve};
 use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
@@ -451,42 +451,6 @@ impl Shard {
             prepared: None,
             complete: false,
         })
-    }
-
-    pub(super) fn pack(
-        connection: &mut Connection,
-        exchange: Box<Exchange>,
-        operation: Operation,
-    ) -> Box<Transfer> {
-        let decoder = match std::mem::replace(&mut connection.role, Role::new()) {
-            Role::Http(http) => http.decoder,
-            // Requests are parsed in the HTTP role alone.
-            Role::Viewer(_) | Role::Agent(_) | Role::Member(_) => {
-                unreachable!("a WebSocket sends no request")
-            }
-        };
-        Box::new(Transfer {
-            peer: connection.peer,
-            decoder,
-            exchange,
-            operation,
-            input: std::mem::take(&mut connection.input),
-            output: connection.output.pending().to_vec(),
-        })
-    }
-
-    pub(super) fn unpack(
-        id: crate::connection::ConnectionId,
-        transfer: Transfer,
-    ) -> (Box<Connection>, Box<Exchange>, Operation) {
-        let mut connection = Box::new(Connection::new(id, transfer.peer));
-        connection.role = Role::Http(Http {
-            decoder: transfer.decoder,
-            phase: Phase::Head,
-        });
-        connection.input = transfer.input;
-        connection.output.bytes = transfer.output;
-        (connection, transfer.exchange, transfer.operation)
     }
 }
 

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{ConnectionRefused, Flushed, Moving, Shard, Step};
-use crate::connection::{Connection, ConnectionId, Fate, Role, Transfer};
+use crate::api::Operation;
+use crate::connection::{Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Transfer};
 use crate::error::ApiError;
 use crate::limits::{LINGER, READ_BYTES};
 use crate::metrics::ConnectionEnd;
@@ -220,7 +221,9 @@ impl Shard {
             input[used..].to_vec()
         } else {
             waiting.drain(..used);
-            if waiting.capacity() > READ_BYTES && used > 0 {
+            if waiting.is_empty() {
+                waiting = Vec::new();
+            } else if used > 0 && waiting.capacity() > READ_BYTES {
                 // A large message has gone; what is left of the next one is small.
                 waiting.shrink_to_fit();
             }
@@ -253,6 +256,39 @@ impl Shard {
             }
             moving
         });
+    }
+
+    fn pack(
+        connection: &mut Connection,
+        exchange: Box<Exchange>,
+        operation: Operation,
+    ) -> Box<Transfer> {
+        let decoder = match std::mem::replace(&mut connection.role, Role::new()) {
+            Role::Http(http) => http.decoder,
+            // Requests are parsed in the HTTP role alone.
+            Role::Viewer(_) | Role::Agent(_) | Role::Member(_) => {
+                unreachable!("a WebSocket sends no request")
+            }
+        };
+        Box::new(Transfer {
+            peer: connection.peer,
+            decoder,
+            exchange,
+            operation,
+            input: std::mem::take(&mut connection.input),
+            output: connection.output.pending().to_vec(),
+        })
+    }
+
+    fn unpack(id: ConnectionId, transfer: Transfer) -> (Box<Connection>, Box<Exchange>, Operation) {
+        let mut connection = Box::new(Connection::new(id, transfer.peer));
+        connection.role = Role::Http(Http {
+            decoder: transfer.decoder,
+            phase: Phase::Head,
+        });
+        connection.input = transfer.input;
+        connection.output.bytes = transfer.output;
+        (connection, transfer.exchange, transfer.operation)
     }
 
     fn forget(&mut self, id: ConnectionId) {

@@ -9,6 +9,7 @@ mod mailboxes;
 mod pipelining;
 mod placement;
 mod publishers;
+mod restarts;
 mod rooms;
 mod sockets;
 mod swarm;

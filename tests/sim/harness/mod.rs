@@ -11,6 +11,7 @@ pub(crate) mod media;
 #[path = "../../../rtc/tests/support/network.rs"]
 #[allow(dead_code)]
 mod network;
+mod rooms;
 mod socket;
 mod store;
 #[path = "../../../rtc/tests/support/viewer.rs"]
@@ -42,6 +43,7 @@ use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits, SocketIndex};
 
 pub(crate) use client::{HOST, head, request};
 pub(crate) use mailbox::Mailbox;
+pub(crate) use rooms::numbers;
 pub(crate) use socket::Socket;
 pub(crate) use store::Desk;
 pub(crate) use viewer::{Viewer, ViewerId};

@@ -1,0 +1,120 @@
+//! Rooms outlive the server, however it ends.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::harness::{Sim, numbers};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn on_disk(seed: u64) -> (Sim, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let sim = Sim::with(2, seed, |config| config.store.path = path);
+    (sim, folder)
+}
+
+#[test]
+fn a_clean_restart_goes_on_where_it_was() {
+    let (mut sim, _folder) = on_disk(83);
+    let room = sim.live_room(0);
+    let mut ann = sim.member(room, "ann");
+    for n in 0..3 {
+        ann.say(&mut sim, &format!("{n}"));
+    }
+    sim.run_for(SECOND);
+    sim.restart(true);
+    let frames = ann.listen(&mut sim, MS);
+    assert_eq!(numbers(&frames), [1, 2, 3]);
+    assert_eq!(frames.last().unwrap()["type"], "closing");
+    assert_eq!(ann.closed(&mut sim), Some(1001));
+
+    let (mut ann, hello) = sim.member_with(room, "ann", "&since=1&epoch=1");
+    assert_eq!((&hello["epoch"], &hello["seq"]), (&json!(1), &json!(3)));
+    ann.say(&mut sim, "again");
+    assert_eq!(numbers(&ann.listen(&mut sim, SECOND)), [2, 3, 4]);
+}
+
+#[test]
+fn a_crash_begins_a_new_epoch_and_loses_nothing_acknowledged() {
+    let (mut sim, _folder) = on_disk(84);
+    let room = sim.live_room(0);
+    let mut ann = sim.member(room, "ann");
+    ann.send(
+        &mut sim,
+        &json!({"type": "danmu", "content": "kept", "id": 1}),
+    );
+    ann.expect(&mut sim, "ack");
+    sim.store.delay = 10 * SECOND;
+    ann.send(
+        &mut sim,
+        &json!({"type": "danmu", "content": "lost", "id": 2}),
+    );
+    ann.expect(&mut sim, "danmu");
+    sim.restart(false);
+
+    let (mut ann, hello) = sim.member_with(room, "ann", "&since=2&epoch=1");
+    assert_eq!((&hello["epoch"], &hello["seq"]), (&json!(2), &json!(0)));
+    let told = ann.expect(&mut sim, "system");
+    assert_eq!(told["code"], "history_truncated");
+    ann.say(&mut sim, "new");
+    assert_eq!(ann.expect(&mut sim, "danmu")["seq"], 1);
+    sim.run_for(SECOND);
+    let history = sim.read_json(&format!("/api/v1/rooms/{room}/messages"));
+    let said: Vec<_> = history["messages"].as_array().unwrap().iter().collect();
+    assert_eq!(said.len(), 2);
+    assert_eq!(
+        (&said[0]["content"], &said[0]["epoch"]),
+        (&json!("kept"), &json!(1))
+    );
+    assert_eq!(
+        (&said[1]["content"], &said[1]["epoch"]),
+        (&json!("new"), &json!(2))
+    );
+    let epoch = sim.read_json(&format!("/api/v1/rooms/{room}/messages?after=0"));
+    assert_eq!(epoch["messages"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_recovered_room_ends_without_its_anchor() {
+    let (mut sim, _folder) = on_disk(85);
+    let (left, kept) = (sim.live_room(0), sim.live_room(1));
+    sim.run_for(SECOND);
+    sim.restart(false);
+    let _ann = sim.member(kept, "ann");
+    let mut bob = sim.member(left, "bob");
+    bob.listen(&mut sim, 9 * 60 * SECOND);
+    assert_eq!(sim.read_json(&format!("/api/v1/rooms/{left}"))["status"], 1);
+    assert_eq!(bob.closed_within(&mut sim, 70 * SECOND), Some(1000));
+    assert_eq!(sim.read_json(&format!("/api/v1/rooms/{left}"))["status"], 2);
+    assert_eq!(sim.read_json(&format!("/api/v1/rooms/{kept}"))["status"], 1);
+}
+
+#[test]
+fn the_demo_has_one_room_however_often_it_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let mut sim = Sim::with(2, 86, |config| {
+        config.store.path = path;
+        config.demo = true;
+    });
+    for clean in [true, false, true] {
+        sim.run_for(11 * 60 * SECOND);
+        let rooms = sim.read_json("/api/v1/rooms");
+        assert_eq!(rooms["rooms"].as_array().unwrap().len(), 1, "{rooms}");
+        let demo = &rooms["rooms"][0];
+        assert_eq!(
+            (&demo["status"], &demo["device_id"]),
+            (&json!(1), &json!("demo"))
+        );
+        sim.restart(clean);
+    }
+    sim.run_for(SECOND);
+    sim.act(1, "stop", "demo");
+    sim.restart(true);
+    sim.run_for(SECOND);
+    let rooms = sim.read_json("/api/v1/rooms?status=1");
+    assert_eq!(rooms["rooms"].as_array().unwrap().len(), 1, "a new one");
+}
