@@ -52,6 +52,17 @@ pub struct Outcome {
     wrong: i64,
 }
 
+/// How a load is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Before what is measured.
+    pub warm_up: Duration,
+    /// What is measured.
+    pub span: Duration,
+    /// Look for arrivals without ever sleeping.
+    pub spin: bool,
+}
+
 /// The longest sleep: figures are read and ends are noticed in time.
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
@@ -64,18 +75,18 @@ struct Flow {
     next_room: usize,
 }
 
-/// Runs the streams for `warm_up` and then for `seconds`, which are measured. What is in flight at the end arrives
-/// before this returns, or never, but is not in the outcome.
-pub fn run(
-    crowd: &mut Crowd,
-    meters: &Meters,
-    streams: &[Stream],
-    warm_up: Duration,
-    span: Duration,
-) -> Outcome {
+/// Runs the streams as planned. What is in flight at the end arrives before this returns, or never, but is not in the
+/// outcome.
+pub fn run(crowd: &mut Crowd, meters: &Meters, streams: &[Stream], plan: Plan) -> Outcome {
+    let span = plan.span;
     let wrong = crowd.wrong();
     let mut load = Load::begin(crowd, streams);
-    load.drive(crowd, warm_up);
+    load.longest_wait = if plan.spin {
+        Duration::ZERO
+    } else {
+        LONGEST_WAIT
+    };
+    load.drive(crowd, plan.warm_up);
     crowd.forget();
     load.send_lag.clear();
 
@@ -101,6 +112,7 @@ pub fn run(
 struct Load {
     flows: Vec<Flow>,
     send_lag: Samples,
+    longest_wait: Duration,
     /// Which flow a room belongs to.
     flow_of: Vec<Option<usize>>,
 }
@@ -135,6 +147,7 @@ impl Load {
         Self {
             flows,
             send_lag: Samples::default(),
+            longest_wait: LONGEST_WAIT,
             flow_of,
         }
     }
@@ -150,7 +163,7 @@ impl Load {
             let due = self.flows.iter().filter(|flow| flow.interval > 0);
             let due = due.map(|flow| flow.due).min().unwrap_or(u64::MAX);
             let wait = Duration::from_nanos(due.min(end).saturating_sub(crowd.now()));
-            crowd.turn(wait.min(LONGEST_WAIT));
+            crowd.turn(wait.min(self.longest_wait));
             self.send_next(crowd);
         }
     }

@@ -35,6 +35,7 @@ use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit};
 
 use figures::Rows;
+use load::Plan;
 use support::process::{available_cpus, pin_to};
 
 /// A scenario, see benches/README.md.
@@ -96,6 +97,9 @@ struct Arguments {
     /// That server's process
     #[arg(long, requires = "base")]
     pid: Option<u32>,
+    /// Members never sleep while a load is measured: over loopback, waking them is charged to the server
+    #[arg(long)]
+    spin: bool,
     /// CPU of the server
     #[arg(long, default_value_t = 0)]
     server_cpu: usize,
@@ -111,12 +115,12 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn warm_up(&self) -> Duration {
-        Duration::from_secs(self.warm_up)
-    }
-
-    fn span(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+    fn plan(&self) -> Plan {
+        Plan {
+            warm_up: Duration::from_secs(self.warm_up),
+            span: Duration::from_secs(self.seconds),
+            spin: self.spin,
+        }
     }
 
     fn scenarios(&self) -> &[Scenario] {

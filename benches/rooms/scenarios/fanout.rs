@@ -89,8 +89,7 @@ fn measure(
 ) {
     let rooms = 0..crowd.rooms.len();
     let streams = [Stream { rooms, pace }];
-    let (warm_up, span) = (arguments.warm_up(), arguments.span());
-    let outcome = load::run(crowd, &target.meters, &streams, warm_up, span);
+    let outcome = load::run(crowd, &target.meters, &streams, arguments.plan());
     let mut figures = Figures::default();
     outcome.add_cost(&mut figures);
     outcome.add_rate(&mut figures);

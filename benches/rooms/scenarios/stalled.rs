@@ -6,7 +6,7 @@ use super::{SETTLE, fill};
 use crate::Arguments;
 use crate::crowd::Crowd;
 use crate::figures::{Figures, Rows};
-use crate::load::{self, Pace, Stream};
+use crate::load::{self, Pace, Plan, Stream};
 use crate::member::Part;
 use crate::target::Target;
 
@@ -33,14 +33,14 @@ pub fn stalled(arguments: &Arguments) -> Rows {
         crowd.run_for(SETTLE);
         crowd.calibrate(arguments.frame_bytes);
         for _ in 0..PHASES {
-            phase(&target, &mut crowd, false, &mut rows);
-            phase(&target, &mut crowd, true, &mut rows);
+            phase(arguments, &target, &mut crowd, false, &mut rows);
+            phase(arguments, &target, &mut crowd, true, &mut rows);
         }
     }
     rows
 }
 
-fn phase(target: &Target, crowd: &mut Crowd, with: bool, rows: &mut Rows) {
+fn phase(arguments: &Arguments, target: &Target, crowd: &mut Crowd, with: bool, rows: &mut Rows) {
     let deaf = with.then(|| {
         let deaf = crowd.join(0, Part::Deaf);
         crowd.opened();
@@ -50,7 +50,12 @@ fn phase(target: &Target, crowd: &mut Crowd, with: bool, rows: &mut Rows) {
         rooms: 0..1,
         pace: Pace::PerSecond(MESSAGES_PER_SECOND),
     }];
-    let outcome = load::run(crowd, &target.meters, &streams, WARM_UP, PHASE);
+    let plan = Plan {
+        warm_up: WARM_UP,
+        span: PHASE,
+        spin: arguments.spin,
+    };
+    let outcome = load::run(crowd, &target.meters, &streams, plan);
     let mut figures = Figures::default();
     outcome.add_cost(&mut figures);
     outcome.add_rate(&mut figures);

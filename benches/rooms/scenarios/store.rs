@@ -36,8 +36,7 @@ pub fn store(arguments: &Arguments) -> Rows {
         for (pace, variant) in paced.into_iter().chain([closed]) {
             let rooms = 0..ROOMS;
             let streams = [Stream { rooms, pace }];
-            let (warm_up, span) = (arguments.warm_up(), arguments.span());
-            let outcome = load::run(&mut crowd, &target.meters, &streams, warm_up, span);
+            let outcome = load::run(&mut crowd, &target.meters, &streams, arguments.plan());
             let mut figures = Figures::default();
             figures.add("acks/s", outcome.acks as f64 / outcome.seconds);
             let each = |seconds: f64| seconds * 1e6 / outcome.acks as f64;
