@@ -32,6 +32,8 @@ const PROBES: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub deliveries: u64,
+    /// Reads that brought messages: as many as the server's sends, while the members keep up.
+    pub reads: u64,
     pub acks: u64,
     /// Holes in the sequence numbers.
     pub holes: u64,
@@ -218,8 +220,8 @@ impl Crowd {
         self.acknowledged.clear();
     }
 
-    /// Waits at most `wait` for something to come, and reads it. Less than a turn's worth if there is more.
-    pub fn turn(&mut self, wait: Duration) {
+    /// Waits at most `wait` for something to come, and reads it. True: there was a turn's worth, and may be more.
+    pub fn turn(&mut self, wait: Duration) -> bool {
         let wait = Timespec {
             tv_sec: 0,
             tv_nsec: wait.as_nanos().min(999_999_999) as _,
@@ -227,7 +229,7 @@ impl Crowd {
         let ready = ready(&self.epoll, &wait);
         let begin = self.now();
         self.read_probes();
-        for index in ready {
+        for &index in &ready {
             if index != PROBES {
                 self.read(index as usize);
             }
@@ -237,6 +239,7 @@ impl Crowd {
             self.with_unsent.retain(|&index| !members[index].flush());
         }
         self.turns.push(self.now() - begin);
+        ready.len() == EVENTS_PER_TURN
     }
 
     /// Drives the crowd until the condition holds.
@@ -312,11 +315,12 @@ impl Crowd {
             at = self.upgraded(index, &buffer[..end]);
         }
         if self.members[index].state != State::Upgrading {
-            let now = self.now();
+            let (now, before) = (self.now(), self.tally.deliveries);
             while let Some(frame) = Frame::parse(&buffer[at..end]) {
                 at += frame.length;
                 self.received(index, &frame, now);
             }
+            self.tally.reads += u64::from(self.tally.deliveries > before);
         }
         self.members[index].partial.extend(&buffer[at..end]);
         self.buffer = buffer;

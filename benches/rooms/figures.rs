@@ -169,7 +169,7 @@ fn merged(column: &str, rounds: &[&Figures]) -> Option<f64> {
 /// Three significant digits, and thousands apart.
 fn shown(value: f64) -> String {
     match value {
-        _ if value.is_nan() => "–".to_owned(),
+        _ if value.is_nan() => "-".to_owned(),
         _ if value == 0.0 => "0".to_owned(),
         _ if value.abs() < 1.0 => format!("{value:.3}"),
         _ if value.abs() < 10.0 => format!("{value:.2}"),

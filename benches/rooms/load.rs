@@ -1,6 +1,7 @@
 //! Drives a crowd: messages in a closed loop or at a pace, a measured span, and what came of it.
 
 use std::ops::Range;
+use std::thread;
 use std::time::Duration;
 
 use crate::cost::{Cost, Meters};
@@ -40,6 +41,7 @@ pub struct Stream {
 pub struct Outcome {
     pub seconds: f64,
     pub deliveries: u64,
+    reads: u64,
     pub acks: u64,
     pub cost: Cost,
     /// By the rooms' group.
@@ -59,8 +61,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// What is measured.
     pub span: Duration,
-    /// Look for arrivals without ever sleeping.
-    pub spin: bool,
+    /// Look for arrivals so often and sleep in between; zero: arrivals wake.
+    pub moderation: Duration,
 }
 
 /// The longest sleep: figures are read and ends are noticed in time.
@@ -81,11 +83,7 @@ pub fn run(crowd: &mut Crowd, meters: &Meters, streams: &[Stream], plan: Plan) -
     let span = plan.span;
     let wrong = crowd.wrong();
     let mut load = Load::begin(crowd, streams);
-    load.longest_wait = if plan.spin {
-        Duration::ZERO
-    } else {
-        LONGEST_WAIT
-    };
+    load.moderation = plan.moderation;
     load.drive(crowd, plan.warm_up);
     crowd.forget();
     load.send_lag.clear();
@@ -97,6 +95,7 @@ pub fn run(crowd: &mut Crowd, meters: &Meters, streams: &[Stream], plan: Plan) -
     let mut outcome = Outcome {
         seconds: (crowd.now() - begin) as f64 / 1e9,
         deliveries: crowd.tally.deliveries - tally.deliveries,
+        reads: crowd.tally.reads - tally.reads,
         acks: crowd.tally.acks - tally.acks,
         cost,
         latencies: crowd.latencies.clone(),
@@ -112,7 +111,7 @@ pub fn run(crowd: &mut Crowd, meters: &Meters, streams: &[Stream], plan: Plan) -
 struct Load {
     flows: Vec<Flow>,
     send_lag: Samples,
-    longest_wait: Duration,
+    moderation: Duration,
     /// Which flow a room belongs to.
     flow_of: Vec<Option<usize>>,
 }
@@ -147,7 +146,7 @@ impl Load {
         Self {
             flows,
             send_lag: Samples::default(),
-            longest_wait: LONGEST_WAIT,
+            moderation: Duration::ZERO,
             flow_of,
         }
     }
@@ -163,7 +162,11 @@ impl Load {
             let due = self.flows.iter().filter(|flow| flow.interval > 0);
             let due = due.map(|flow| flow.due).min().unwrap_or(u64::MAX);
             let wait = Duration::from_nanos(due.min(end).saturating_sub(crowd.now()));
-            crowd.turn(wait.min(self.longest_wait));
+            if self.moderation.is_zero() {
+                crowd.turn(wait.min(LONGEST_WAIT));
+            } else if !crowd.turn(Duration::ZERO) {
+                thread::sleep(wait.min(self.moderation));
+            }
             self.send_next(crowd);
         }
     }
@@ -214,6 +217,7 @@ impl Outcome {
             figures.add("(shard)", each(self.cost.shards));
         }
         figures.add("(ksoftirqd)", each(self.cost.softirq));
+        figures.add("messages/read", deliveries / self.reads as f64);
         figures.add("deliveries/core·s", deliveries / self.cost.server);
     }
 

@@ -97,9 +97,10 @@ struct Arguments {
     /// That server's process
     #[arg(long, requires = "base")]
     pid: Option<u32>,
-    /// Members never sleep while a load is measured: over loopback, waking them is charged to the server
-    #[arg(long)]
-    spin: bool,
+    /// Members look for arrivals each so many µs and are not woken by them, as behind a network card that moderates
+    /// its interrupts; 0: every arrival wakes them, which over loopback is charged to the server
+    #[arg(long, default_value_t = 0)]
+    moderation: u64,
     /// CPU of the server
     #[arg(long, default_value_t = 0)]
     server_cpu: usize,
@@ -119,7 +120,7 @@ impl Arguments {
         Plan {
             warm_up: Duration::from_secs(self.warm_up),
             span: Duration::from_secs(self.seconds),
-            spin: self.spin,
+            moderation: Duration::from_micros(self.moderation),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, SocketFlags, SocketType};
@@ -73,6 +74,8 @@ impl Member {
             .unwrap_or_else(|error| panic!("{error}: is `ulimit -n` above {number}?"));
         let host = 2 + (number / CONNECTIONS_PER_ADDRESS) as u8;
         let source = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0);
+        // Closed with a reset, it leaves no TIME_WAIT that would keep its port from the next round.
+        net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).expect("a socket");
         net::bind(&socket, &source).expect("all of 127/8 is ours");
         net::connect(&socket, &server)
             .unwrap_or_else(|error| panic!("member {number} cannot connect: {error}"));

@@ -11,7 +11,7 @@ use super::{SETTLE, fill};
 use crate::Arguments;
 use crate::crowd::Crowd;
 use crate::figures::{Figures, Rows};
-use crate::load::{self, Pace, Plan, Stream};
+use crate::load::{self, Pace, Stream};
 use crate::support::SOON;
 use crate::support::media::{self, Clip};
 use crate::support::metrics::Metrics;
@@ -77,13 +77,8 @@ fn measure(
     streams: &[Stream],
     video: bool,
 ) -> Figures {
-    // The viewers share the core: they get it only while the members sleep.
-    let plan = Plan {
-        spin: false,
-        ..arguments.plan()
-    };
     let before = video.then(|| target.metrics());
-    let outcome = load::run(crowd, &target.meters, streams, plan);
+    let outcome = load::run(crowd, &target.meters, streams, arguments.plan());
     let mut figures = Figures::default();
     outcome.add_rate(&mut figures);
     outcome.add_latency(&mut figures, SMALL);

@@ -53,7 +53,7 @@ fn phase(arguments: &Arguments, target: &Target, crowd: &mut Crowd, with: bool, 
     let plan = Plan {
         warm_up: WARM_UP,
         span: PHASE,
-        spin: arguments.spin,
+        ..arguments.plan()
     };
     let outcome = load::run(crowd, &target.meters, &streams, plan);
     let mut figures = Figures::default();
