@@ -43,7 +43,7 @@ fn who_comes_back_gets_what_it_missed() {
     let talker = world.connect(room(1), "talker", Replay::None);
     for n in 1..=30 {
         world.say(talker, &format!("{n}")).unwrap();
-        world.turn();
+        world.run_for(Duration::from_millis(2));
     }
     let since = |seq, epoch| Replay::Since { seq, epoch };
     let table = [

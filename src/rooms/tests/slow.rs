@@ -1,7 +1,7 @@
 //! Members that do not read, and the pace of those that do.
 
 use super::super::log::LOG_BYTES;
-use super::super::sweep::{PACED_FROM, PAUSE_MOST};
+use super::super::sweep::{APART_LEAST, PAUSE_MOST};
 use super::super::*;
 use super::world::{World, config, room};
 
@@ -168,7 +168,7 @@ fn a_full_log_refuses_messages_rather_than_leave_a_reader_behind() {
 }
 
 #[test]
-fn the_first_message_goes_at_once_and_the_next_after_as_long_as_its_sweep_took() {
+fn the_first_message_goes_at_once_and_the_next_after_the_time_of_its_sweep_and_a_quarter() {
     let mut world = World::new(&config(), 1);
     let members: Vec<usize> = (0..10)
         .map(|n| world.connect(room(1), &format!("u{n}"), Replay::None))
@@ -181,10 +181,10 @@ fn the_first_message_goes_at_once_and_the_next_after_as_long_as_its_sweep_took()
     assert!(world.turn(), "half of them");
     world.say(members[0], "two").unwrap();
     assert!(!world.turn());
-    // Two turns of 2 ms: 4 ms.
-    assert_eq!(world.rooms.deadline(), Some(world.now + 4 * MS));
+    // Two turns of 2 ms.
+    assert_eq!(world.rooms.deadline(), Some(world.now + 5 * MS));
     assert_eq!(world.rooms.sweep_durations(), [4 * MS]);
-    world.now += 3 * MS;
+    world.now += 4 * MS;
     assert!(!world.turn());
     assert_eq!(world.clients[0].seqs(), [1], "not yet");
     assert_eq!(world.clients[9].seqs(), [1, 2], "it was swept later");
@@ -204,17 +204,31 @@ fn the_first_message_goes_at_once_and_the_next_after_as_long_as_its_sweep_took()
 }
 
 #[test]
-fn short_sweeps_are_not_paced() {
+fn short_sweeps_begin_a_millisecond_apart() {
     let mut world = World::new(&config(), 1);
     let a = world.connect(room(1), "a", Replay::None);
     world.run_for(2000 * MS);
-    world.turn_takes = PACED_FROM - Duration::from_nanos(1);
-    for n in 1..10 {
-        world.say(a, "x").unwrap();
-        world.turn();
-        assert_eq!(world.clients[a].seqs().len(), n);
-    }
-    assert_eq!(world.rooms.deadline(), None);
+    world.turn_takes = Duration::from_micros(50);
+    let began = world.now;
+    world.say(a, "x").unwrap();
+    world.turn();
+    world.say(a, "x").unwrap();
+    world.say(a, "x").unwrap();
+    world.turn();
+    assert_eq!(world.clients[a].seqs(), [1], "the others are gathered");
+    assert_eq!(world.rooms.deadline(), Some(began + APART_LEAST));
+    world.now = began + APART_LEAST;
+    world.turn();
+    assert_eq!(world.clients[a].seqs(), [1, 2, 3]);
+
+    world.run_for(2 * MS);
+    world.say(a, "x").unwrap();
+    world.turn();
+    assert_eq!(
+        world.clients[a].seqs(),
+        [1, 2, 3, 4],
+        "after a pause, at once"
+    );
 }
 
 #[test]
