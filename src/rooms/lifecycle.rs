@@ -145,7 +145,7 @@ impl Rooms {
 
     /// The user has done something with the room. A room that was live when the server ended goes on
     /// if it was the anchor.
-    pub fn heard_of_anchor(&mut self, _time: Time, id: RoomId, user: &UserId) {
+    pub fn heard_of_anchor(&mut self, id: RoomId, user: &UserId) {
         let Some(&slot) = self.by_id.get(&id) else {
             return;
         };

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::message::json;
 use super::slots::Slots;
-use super::views::rfc3339;
 use super::{ViewerPage, ViewerView};
 use crate::alarm::Alarm;
+use crate::clock::rfc3339;
 use crate::ids::UserId;
 
 /// Comings and goings are told so long after the first of them, all together: five thousand joins
@@ -189,9 +189,10 @@ impl People {
             .by_ref()
             .take(limit)
             .filter_map(|(user, &person)| {
+                let joined_at = Duration::from_millis(self.people.get(person)?.joined_at);
                 Some(ViewerView {
                     user_id: user.clone(),
-                    joined_at: rfc3339(self.people.get(person)?.joined_at),
+                    joined_at: rfc3339(joined_at),
                 })
             })
             .collect();

@@ -63,14 +63,12 @@ impl Rooms {
             return Ok(Published::Repeated { seq, epoch });
         }
         if !member.bucket().has(at, self.member_rate) {
-            self.counters.rate_limited += 1;
             return Err(RoomError::RateLimited);
         }
         let seq = live.log.last_seq() + 1;
         self.text = outbound(&room.record, user, message, time.unix_ms, trace, seq);
         let admitted = live.intake.has(at, self.room_rate);
         if !admitted || live.log.push_message(at, &self.text) == Err(Full) {
-            self.counters.room_busy += 1;
             return Err(RoomError::RoomBusy);
         }
         member.bucket().take();

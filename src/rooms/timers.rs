@@ -127,7 +127,6 @@ impl Rooms {
             {
                 member.cut = true;
                 cuts -= 1;
-                self.counters.members_cut += 1;
                 self.events.push(RoomEvent::Cut(member.connection));
             }
             live.cut_from += 1;

@@ -96,7 +96,7 @@ fn members_that_do_not_take_the_end_are_cut_some_in_each_tick() {
     assert_eq!(world.rooms.members(), 600);
     world.run_for(SECOND / 5);
     assert_eq!(world.rooms.members(), 0);
-    assert_eq!(world.rooms.counters().members_cut, 600);
+    assert_eq!(world.cuts(), 600);
 }
 
 #[test]
@@ -151,11 +151,7 @@ fn a_room_that_came_back_ends_without_its_anchor() {
             true,
         ),
         (
-            |world| {
-                world
-                    .rooms
-                    .heard_of_anchor(world.time(), room(1), &user("anchor"))
-            },
+            |world| world.rooms.heard_of_anchor(room(1), &user("anchor")),
             true,
         ),
     ];

@@ -166,9 +166,7 @@ fn members_and_rooms_have_their_rates() {
         world.say(members[0], "x").unwrap();
     }
     assert_eq!(world.say(members[0], "x"), Err(RoomError::RateLimited));
-    let counters = world.rooms.counters();
-    assert_eq!((counters.rate_limited, counters.room_busy), (2, 1));
-    assert_eq!(counters.danmu, 56);
+    assert_eq!(world.rooms.counters().danmu, 56);
 }
 
 #[test]
