@@ -221,7 +221,10 @@ impl ApiError {
                 | RoomError::IdTooLong => 400,
                 RoomError::Forbidden => 403,
                 RoomError::Unknown => 404,
-                RoomError::NotIdle | RoomError::NotLive | RoomError::Ended => 409,
+                RoomError::NotIdle
+                | RoomError::NotLive
+                | RoomError::Ended
+                | RoomError::IdReused => 409,
                 RoomError::RateLimited | RoomError::RoomBusy => 429,
                 RoomError::Draining => 503,
             },

@@ -37,6 +37,9 @@ pub enum RoomError {
     /// `id` is too long.
     #[error("id is too long: at most {MESSAGE_ID_BYTES} bytes as JSON")]
     IdTooLong,
+    /// The sender has sent another message under this `id`.
+    #[error("the id was used for another message")]
+    IdReused,
     /// A system message from somebody who may not send one.
     #[error("only the room's anchor or an admin may send system messages")]
     Forbidden,
@@ -59,6 +62,7 @@ impl RoomError {
             RoomError::ContentTooLong => "content_too_long",
             RoomError::DataTooLong => "data_too_long",
             RoomError::IdTooLong => "id_too_long",
+            RoomError::IdReused => "id_reused",
             RoomError::Forbidden => "forbidden",
             RoomError::Draining => "draining",
         }

@@ -34,7 +34,8 @@ impl Rooms {
     ///
     /// # Errors
     /// [`RoomError::Ended`], [`RoomError::Draining`], [`RoomError::Forbidden`],
-    /// [`RoomError::RateLimited`] for the member, [`RoomError::RoomBusy`] for all members together.
+    /// [`RoomError::IdReused`], [`RoomError::RateLimited`] for the member, [`RoomError::RoomBusy`]
+    /// for all members together.
     pub fn publish(
         &mut self,
         time: Time,
@@ -58,7 +59,11 @@ impl Rooms {
         if message.kind == Kind::System && !privileged {
             return Err(RoomError::Forbidden);
         }
-        if let Some(seq) = message.id.and_then(|id| live.repeats.find(user, id)) {
+        let earlier = message
+            .id
+            .and_then(|id| live.repeats.find(user, id, message));
+        if let Some(earlier) = earlier {
+            let seq = earlier?;
             self.counters.repeated += 1;
             return Ok(Published::Repeated { seq, epoch });
         }
@@ -74,7 +79,7 @@ impl Rooms {
         member.bucket().take();
         live.intake.take();
         if let Some(id) = message.id {
-            live.repeats.insert(user, id, seq);
+            live.repeats.insert(user, id, message, seq);
         }
         live.moved = true;
         live.heat

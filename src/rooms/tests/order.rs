@@ -130,6 +130,8 @@ fn a_message_sent_again_is_not_said_again() {
     for _ in 0..5 {
         assert_eq!(world.send(a, text, false), Ok(1));
     }
+    let other = r#"{"type":"danmu","content":"bye","id":"m-1"}"#;
+    assert_eq!(world.send(a, other, false), Err(RoomError::IdReused));
     assert_eq!(world.send(b, text, false), Ok(2), "another user's id");
     world.turn();
     assert_eq!(world.clients[b].seqs(), [1, 2]);
