@@ -23,6 +23,8 @@ pub enum Published<'a> {
         seq: u64,
         /// The room's epoch.
         epoch: u32,
+        /// What all members got, as long as the room holds it: it may not be stored.
+        text: Option<&'a str>,
     },
 }
 
@@ -65,7 +67,14 @@ impl Rooms {
         if let Some(earlier) = earlier {
             let seq = earlier?;
             self.counters.repeated += 1;
-            return Ok(Published::Repeated { seq, epoch });
+            let held = live.log.message(seq);
+            self.text.clear();
+            self.text.push_str(held.unwrap_or_default());
+            return Ok(Published::Repeated {
+                seq,
+                epoch,
+                text: held.is_some().then_some(&self.text),
+            });
         }
         if !member.bucket().has(at, self.member_rate) {
             return Err(RoomError::RateLimited);
