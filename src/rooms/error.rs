@@ -19,7 +19,7 @@ pub enum RoomError {
     /// It is over.
     #[error("the room has ended")]
     Ended,
-    /// The member is past `rooms.member_rate`.
+    /// The user is past `rooms.member_rate`.
     #[error("too many messages: wait a moment, and send them more slowly")]
     RateLimited,
     /// The room is past `rooms.message_rate`, or its log is full.

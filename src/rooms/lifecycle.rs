@@ -291,8 +291,9 @@ impl Rooms {
 
     /// The user is not in the room any more, if nothing keeps it there.
     pub(super) fn depart(&mut self, time: Time, slot: u32, person: u32) {
+        let (at, rate) = (self.clock.see(time.now), self.member_rate);
         let live = live_of(&mut self.rooms, slot);
-        if let Some(user) = live.and_then(|live| live.people.leave(person)) {
+        if let Some(user) = live.and_then(|live| live.people.leave(person, at, rate)) {
             self.online.depart(&user);
             self.announce(time, slot);
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::message::json;
+use super::rate::{Bucket, Rate};
 use super::slots::Slots;
 use super::{ViewerPage, ViewerView};
 use crate::alarm::Alarm;
@@ -21,6 +22,10 @@ pub(super) const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 /// in numbers. At most 18 kB.
 pub(super) const PRESENCE_NAMES: usize = 64;
 
+/// Users who left with less than a full bucket, and whose bucket waits for them. Whoever has more
+/// names than this to leave with needs no second bucket for any of them.
+const SPENT_MOST: usize = 4096;
+
 /// The users of a room.
 #[derive(Debug, Default)]
 pub(super) struct People {
@@ -28,6 +33,8 @@ pub(super) struct People {
     by_name: BTreeMap<UserId, u32>,
     /// Since the last presence frame.
     changes: BTreeMap<UserId, Change>,
+    /// The buckets of users who have left and may come back before they are full again.
+    spent: BTreeMap<UserId, Bucket>,
     /// A presence frame is on its way.
     announced: bool,
 }
@@ -39,6 +46,8 @@ struct Person {
     /// Unix milliseconds.
     joined_at: u64,
     sockets: u32,
+    /// What it may say, over all of its sockets.
+    bucket: Bucket,
     /// When its join over HTTP lapses, if it did.
     join: Option<Box<Alarm>>,
 }
@@ -76,8 +85,10 @@ impl People {
         self.by_name.get(user).copied()
     }
 
-    pub(super) fn name(&self, person: u32) -> Option<&UserId> {
-        Some(&self.people.get(person)?.name)
+    /// Its name, and the bucket that its messages are taken from.
+    pub(super) fn speaker(&mut self, person: u32) -> Option<(&UserId, &mut Bucket)> {
+        let person = self.people.get_mut(person)?;
+        Some((&person.name, &mut person.bucket))
     }
 
     /// The user is here. True: it was not before.
@@ -89,6 +100,7 @@ impl People {
             name: user.clone(),
             joined_at: unix_ms,
             sockets: 0,
+            bucket: self.spent.remove(user).unwrap_or(Bucket::full()),
             join: None,
         });
         self.by_name.insert(user.clone(), person);
@@ -128,13 +140,16 @@ impl People {
     }
 
     /// Takes the user away whom nothing keeps here. Returns it then.
-    pub(super) fn leave(&mut self, person: u32) -> Option<UserId> {
+    pub(super) fn leave(&mut self, person: u32, at: u32, rate: Option<Rate>) -> Option<UserId> {
         let held = self.people.get(person)?;
         if held.sockets > 0 || held.join.is_some() {
             return None;
         }
-        let name = self.people.remove(person)?.name;
+        let Person { name, bucket, .. } = self.people.remove(person)?;
         self.by_name.remove(&name);
+        if !bucket.is_full(at, rate) && self.spent.len() < SPENT_MOST {
+            self.spent.insert(name.clone(), bucket);
+        }
         self.change(&name, Change::Left);
         Some(name)
     }
@@ -148,16 +163,18 @@ impl People {
         }
     }
 
-    /// Whether a presence frame is to be scheduled now: there is something to tell, and none is.
+    /// Whether a presence frame is to be scheduled now: there is something to tell or to let go of,
+    /// and none is.
     pub(super) fn announce(&mut self) -> bool {
-        let due = !self.announced && !self.changes.is_empty();
+        let due = !self.announced && !(self.changes.is_empty() && self.spent.is_empty());
         self.announced |= due;
         due
     }
 
     /// The presence frame that was scheduled, unless everything is as it was.
-    pub(super) fn presence(&mut self) -> Option<String> {
+    pub(super) fn presence(&mut self, at: u32, rate: Option<Rate>) -> Option<String> {
         self.announced = false;
+        self.spent.retain(|_, bucket| !bucket.is_full(at, rate));
         if self.changes.is_empty() {
             return None;
         }

@@ -1,7 +1,6 @@
 //! What happens to rooms by itself.
 
 use super::lifecycle::CLOSE_TIMEOUT;
-use super::log::Full;
 use super::members::BLOCKED_HOLD;
 use super::room::live_of;
 use super::{RoomEvent, Rooms, Status, Time};
@@ -56,18 +55,19 @@ impl Rooms {
         let Some(live) = live_of(&mut self.rooms, slot) else {
             return;
         };
-        let Some(frame) = live.people.presence().filter(|_| !live.log.is_closed()) else {
+        let frame = live.people.presence(at, self.member_rate);
+        if live.log.is_closed() {
             return;
-        };
-        match live.log.push_notice(at, &frame) {
-            Ok(()) => {
-                live.people.told();
-                self.counters.presence += 1;
-                self.sweeps.said(time.now, slot, live);
-            }
-            // The next frame tells it all.
-            Err(Full) => self.announce(time, slot),
         }
+        // A full log: the next frame tells it all.
+        if let Some(frame) = frame
+            && live.log.push_notice(at, &frame).is_ok()
+        {
+            live.people.told();
+            self.counters.presence += 1;
+            self.sweeps.said(time.now, slot, live);
+        }
+        self.announce(time, slot);
     }
 
     fn rotate(&mut self, time: Time, id: RoomId) {
