@@ -226,7 +226,7 @@ impl ApiError {
                 | RoomError::Ended
                 | RoomError::IdReused => 409,
                 RoomError::RateLimited | RoomError::RoomBusy => 429,
-                RoomError::Draining => 503,
+                RoomError::RoomFull | RoomError::Draining => 503,
             },
             ApiError::StoreFailed
             | ApiError::Full { .. }
@@ -321,6 +321,7 @@ impl ApiError {
             }
             ApiError::StoreFailed
             | ApiError::Full { .. }
+            | ApiError::Room(RoomError::RoomFull)
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::people::JOINS_MOST;
 use crate::limits::{MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_ID_BYTES};
 
 /// Why a request about a room, or a message to it, was refused. Nothing has changed then.
@@ -19,6 +20,9 @@ pub enum RoomError {
     /// It is over.
     #[error("the room has ended")]
     Ended,
+    /// As many users as may have joined it without a socket.
+    #[error("{JOINS_MOST} users have joined the room without a socket: connect to it instead")]
+    RoomFull,
     /// The user is past `rooms.member_rate`.
     #[error("too many messages: wait a moment, and send them more slowly")]
     RateLimited,
@@ -56,6 +60,7 @@ impl RoomError {
             RoomError::NotIdle => "room_not_idle",
             RoomError::NotLive => "room_not_live",
             RoomError::Ended => "room_ended",
+            RoomError::RoomFull => "room_full",
             RoomError::RateLimited => "rate_limited",
             RoomError::RoomBusy => "room_busy",
             RoomError::BadMessage(_) => "bad_message",

@@ -1,9 +1,9 @@
 //! Who is in a room: distinct users, however many sockets they have, and what is said of their
 //! coming and going.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::message::json;
 use super::rate::{Bucket, Rate};
 use super::slots::Slots;
 use super::{ViewerPage, ViewerView};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Fired};
 use crate::clock::rfc3339;
 use crate::ids::UserId;
 
@@ -26,6 +26,12 @@ pub(super) const PRESENCE_NAMES: usize = 64;
 /// names than this to leave with needs no second bucket for any of them.
 const SPENT_MOST: usize = 4096;
 
+/// Users of a room who joined it over HTTP: names that cost their sender a request, and the server
+/// some 400 B each. Sockets have bounds of their own.
+pub(super) const JOINS_MOST: usize = 10_000;
+/// Joins of a room that lapse in one tick, at about a microsecond each.
+const LAPSES_PER_TICK: usize = 256;
+
 /// The users of a room.
 #[derive(Debug, Default)]
 pub(super) struct People {
@@ -37,6 +43,10 @@ pub(super) struct People {
     spent: BTreeMap<UserId, Bucket>,
     /// A presence frame is on its way.
     announced: bool,
+    /// When the joins over HTTP lapse, and whose they are.
+    lapses: BTreeSet<(Instant, u32)>,
+    /// When the first of them does.
+    lapse: Alarm,
 }
 
 /// A user.
@@ -49,7 +59,7 @@ struct Person {
     /// What it may say, over all of its sockets.
     bucket: Bucket,
     /// When its join over HTTP lapses, if it did.
-    join: Option<Box<Alarm>>,
+    join: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,21 +132,49 @@ impl People {
         }
     }
 
-    /// Its join over HTTP, made where there is none.
-    pub(super) fn joined(&mut self, person: u32) -> Option<&mut Alarm> {
-        Some(self.people.get_mut(person)?.join.get_or_insert_default())
+    /// Whether the user may join over HTTP: it has, or there is room for one more.
+    pub(super) fn may_join(&self, user: &UserId) -> bool {
+        let person = self.find(user).and_then(|person| self.people.get(person));
+        self.lapses.len() < JOINS_MOST || person.is_some_and(|person| person.join.is_some())
     }
 
-    /// Its join over HTTP, if there is one.
-    pub(super) fn join(&mut self, person: u32) -> Option<&mut Alarm> {
-        self.people.get_mut(person)?.join.as_deref_mut()
+    /// It has joined over HTTP, until then. `Some`: [`People::lapsed`] is to be asked at that time.
+    pub(super) fn joined(&mut self, person: u32, until: Instant) -> Option<Instant> {
+        self.unjoined(person);
+        self.people.get_mut(person)?.join = Some(until);
+        self.lapses.insert((until, person));
+        self.watch_lapses()
     }
 
     /// It has no join over HTTP any more.
     pub(super) fn unjoined(&mut self, person: u32) {
-        if let Some(person) = self.people.get_mut(person) {
-            person.join = None;
+        let held = self.people.get_mut(person);
+        if let Some(until) = held.and_then(|person| person.join.take()) {
+            self.lapses.remove(&(until, person));
         }
+    }
+
+    /// Takes away the joins over HTTP that have lapsed, as many as may in a tick, and names whose
+    /// they were. `Some`: to be asked again at that time.
+    pub(super) fn lapsed(&mut self, now: Instant, users: &mut Vec<u32>) -> Option<Instant> {
+        match self.lapse.fired(now) {
+            Fired::Due => {}
+            Fired::Again(at) => return Some(at),
+            Fired::Nothing => return None,
+        }
+        while users.len() < LAPSES_PER_TICK
+            && let Some(&(until, person)) = self.lapses.first()
+            && until <= now
+        {
+            self.unjoined(person);
+            users.push(person);
+        }
+        self.watch_lapses()
+    }
+
+    fn watch_lapses(&mut self) -> Option<Instant> {
+        let &(first, _) = self.lapses.first()?;
+        self.lapse.set(first)
     }
 
     /// Takes the user away whom nothing keeps here. Returns it then.
@@ -193,9 +231,11 @@ impl People {
         Some(json(&frame))
     }
 
-    /// What the frame says has been told.
-    pub(super) fn told(&mut self) {
-        self.changes.clear();
+    /// What the frame says has been told. Returns how many came.
+    pub(super) fn told(&mut self) -> usize {
+        let changes = std::mem::take(&mut self.changes);
+        let joined = changes.values().filter(|&&it| it == Change::Joined);
+        joined.count()
     }
 
     /// The users after this one.

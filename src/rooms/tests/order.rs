@@ -259,6 +259,7 @@ fn nothing_but_its_records_leaves_a_room_at_a_clean_shutdown() {
     let mut world = World::new(&config(), 3);
     let a = world.connect(room(2), "a", Replay::None);
     world.say(a, "x").unwrap();
+    world.run_for(Duration::from_secs(1));
     let records = world.rooms.records_to_save(world.time());
     assert_eq!(records.len(), 1);
     assert_eq!((records[0].id, records[0].last_seq), (room(2), 1));
