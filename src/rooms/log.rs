@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 /// Bytes of recent messages that are kept for members that come back, besides `rooms.recent`. A
 /// thousand messages of 170 bytes take a sixth of it.
 pub(super) const RECENT_BYTES: u64 = 1 << 20;
-/// Bytes of a log at most, whoever still needs them. At 500 kB/s that is half a minute, at 4 MB/s
-/// what a member may be blocked for; past it messages are refused.
+/// Bytes of a log at most, whoever still needs them; past it messages are refused.
 pub(super) const LOG_BYTES: u64 = 16 << 20;
 const _: () = assert!(RECENT_BYTES < LOG_BYTES);
 /// Frames per recent message that are kept: presence frames between messages must not pile up.

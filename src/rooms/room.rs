@@ -2,7 +2,7 @@
 
 use super::heat::Heat;
 use super::log::Log;
-use super::members::Member;
+use super::members::{BLOCKED_MOST_BYTES, Member};
 use super::people::People;
 use super::rate::Bucket;
 use super::repeats::Repeats;
@@ -72,10 +72,14 @@ impl Live {
             // It grows no more, and its end is for everybody who is left.
             return false;
         }
+        let end = self.log.end();
         let floor = match (self.members.is_empty(), self.blocked) {
-            (true, _) => self.log.end(),
+            (true, _) => end,
             (false, 0) => self.sweep.given(),
-            (false, _) => self.sweep.given().min(self.marks[0]),
+            (false, _) => {
+                let held = self.marks[0].max(end.saturating_sub(BLOCKED_MOST_BYTES));
+                self.sweep.given().min(held)
+            }
         };
         self.log.trim(floor, recent)
     }
