@@ -42,7 +42,11 @@ impl Rooms {
             Status::Live => self.after(time, anchor_timeout, Timer::Anchor(id)),
             Status::Ended => self.retire_later(time, &record),
         }
-        self.add(Room { record, live });
+        let is_live = live.is_some();
+        let slot = self.add(Room { record, live });
+        if is_live {
+            self.trim(time.now, slot);
+        }
     }
 
     /// A room that was just created. To store it is for the caller.
@@ -312,8 +316,11 @@ impl Rooms {
     /// The last member of a room that has ended is gone: what is left is its record.
     pub(super) fn forget_live(&mut self, slot: u32) {
         let live = self.rooms.get_mut(slot).and_then(|room| room.live.take());
-        for user in live.iter().flat_map(|live| live.people.names()) {
-            self.online.depart(user);
+        if let Some(live) = live {
+            self.kept.bytes -= live.counted;
+            for user in live.people.names() {
+                self.online.depart(user);
+            }
         }
     }
 
@@ -338,12 +345,13 @@ impl Rooms {
         self.wheel.schedule(time.now + wait, timer);
     }
 
-    fn add(&mut self, room: Room) {
+    fn add(&mut self, room: Room) -> u32 {
         let (id, status) = (room.record.id, room.record.status);
         debug_assert!(!self.contains(id), "room {id} is here already");
         let slot = self.rooms.insert(room);
         self.by_id.insert(id, slot);
         self.by_status[status as usize].insert(id);
+        slot
     }
 
     fn change_status(&mut self, slot: u32, status: Status) {

@@ -7,6 +7,7 @@
 
 mod error;
 mod heat;
+mod kept;
 mod lifecycle;
 mod log;
 mod members;
@@ -37,6 +38,7 @@ pub use self::record::{RoomRecord, Status};
 pub use self::views::{HotRoom, RoomFilter, RoomView, ViewerPage, ViewerView};
 
 use self::heat::Ranking;
+use self::kept::Kept;
 use self::people::Online;
 use self::rate::Rate;
 use self::room::Room;
@@ -122,6 +124,7 @@ pub struct Rooms {
     online: Online,
     members: usize,
     sweeps: Sweeps,
+    kept: Kept,
     ranking: Ranking,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -147,6 +150,7 @@ impl Rooms {
             online: Online::default(),
             members: 0,
             sweeps: Sweeps::default(),
+            kept: Kept::default(),
             ranking: Ranking::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
