@@ -26,7 +26,8 @@ pub struct Rooms {
     pub anchor_timeout: Duration,
     /// The time in which a room's heat falls to its half. Default: 5 minutes.
     pub heat_half_life: Duration,
-    /// Ended rooms and their messages are deleted after so long. Default: 30 days.
+    /// Rooms that ended so long ago are deleted with their messages, and those that were created so
+    /// long ago and never started. Default: 30 days.
     pub retention: Duration,
 }
 

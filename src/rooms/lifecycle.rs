@@ -38,9 +38,8 @@ impl Rooms {
         });
         let (id, anchor_timeout) = (record.id, self.config.anchor_timeout);
         match record.status {
-            Status::Idle => {}
+            Status::Idle | Status::Ended => self.retire_later(time, &record),
             Status::Live => self.after(time, anchor_timeout, Timer::Anchor(id)),
-            Status::Ended => self.retire_later(time, &record),
         }
         let is_live = live.is_some();
         let slot = self.add(Room { record, live });

@@ -25,7 +25,7 @@ mod tests;
 mod timers;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use executor::Wheel;
@@ -66,7 +66,8 @@ pub enum RoomEvent {
     /// A member is to be closed at once: it would miss what the log has let go of, or has not taken
     /// the end of its room in time.
     Cut(ConnectionId),
-    /// A room that ended long ago is forgotten: its messages may go too.
+    /// A room that ended long ago, or was not started for as long, is forgotten: its messages may go
+    /// too.
     Removed(RoomId),
 }
 
@@ -128,6 +129,8 @@ pub struct Rooms {
     ranking: Ranking,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
+    /// Rooms whose retention has passed.
+    retiring: VecDeque<RoomId>,
     events: Vec<RoomEvent>,
     counters: RoomCounters,
     /// The text of the message that is being sent.
@@ -154,6 +157,7 @@ impl Rooms {
             ranking: Ranking::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
+            retiring: VecDeque::new(),
             events: Vec::new(),
             counters: RoomCounters::default(),
             text: String::new(),

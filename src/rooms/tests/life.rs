@@ -194,6 +194,51 @@ fn an_ended_room_is_forgotten_after_its_retention() {
     world.run_for(50 * SECOND);
     assert!(removed(&world, 1));
     assert!(world.rooms.is_empty() && world.rooms.wheel.is_empty());
+
+    // Never started.
+    let now = world.time();
+    let idle = RoomRecord {
+        created_at: now.unix_ms,
+        updated_at: now.unix_ms,
+        ..record(3)
+    };
+    world.rooms.insert(now, idle.clone());
+    world.rooms.insert(
+        now,
+        RoomRecord {
+            id: room(4),
+            ..idle
+        },
+    );
+    world.run_for(90 * SECOND);
+    world.rooms.start(world.time(), room(4)).unwrap();
+    world.run_for(11 * SECOND);
+    assert!(removed(&world, 3) && !removed(&world, 4));
+    world.rooms.stop(world.time(), room(4)).unwrap();
+    world.run_for(99 * SECOND);
+    assert!(!removed(&world, 4));
+    world.run_for(2 * SECOND);
+    assert!(removed(&world, 4));
+}
+
+#[test]
+fn rooms_are_forgotten_some_in_each_tick() {
+    let mut world = World::new(&config(), 0);
+    for n in 1..=100 {
+        let old = RoomRecord {
+            status: Status::Ended,
+            updated_at: 0,
+            ..record(n)
+        };
+        world.rooms.restore(world.time(), old, Vec::new());
+    }
+    world.tick();
+    let left = world.rooms.len();
+    assert!((50..100).contains(&left), "{left}");
+    for _ in 0..20 {
+        world.tick();
+    }
+    assert!(world.rooms.is_empty());
 }
 
 #[test]
