@@ -331,6 +331,9 @@ impl Rooms {
             .and_then(|slot| self.rooms.remove(slot))
         {
             self.by_status[room.record.status as usize].remove(&id);
+            if room.record.status != Status::Ended {
+                self.one_open_less(&room.record.anchor);
+            }
         }
     }
 
@@ -347,6 +350,9 @@ impl Rooms {
     fn add(&mut self, room: Room) -> u32 {
         let (id, status) = (room.record.id, room.record.status);
         debug_assert!(!self.contains(id), "room {id} is here already");
+        if status != Status::Ended {
+            *self.open.entry(room.record.anchor.clone()).or_default() += 1;
+        }
         let slot = self.rooms.insert(room);
         self.by_id.insert(id, slot);
         self.by_status[status as usize].insert(id);
@@ -360,7 +366,19 @@ impl Rooms {
             self.by_status[status as usize].insert(record.id);
             record.status = status;
             let record = Box::new(record.clone());
+            if status == Status::Ended {
+                self.one_open_less(&record.anchor);
+            }
             self.events.push(RoomEvent::Changed(record));
+        }
+    }
+
+    fn one_open_less(&mut self, anchor: &UserId) {
+        if let Some(rooms) = self.open.get_mut(anchor) {
+            *rooms -= 1;
+            if *rooms == 0 {
+                self.open.remove(anchor);
+            }
         }
     }
 }

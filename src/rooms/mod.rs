@@ -122,6 +122,8 @@ pub struct Rooms {
     rooms: Slots<Room>,
     by_id: BTreeMap<RoomId, u32>,
     by_status: [BTreeSet<RoomId>; Status::ALL.len()],
+    /// How many rooms each anchor has that have not ended.
+    open: BTreeMap<UserId, usize>,
     online: Online,
     members: usize,
     sweeps: Sweeps,
@@ -150,6 +152,7 @@ impl Rooms {
             rooms: Slots::default(),
             by_id: BTreeMap::new(),
             by_status: Default::default(),
+            open: BTreeMap::new(),
             online: Online::default(),
             members: 0,
             sweeps: Sweeps::default(),
@@ -188,6 +191,11 @@ impl Rooms {
     /// Rooms of this status.
     pub fn with_status(&self, status: Status) -> usize {
         self.by_status[status as usize].len()
+    }
+
+    /// Rooms of this anchor that have not ended.
+    pub fn open_rooms(&self, anchor: &UserId) -> usize {
+        self.open.get(anchor).copied().unwrap_or_default()
     }
 
     /// The room as it was last stored.

@@ -242,6 +242,49 @@ fn rooms_are_forgotten_some_in_each_tick() {
 }
 
 #[test]
+fn rooms_that_have_not_ended_are_counted_by_their_anchor() {
+    let config = config::Rooms {
+        retention: 100 * SECOND,
+        ..config()
+    };
+    let mut world = World::new(&config, 2);
+    let time = world.time();
+    let idle = RoomRecord {
+        updated_at: time.unix_ms,
+        ..record(3)
+    };
+    world.rooms.insert(time, idle.clone());
+    world.rooms.insert(
+        time,
+        RoomRecord {
+            id: room(4),
+            ..idle
+        },
+    );
+    let other = RoomRecord {
+        anchor: user("other"),
+        ..record(5)
+    };
+    let ended = RoomRecord {
+        status: Status::Ended,
+        id: room(6),
+        ..other.clone()
+    };
+    world.rooms.restore(time, other, Vec::new());
+    world.rooms.restore(time, ended, Vec::new());
+    let counts = |world: &World| {
+        ["anchor", "other", "nobody"].map(|name| world.rooms.open_rooms(&user(name)))
+    };
+    assert_eq!(counts(&world), [4, 1, 0]);
+    world.rooms.remove(room(3));
+    world.rooms.stop(time, room(1)).unwrap();
+    assert_eq!(counts(&world), [2, 1, 0]);
+    world.run_for(101 * SECOND);
+    assert_eq!(counts(&world), [1, 0, 0], "the idle ones went");
+    assert_eq!(world.rooms.len(), 1);
+}
+
+#[test]
 fn rooms_are_listed_in_pages_by_status() {
     let mut world = World::new(&config(), 4);
     let time = world.time();
