@@ -220,12 +220,14 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         sessions_per_device,
         devices,
         rooms,
+        rooms_per_anchor,
         connections,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
     v.key("limits.sessions_per_device", sessions_per_device, CapOf);
     v.key("limits.devices", devices, CapOf);
     v.key("limits.rooms", rooms, CapOf);
+    v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
     v.key("limits.connections", connections, CapOf);
 }
 

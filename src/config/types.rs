@@ -270,6 +270,9 @@ pub struct Limits {
     /// Rooms that are held, ended ones included until `rooms.retention` has passed. Default:
     /// 100,000, at some 500 B each.
     pub rooms: Cap,
+    /// Rooms of one anchor that have not ended, whatever its role. Counted by each shard for itself:
+    /// on N shards an anchor may have up to N times as many. Default: 100.
+    pub rooms_per_anchor: Cap,
     /// TCP connections. Default: 15,000, which with a shard's own descriptors fits a limit of
     /// 20,000 (`ulimit -n`). Raise both for more; an idle connection costs about 5 kB.
     pub connections: Cap,
@@ -282,6 +285,7 @@ impl Default for Limits {
             sessions_per_device: Cap::OFF,
             devices: Cap::new(10_000),
             rooms: Cap::new(100_000),
+            rooms_per_anchor: Cap::new(100),
             connections: Cap::new(15_000),
         }
     }

@@ -68,6 +68,11 @@ impl Shard {
             let what = "rooms";
             return Err(ApiError::Full { what, limit });
         }
+        if let Some(limit) = self.config.limits.rooms_per_anchor.get()
+            && self.rooms.open_rooms(&anchor) >= limit
+        {
+            return Err(ApiError::TooManyRooms { limit });
+        }
         let id = self.draw_room_id();
         Ok(self.insert_room(now, id, anchor, room))
     }
@@ -124,7 +129,7 @@ impl Shard {
         let is_demo =
             |room: &RoomView| room.anchor_id == anchor && room.device_id.as_ref() == Some(&device);
         if let Some(room) = live.into_iter().find(is_demo) {
-            return self.rooms.heard_of_anchor(time, room.id, &anchor);
+            return self.rooms.heard_of_anchor(room.id, &anchor);
         }
         let id = match self.rooms.contains(first) {
             true => self.draw_room_id(),
