@@ -216,7 +216,7 @@ fn receipts_are_given_up_after_a_second_and_the_window_opens() {
         bench.pass(BATCH_DELAY);
         bench.run();
     }
-    bench.pass(DELIVERY_PATIENCE - Duration::from_millis(1));
+    bench.pass(MAIL_PATIENCE - Duration::from_millis(1));
     bench.worker.deliver(bench.now);
     assert_eq!(bench.done(0), rows - 1);
     bench.pass(Duration::from_millis(1));
