@@ -6,6 +6,7 @@ mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod jobs;
 mod members;
 mod requests;
 mod rooms;
@@ -30,7 +31,7 @@ use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
-pub use self::gather::Job;
+pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
 pub(crate) use self::sessions::Session;
@@ -150,7 +151,7 @@ pub struct Outbox {
     pub moves: Vec<(ConnectionId, ShardId, Box<Transfer>)>,
     /// Messages to other shards.
     pub messages: Vec<(ShardId, Message)>,
-    /// Work for the side thread.
+    /// Work for the threads beside the shards.
     pub jobs: Vec<Job>,
     /// Rows for the store.
     pub rows: Vec<Entry>,
