@@ -36,7 +36,7 @@ pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
-use crate::api::LastSketch;
+use crate::api::LastUsers;
 use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -99,7 +99,7 @@ pub struct Shard {
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
     pub(crate) rooms: Rooms,
-    pub(crate) last_sketch: LastSketch,
+    pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turn.
@@ -212,7 +212,7 @@ impl Shard {
             gathers: HashMap::new(),
             last_gather: 0,
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
-            last_sketch: LastSketch::default(),
+            last_users: LastUsers::default(),
             paused: Vec::new(),
             waiting: Vec::new(),
             demo: None,

@@ -173,7 +173,7 @@ impl Shard {
                 Answer::Hot(self.rooms.hot(time, *limit))
             }
             Query::Online => Answer::Online(Online {
-                users: self.last_sketch.users(now, &self.rooms),
+                users: self.last_users.users(now, &self.rooms),
                 connections: self.rooms.members(),
                 rooms_live: self.rooms.live(),
             }),
