@@ -221,6 +221,7 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         devices,
         rooms,
         rooms_per_anchor,
+        users,
         connections,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
@@ -228,15 +229,18 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
     v.key("limits.devices", devices, CapOf);
     v.key("limits.rooms", rooms, CapOf);
     v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
+    v.key("limits.users", users, CapOf);
     v.key("limits.connections", connections, CapOf);
 }
 
 fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
     let Metrics {
+        listen,
         session_series,
         device_series,
         per_session,
     } = group;
+    v.key("metrics.listen", listen, List(Address));
     v.key("metrics.session_series", session_series, CapOf);
     v.key("metrics.device_series", device_series, CapOf);
     v.key("metrics.per_session", per_session, Switch);

@@ -141,11 +141,13 @@ message_retention = "3d"
 [limits]
 rooms = 3
 rooms_per_anchor = 4
+users = 4
 sessions = 0
 sessions_per_device = 7
 devices = 8
 connections = 9
 [metrics]
+listen = ["127.0.0.1:9100"]
 session_series = 10
 device_series = 0
 per_session = false
