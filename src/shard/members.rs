@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use tracing::debug;
 
+use super::Shard;
 use super::sockets::{POLICY_VIOLATION, codec_of};
-use super::{Flushed, Shard};
 use crate::connection::{Connection, ConnectionId, Fate, Output, Role};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::rooms::{Backlog, Inbound, MemberKey, Published, RoomError, Took};
@@ -68,38 +68,31 @@ impl Shard {
         id: ConnectionId,
         key: MemberKey,
         count: usize,
-    ) -> Flushed {
+    ) {
         if count == 0 && self.rooms.pending(key).is_empty() {
-            return Flushed::Stay;
+            return;
         }
         match self.rooms.took(now, key, count) {
-            Took::All => match self.connections.get(id) {
-                Some(connection) if !connection.output.is_empty() => Flushed::More,
-                Some(_) | None => Flushed::Stay,
-            },
+            Took::All => {}
             Took::More => {
                 self.rooms.blocked(now, key);
                 self.with(now, id, |shard, connection| {
                     shard.set_socket_alarm(now, connection);
                     None
                 });
-                Flushed::Stay
             }
-            Took::Finished => {
-                self.with(now, id, |shard, connection| {
-                    // Nothing may follow the log's close frame.
-                    connection.output = Output::default();
-                    shard.release(now, connection);
-                    connection.end = match shard.draining {
-                        Some(_) => ConnectionEnd::Drain,
-                        None => ConnectionEnd::Finished,
-                    };
-                    connection.fate = Fate::Linger;
-                    shard.set_alarm(connection, now + crate::limits::LINGER);
-                    None
-                });
-                Flushed::Stay
-            }
+            Took::Finished => self.with(now, id, |shard, connection| {
+                // Nothing may follow the log's close frame.
+                connection.output = Output::default();
+                shard.release(now, connection);
+                connection.end = match shard.draining {
+                    Some(_) => ConnectionEnd::Drain,
+                    None => ConnectionEnd::Finished,
+                };
+                connection.fate = Fate::Linger;
+                shard.set_alarm(connection, now + crate::limits::LINGER);
+                None
+            }),
         }
     }
 

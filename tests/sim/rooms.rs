@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tungstenite::Message;
 
 use super::harness::{Sim, Socket, numbers};
 
@@ -164,6 +165,39 @@ fn a_member_that_reads_too_slowly_is_told_why() {
     // It reads at last, and finds whole frames up to a close frame.
     sim.wire(slow.client).window = usize::MAX;
     assert_eq!(slow.closed(&mut sim), Some(1008));
+}
+
+#[test]
+fn a_member_that_does_not_read_and_sends_on_keeps_nobody_busy() {
+    let mut sim = Sim::new(1, 83);
+    let room = sim.live_room(0);
+    let (mut ann, mut bob, mut deaf) = (
+        sim.member(room, "ann"),
+        sim.member(room, "bob"),
+        sim.member(room, "deaf"),
+    );
+    // It takes a hundred bytes more each time: it is in the middle of the room's frames and of its own.
+    for _ in 0..10 {
+        let wire = sim.wire(deaf.client);
+        wire.window = wire.to_client.len() + 100;
+        ann.say(&mut sim, &"x".repeat(150));
+        sim.run_for(20 * MS);
+        deaf.send(&mut sim, &json!([]));
+        deaf.send(&mut sim, &json!({"type": "danmu", "content": "?", "id": 1}));
+        deaf.send_message(&mut sim, Message::Ping("?".into()));
+        deaf.send_message(&mut sim, Message::binary(vec![0; 10]));
+        sim.run_for(80 * MS);
+    }
+    let all: Vec<u64> = (1..=12).collect();
+    bob.say(&mut sim, "all is well");
+    assert_eq!(numbers(&bob.listen(&mut sim, 100 * MS)), all);
+
+    // What it was told in between is whole, and in order.
+    sim.wire(deaf.client).window = usize::MAX;
+    let heard = deaf.listen(&mut sim, 100 * MS);
+    assert_eq!(numbers(&heard), all);
+    let told = |kind: &str| heard.iter().filter(|frame| frame["type"] == kind).count();
+    assert_eq!((told("error"), told("ack")), (20, 10));
 }
 
 #[test]
