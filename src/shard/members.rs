@@ -74,13 +74,7 @@ impl Shard {
         }
         match self.rooms.took(now, key, count) {
             Took::All => {}
-            Took::More => {
-                self.rooms.blocked(now, key);
-                self.with(now, id, |shard, connection| {
-                    shard.set_socket_alarm(now, connection);
-                    None
-                });
-            }
+            Took::More => self.member_blocked(now, id),
             Took::Finished => self.with(now, id, |shard, connection| {
                 // Nothing may follow the log's close frame.
                 connection.output = Output::default();
@@ -94,6 +88,22 @@ impl Shard {
                 None
             }),
         }
+    }
+
+    /// Its socket refuses bytes, in a frame of its room or of its own: where it is a member, its room
+    /// waits for it as far as it may.
+    pub(super) fn member_blocked(&mut self, now: Instant, id: ConnectionId) {
+        let Some(Role::Member(socket)) = self.connections.get(id).map(|it| &it.role) else {
+            return;
+        };
+        let Some(key) = socket.key else {
+            return;
+        };
+        self.rooms.blocked(now, key);
+        self.with(now, id, |shard, connection| {
+            shard.set_socket_alarm(now, connection);
+            None
+        });
     }
 
     /// A member's socket begins: with where the room stands.
@@ -251,6 +261,8 @@ impl Shard {
             return;
         };
         match self.rooms.unfinished(key) {
+            // It stands between two frames of the room, whatever the log still has.
+            _ if connection.output.has_begun() => {}
             Some(&[]) => {}
             Some(rest) => connection.output.put_first(rest),
             // Whatever came next would be taken for a part of that frame.

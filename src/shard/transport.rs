@@ -135,6 +135,12 @@ impl Shard {
         };
         let read = connection.reads();
         connection.output.wrote(now, count);
+        if !connection.output.is_empty() {
+            self.member_blocked(now, id);
+        }
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
         if connection.fate == Fate::Stay && !read && connection.reads() {
             self.resume(now, id);
         }

@@ -201,6 +201,42 @@ fn a_member_that_does_not_read_and_sends_on_keeps_nobody_busy() {
 }
 
 #[test]
+fn a_member_that_blocks_in_a_frame_of_its_own_is_waited_for_like_any_other() {
+    let mut sim = Sim::with(1, 84, |config| {
+        config.rooms.member_rate = media_service::limits::Cap::OFF;
+        config.rooms.recent = 5;
+    });
+    let room = sim.live_room(0);
+    let (mut ann, mut slow) = (sim.member(room, "ann"), sim.member(room, "slow"));
+    let block = |sim: &mut Sim, slow: &mut Socket| {
+        slow.listen(sim, 2 * SECOND);
+        sim.wire(slow.client).window = 10;
+        slow.send(sim, &json!([]));
+        sim.run_for(20 * MS);
+    };
+    block(&mut sim, &mut slow);
+    for n in 0..50 {
+        ann.say(&mut sim, &format!("{n}"));
+        sim.run_for(30 * MS);
+    }
+    sim.wire(slow.client).window = usize::MAX;
+    let heard = slow.listen(&mut sim, 100 * MS);
+    assert_eq!(heard[0]["code"], "bad_message");
+    assert_eq!(numbers(&heard), (1..=50).collect::<Vec<_>>());
+
+    block(&mut sim, &mut slow);
+    for n in 0..300 {
+        ann.say(&mut sim, &format!("{n}"));
+        sim.run_for(5 * MS);
+    }
+    sim.run_for(SECOND);
+    sim.wire(slow.client).window = usize::MAX;
+    slow.expect(&mut sim, "error");
+    assert_eq!(slow.closed(&mut sim), Some(1008));
+    assert_eq!(sim.metrics().sum("media_room_members_cut_total", &[]), 1.0);
+}
+
+#[test]
 fn a_flood_is_handled_in_turns() {
     let mut sim = Sim::with(1, 77, |config| {
         config.rooms.member_rate = media_service::limits::Cap::OFF;
