@@ -49,8 +49,9 @@ impl Refusal {
 }
 
 impl Shard {
-    /// The member whose room's log is what its socket is sent next. `None`: it is what is in the
-    /// connection's own output, which goes in between two frames of the log.
+    /// The member whose room's log is what its socket is sent next: only the rest of a frame, while
+    /// the connection's own output waits. `None`: it is that output, which goes in between two frames
+    /// of the log.
     pub(super) fn reads_log(&self, connection: &Connection) -> Option<MemberKey> {
         let Role::Member(socket) = &connection.role else {
             return None;
@@ -61,19 +62,21 @@ impl Shard {
         (!own_first).then_some(key)
     }
 
-    /// The socket took so much of the log.
+    /// The socket took so much of the log, the `whole` that it was given or not.
     pub(super) fn wrote_log(
         &mut self,
         now: Instant,
         id: ConnectionId,
         key: MemberKey,
         count: usize,
+        whole: bool,
     ) {
-        if count == 0 && self.rooms.pending(key).is_empty() {
+        if count == 0 && whole {
             return;
         }
         match self.rooms.took(now, key, count) {
             Took::All => {}
+            Took::More if whole => {}
             Took::More => self.member_blocked(now, id),
             Took::Finished => self.with(now, id, |shard, connection| {
                 // Nothing may follow the log's close frame.

@@ -82,8 +82,10 @@ impl Shard {
             return &[];
         };
         match self.reads_log(connection) {
-            Some(key) => self.rooms.pending(key),
             None => connection.output.pending(),
+            Some(key) if connection.output.is_empty() => self.rooms.pending(key),
+            // What is its own waits for this frame alone.
+            Some(key) => self.rooms.unfinished(key).unwrap_or_default(),
         }
     }
 
@@ -100,7 +102,7 @@ impl Shard {
             return Flushed::Close;
         };
         connection.dirty = true;
-        self.take_written(now, id, count);
+        self.take_written(now, id, count, whole);
         let Some(connection) = self.connections.get_mut(id) else {
             return Flushed::Stay;
         };
@@ -122,13 +124,14 @@ impl Shard {
         }
     }
 
-    /// So much is with the socket. Whoever waited for that goes on.
-    fn take_written(&mut self, now: Instant, id: ConnectionId, count: usize) {
+    /// So much is with the socket, the `whole` that it was given or not. Whoever waited for that
+    /// goes on.
+    fn take_written(&mut self, now: Instant, id: ConnectionId, count: usize, whole: bool) {
         let Some(connection) = self.connections.get(id) else {
             return;
         };
         if let Some(key) = self.reads_log(connection) {
-            return self.wrote_log(now, id, key, count);
+            return self.wrote_log(now, id, key, count, whole);
         }
         let Some(connection) = self.connections.get_mut(id) else {
             return;

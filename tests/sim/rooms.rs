@@ -237,6 +237,26 @@ fn a_member_that_blocks_in_a_frame_of_its_own_is_waited_for_like_any_other() {
 }
 
 #[test]
+fn what_a_member_alone_is_told_waits_for_one_frame_of_its_room() {
+    let mut sim = Sim::new(1, 87);
+    let room = sim.live_room(0);
+    let (mut ann, mut slow) = (sim.member(room, "ann"), sim.member(room, "slow"));
+    slow.listen(&mut sim, 2 * SECOND);
+    sim.wire(slow.client).window = 50;
+    for n in 0..10 {
+        ann.say(&mut sim, &format!("{n}"));
+    }
+    sim.run_for(100 * MS);
+    slow.send(&mut sim, &json!([]));
+    sim.run_for(100 * MS);
+    sim.wire(slow.client).window = usize::MAX;
+    let heard = slow.listen(&mut sim, 100 * MS);
+    let kinds: Vec<&str> = heard.iter().filter_map(|it| it["type"].as_str()).collect();
+    assert_eq!(kinds[..3], ["danmu", "error", "danmu"]);
+    assert_eq!(numbers(&heard), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_flood_is_handled_in_turns() {
     let mut sim = Sim::with(1, 77, |config| {
         config.rooms.member_rate = media_service::limits::Cap::OFF;
