@@ -104,9 +104,13 @@ pub struct Shard {
     waiting: Vec<ConnectionId>,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
+    /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
+    rooms_close_by: Option<Instant>,
     /// What the store is done with of the rows that it was sent.
     pub(crate) windows: Arc<Windows>,
     pub(crate) rows_sent: u64,
+    /// Those of its rows that somebody waits for, and that the store has not answered.
+    receipts_due: usize,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -214,8 +218,10 @@ impl Shard {
             waiting: Vec::new(),
             demo: None,
             draining: None,
+            rooms_close_by: None,
             windows: seed.store,
             rows_sent: 0,
+            receipts_due: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
@@ -246,6 +252,7 @@ impl Shard {
             self.fire(now, timer);
         }
         self.due = due;
+        self.close_acknowledged(now);
         self.rooms.tick(self.time(now));
         self.take_room_events(now, None);
     }

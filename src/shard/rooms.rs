@@ -5,7 +5,6 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::Shard;
-use super::drain::SHUTTING_DOWN;
 use crate::api::NewRoom;
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
@@ -205,10 +204,10 @@ impl Shard {
         }
     }
 
-    /// Members are told; what moved in the rooms since it was stored is stored.
+    /// Nothing more is said in the rooms, and what moved in them since it was stored is stored.
     pub(super) fn drain_rooms(&mut self, now: Instant) {
         let time = self.time(now);
-        self.rooms.drain(time, SHUTTING_DOWN);
+        self.rooms.refuse();
         for record in self.rooms.records_to_save(time) {
             self.store(Row::Room(Box::new(record)), None);
         }
