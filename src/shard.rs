@@ -18,7 +18,7 @@ mod tests;
 mod timers;
 mod transport;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -100,8 +100,8 @@ pub struct Shard {
     pub(crate) last_sketch: LastSketch,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
-    /// Members that go on in the next turn.
-    waiting: Vec<ConnectionId>,
+    /// Members that go on in the next turns, some in each, in this order.
+    waiting: VecDeque<ConnectionId>,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
     /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
@@ -215,7 +215,7 @@ impl Shard {
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_sketch: LastSketch::default(),
             paused: Vec::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             demo: None,
             draining: None,
             rooms_close_by: None,
