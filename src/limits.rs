@@ -113,6 +113,10 @@ pub const MESSAGES_PER_TURN: usize = 64;
 pub const MAILBOX_MESSAGES: usize = 4096;
 const _: () = assert!(MESSAGES_PER_TURN <= MAILBOX_MESSAGES);
 
+/// How long a thread beside the shards tries to place an answer in a mailbox that is full: a shard
+/// takes 64 messages in a turn, so one that does not within a second is not answering anybody.
+pub const MAIL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Jobs that wait for the side thread: scrapes, each of some megabytes.
 pub const SIDE_JOBS: usize = 16;
 /// Sign-ups and log-ins that wait for their thread: at some 25 ms each the last of them waits for half

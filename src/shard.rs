@@ -32,6 +32,7 @@ pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
 pub use self::gather::Job;
 pub(crate) use self::requests::{Reply, Step};
+use self::rows::Unstored;
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
 use crate::api::LastSketch;
@@ -107,6 +108,7 @@ pub struct Shard {
     /// What the store is done with of the rows that it was sent.
     pub(crate) windows: Arc<Windows>,
     pub(crate) rows_sent: u64,
+    unstored: Unstored,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -216,6 +218,7 @@ impl Shard {
             draining: None,
             windows: seed.store,
             rows_sent: 0,
+            unstored: Unstored::default(),
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
@@ -248,6 +251,7 @@ impl Shard {
         self.due = due;
         self.rooms.tick(self.time(now));
         self.take_room_events(now, None);
+        self.store_rooms(now);
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.

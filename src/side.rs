@@ -13,7 +13,7 @@ use crate::driver::Mail;
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::RoomId;
-use crate::limits::SIDE_JOBS;
+use crate::limits::{MAIL_PATIENCE, SIDE_JOBS};
 use crate::logging::DroppedLines;
 use crate::message::Message;
 use crate::metrics::{
@@ -26,8 +26,6 @@ use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
 const LEAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
-/// A finished answer waits at most so long for a place in its shard's mailbox.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The shards' end of the side thread's queue. Pushing never waits.
 #[derive(Debug, Clone)]
@@ -186,7 +184,7 @@ pub fn history(
 pub(crate) fn deliver(postbox: &Postbox<Mail>, to: ShardId, message: Message) {
     let shard = to.index();
     let mut mail = Mail::Message(message);
-    let give_up = Instant::now() + DELIVERY_PATIENCE;
+    let give_up = Instant::now() + MAIL_PATIENCE;
     loop {
         match postbox.send(shard, mail) {
             Ok(()) => return,

@@ -24,6 +24,7 @@ pub use views::{
 use crate::connection::{Connection, Exchange};
 use crate::error::ApiError;
 use crate::message::Query;
+use crate::rooms::Rooms;
 use crate::shard::{Reply, Shard};
 
 impl Shard {
@@ -76,8 +77,12 @@ impl Shard {
             Operation::CreateRoom(room) => self.create_room(now, connection, identity, room)?,
             Operation::ListRooms(filter) => Reply::Gather(Query::Rooms(filter)),
             Operation::GetRoom(id) => Reply::Now(self.get_room(now, identity, id)?),
-            Operation::StartRoom(id) => self.start_room(now, connection, identity, id)?,
-            Operation::StopRoom(id) => self.stop_room(now, connection, identity, id)?,
+            Operation::StartRoom(id) => {
+                self.change_room(now, connection, identity, id, Rooms::start)?
+            }
+            Operation::StopRoom(id) => {
+                self.change_room(now, connection, identity, id, Rooms::stop)?
+            }
             Operation::JoinRoom(id) => Reply::Now(self.join_room(now, identity, id)?),
             Operation::LeaveRoom(id) => Reply::Now(self.quit_room(now, identity, id)?),
             Operation::RoomMessages(history) => {

@@ -10,7 +10,7 @@ use crate::connection::{Connection, ConnectionId};
 use crate::error::{ApiError, Forbidden};
 use crate::http::Response;
 use crate::ids::{RoomId, UserId};
-use crate::rooms::{Replay, RoomError, RoomView, Welcome};
+use crate::rooms::{Replay, RoomError, RoomView, Rooms, Time, Welcome};
 use crate::shard::{Job, Reply, Shard};
 use crate::ws::MemberSocket;
 
@@ -66,46 +66,21 @@ impl Shard {
         Ok(Response::json(200, &self.room_view(id)?))
     }
 
-    pub(super) fn start_room(
+    /// Starts a room or stops it: `change` is [`Rooms::start`] or [`Rooms::stop`].
+    pub(super) fn change_room(
         &mut self,
         now: Instant,
         connection: &Connection,
         identity: &Identity,
         id: RoomId,
+        change: impl FnOnce(&mut Rooms, Time, RoomId) -> Result<(), RoomError>,
     ) -> Result<Reply, ApiError> {
         self.may_lead(identity, id)?;
         self.takes_changes()?;
         let time = self.time(now);
-        self.rooms
-            .start(time, id)
-            .map_err(|error| ApiError::from_room(error, id))?;
-        self.changed(now, connection.id, id)
-    }
-
-    pub(super) fn stop_room(
-        &mut self,
-        now: Instant,
-        connection: &Connection,
-        identity: &Identity,
-        id: RoomId,
-    ) -> Result<Reply, ApiError> {
-        self.may_lead(identity, id)?;
-        self.takes_changes()?;
-        let time = self.time(now);
-        self.rooms
-            .stop(time, id)
-            .map_err(|error| ApiError::from_room(error, id))?;
-        self.changed(now, connection.id, id)
-    }
-
-    fn changed(
-        &mut self,
-        now: Instant,
-        connection: ConnectionId,
-        id: RoomId,
-    ) -> Result<Reply, ApiError> {
+        change(&mut self.rooms, time, id).map_err(|error| ApiError::from_room(error, id))?;
         let response = Response::json(200, &self.room_view(id)?);
-        let gather = self.store_change(now, connection, id);
+        let gather = self.store_change(now, connection.id, id);
         Ok(Reply::Wait {
             gather,
             prepared: Some(response),

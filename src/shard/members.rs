@@ -10,7 +10,7 @@ use super::{Flushed, Shard};
 use crate::connection::{Connection, ConnectionId, Fate, Output, Role};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::rooms::{Backlog, Inbound, MemberKey, Published, RoomError, Took};
-use crate::store::{Ack, MessageRow, Purpose, Receipt, Row, StoreFault};
+use crate::store::{Ack, MessageRow, Receipt, Row, StoreFault};
 use crate::ws::{MemberMessage, Received};
 
 /// What a member is told that reads too slowly.
@@ -194,13 +194,13 @@ impl Shard {
             // Broadcast before, but perhaps not stored yet, or never.
             Published::Repeated { seq, epoch } => (Row::Confirm { room, epoch, seq }, seq),
         };
-        let receipt = message.id().map(|id| Receipt {
-            connection: connection.id,
-            purpose: Purpose::Ack(Ack {
+        let receipt = message.id().map(|id| {
+            let ack = Ack {
                 id: id.get().into(),
                 seq,
                 since: now,
-            }),
+            };
+            Receipt::Ack(connection.id, ack)
         });
         self.store(row, receipt);
         Ok(())

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, Row as Columns, ffi, para
 
 use super::writer::failed;
 use super::{MessageRow, Row, StoreFault, UserRecord};
-use crate::auth::Role;
+use crate::auth::NoRole;
 use crate::ids::{DeviceId, RoomId, UserId};
 use crate::rooms::{RoomRecord, Status};
 
@@ -104,7 +104,7 @@ impl<'connection> RowWriter<'connection> {
             user.id.as_str(),
             user.username,
             user.password_hash,
-            role_name(user.role),
+            user.role.name(),
             user.created_at,
         ])?;
         Ok(())
@@ -169,7 +169,9 @@ pub(super) fn user_record(columns: &Columns<'_>) -> rusqlite::Result<UserRecord>
         id: user_id(columns, 0)?,
         username: columns.get(1)?,
         password_hash: columns.get(2)?,
-        role: role_named(&role).ok_or_else(|| damaged(3, Type::Text, "no role"))?,
+        role: role
+            .parse()
+            .map_err(|fault: NoRole| damaged(3, Type::Text, fault))?,
         created_at: columns.get(4)?,
     })
 }
@@ -191,19 +193,4 @@ fn damaged(
     why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, kind, why.into())
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Controller => "controller",
-        Role::Anchor => "anchor",
-        Role::Admin => "admin",
-    }
-}
-
-fn role_named(text: &str) -> Option<Role> {
-    [Role::Viewer, Role::Controller, Role::Anchor, Role::Admin]
-        .into_iter()
-        .find(|&role| role_name(role) == text)
 }
