@@ -221,9 +221,12 @@ impl ApiError {
                 | RoomError::IdTooLong => 400,
                 RoomError::Forbidden => 403,
                 RoomError::Unknown => 404,
-                RoomError::NotIdle | RoomError::NotLive | RoomError::Ended => 409,
+                RoomError::NotIdle
+                | RoomError::NotLive
+                | RoomError::Ended
+                | RoomError::IdReused => 409,
                 RoomError::RateLimited | RoomError::RoomBusy => 429,
-                RoomError::Draining => 503,
+                RoomError::RoomFull | RoomError::Draining => 503,
             },
             ApiError::StoreFailed
             | ApiError::Full { .. }
@@ -318,6 +321,7 @@ impl ApiError {
             }
             ApiError::StoreFailed
             | ApiError::Full { .. }
+            | ApiError::Room(RoomError::RoomFull)
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),

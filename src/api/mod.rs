@@ -76,7 +76,7 @@ impl Shard {
             }
             Operation::CreateRoom(room) => self.create_room(now, connection, identity, room)?,
             Operation::ListRooms(filter) => Reply::Gather(Query::Rooms(filter)),
-            Operation::GetRoom(id) => Reply::Now(self.get_room(now, identity, id)?),
+            Operation::GetRoom(id) => Reply::Now(self.get_room(identity, id)?),
             Operation::StartRoom(id) => {
                 self.change_room(now, connection, identity, id, Rooms::start)?
             }
@@ -86,10 +86,10 @@ impl Shard {
             Operation::JoinRoom(id) => Reply::Now(self.join_room(now, identity, id)?),
             Operation::LeaveRoom(id) => Reply::Now(self.quit_room(now, identity, id)?),
             Operation::RoomMessages(history) => {
-                self.room_messages(now, connection.id, identity, history)?
+                self.room_messages(connection.id, identity, history)?
             }
             Operation::RoomViewers { room, after, limit } => {
-                Reply::Now(self.room_viewers(now, identity, room, after.as_ref(), limit)?)
+                Reply::Now(self.room_viewers(identity, room, after.as_ref(), limit)?)
             }
             Operation::HotRooms { limit } => Reply::Gather(Query::Hot(limit)),
             Operation::OnlineStats => Reply::Gather(Query::Online),

@@ -58,11 +58,10 @@ impl Shard {
 
     pub(super) fn get_room(
         &mut self,
-        now: Instant,
         identity: &Identity,
         id: RoomId,
     ) -> Result<Response, ApiError> {
-        self.heard_in(now, identity, id);
+        self.heard_in(identity, id);
         Ok(Response::json(200, &self.room_view(id)?))
     }
 
@@ -109,6 +108,7 @@ impl Shard {
         identity: &Identity,
         id: RoomId,
     ) -> Result<Response, ApiError> {
+        self.heard_in(identity, id);
         let time = self.time(now);
         self.rooms
             .leave(time, id, &identity.user)
@@ -119,13 +119,12 @@ impl Shard {
     /// Read from the store, on the side thread.
     pub(super) fn room_messages(
         &mut self,
-        now: Instant,
         connection: ConnectionId,
         identity: &Identity,
         history: History,
     ) -> Result<Reply, ApiError> {
         let room = history.room;
-        self.heard_in(now, identity, room);
+        self.heard_in(identity, room);
         let record = self.rooms.record(room).ok_or_else(|| unknown(room))?;
         let after = match (history.epoch, history.after) {
             (None, None) => (0, 0),
@@ -148,13 +147,12 @@ impl Shard {
 
     pub(super) fn room_viewers(
         &mut self,
-        now: Instant,
         identity: &Identity,
         id: RoomId,
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Response, ApiError> {
-        self.heard_in(now, identity, id);
+        self.heard_in(identity, id);
         let page = self
             .rooms
             .viewers(id, after, limit)
@@ -221,9 +219,8 @@ impl Shard {
     }
 
     /// Whatever a room's anchor asks of it says that it is there.
-    fn heard_in(&mut self, now: Instant, identity: &Identity, id: RoomId) {
-        let time = self.time(now);
-        self.rooms.heard_of_anchor(time, id, &identity.user);
+    fn heard_in(&mut self, identity: &Identity, id: RoomId) {
+        self.rooms.heard_of_anchor(id, &identity.user);
     }
 
     fn room_view(&self, id: RoomId) -> Result<RoomView, ApiError> {

@@ -8,9 +8,10 @@ use crate::limits::Cap;
 /// `[rooms]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rooms {
-    /// Messages a second that one member may send, 0: any number. Default: 10.
+    /// Messages a second that one user may send to a room, over all of its sockets, 0: any number.
+    /// Default: 10.
     pub member_rate: Cap,
-    /// Messages that a member may send at once after a pause. Default: 20.
+    /// Messages that a user may send at once after a pause. Default: 20.
     pub member_burst: usize,
     /// Messages a second that a room takes from all its members together, 0: any number. What is
     /// past it is refused to its sender. Default: 10,000.

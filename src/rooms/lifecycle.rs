@@ -4,7 +4,6 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::heat::JOIN_POINTS;
 use super::log::Log;
 use super::message::{Closing, json};
 use super::people::PRESENCE_INTERVAL;
@@ -114,16 +113,19 @@ impl Rooms {
     /// time.
     ///
     /// # Errors
-    /// As [`Rooms::admits`].
+    /// As [`Rooms::admits`], and [`RoomError::RoomFull`].
     pub fn join(&mut self, time: Time, id: RoomId, user: &UserId) -> Result<(), RoomError> {
         self.admits(id)?;
         let slot = self.slot(id)?;
+        let live = live_of(&mut self.rooms, slot).ok_or(RoomError::NotLive)?;
+        if !live.people.may_join(user) {
+            return Err(RoomError::RoomFull);
+        }
         let person = self.enter(time, slot, user)?;
         let live = live_of(&mut self.rooms, slot).ok_or(RoomError::NotLive)?;
-        let lapses = time.now + self.config.join_timeout;
-        let entry = live.people.joined(person).and_then(|join| join.set(lapses));
-        if let Some(at) = entry {
-            self.wheel.schedule(at, Timer::Lapse(id, person));
+        let until = time.now + self.config.join_timeout;
+        if let Some(at) = live.people.joined(person, until) {
+            self.wheel.schedule(at, Timer::Lapse(id));
         }
         Ok(())
     }
@@ -145,7 +147,7 @@ impl Rooms {
 
     /// The user has done something with the room. A room that was live when the server ended goes on
     /// if it was the anchor.
-    pub fn heard_of_anchor(&mut self, _time: Time, id: RoomId, user: &UserId) {
+    pub fn heard_of_anchor(&mut self, id: RoomId, user: &UserId) {
         let Some(&slot) = self.by_id.get(&id) else {
             return;
         };
@@ -281,8 +283,6 @@ impl Rooms {
         let (person, new) = live.people.enter(user, time.unix_ms);
         if new {
             live.moved = true;
-            live.heat
-                .add(time.unix_ms, self.config.heat_half_life, JOIN_POINTS);
             self.online.arrive(user);
             self.announce(time, slot);
         }
@@ -291,8 +291,9 @@ impl Rooms {
 
     /// The user is not in the room any more, if nothing keeps it there.
     pub(super) fn depart(&mut self, time: Time, slot: u32, person: u32) {
+        let (at, rate) = (self.clock.see(time.now), self.member_rate);
         let live = live_of(&mut self.rooms, slot);
-        if let Some(user) = live.and_then(|live| live.people.leave(person)) {
+        if let Some(user) = live.and_then(|live| live.people.leave(person, at, rate)) {
             self.online.depart(&user);
             self.announce(time, slot);
         }

@@ -160,6 +160,18 @@ impl Log {
         })
     }
 
+    /// The text of the message with this number, if it is held.
+    pub(super) fn message(&self, seq: u64) -> Option<&str> {
+        let start = self.after(seq.checked_sub(1)?)?;
+        let frame = self.rest_of_frame(start + 1)?;
+        let header = match *frame.first()? {
+            LENGTH_16 => 3,
+            LENGTH_64 => 9,
+            _ => 1,
+        };
+        std::str::from_utf8(&frame[header..]).ok()
+    }
+
     /// Frames that end after the position: what somebody who stands there is behind.
     pub(super) fn behind(&self, position: u64) -> usize {
         // Whoever asks stands near the end: the search begins there, in steps that double.
@@ -294,6 +306,27 @@ mod tests {
             assert_eq!(texts(log.from(0)), [text]);
             assert_eq!(log.end(), log.from(0).len() as u64);
         }
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_number_as_long_as_it_is_held() {
+        let mut log = Log::new(4);
+        let text = |seq: u64| format!("{seq} {}", "x".repeat(seq as usize * 20_000));
+        for seq in 5..9 {
+            log.push_notice(0, "presence").unwrap();
+            log.push_message(0, &text(seq)).unwrap();
+        }
+        log.trim(log.end(), 3);
+        let held = (0..12).filter(|&seq| log.message(seq).is_some());
+        assert!(held.eq(6..9));
+        for seq in 6..9 {
+            assert_eq!(log.message(seq), Some(&*text(seq)));
+        }
+        log.close(0, "bye", 1000, "");
+        assert_eq!(log.message(9), None, "the end is no message");
+        let mut short = Log::new(0);
+        short.push_message(0, "short").unwrap();
+        assert_eq!(short.message(1), Some("short"));
     }
 
     #[test]

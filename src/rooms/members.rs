@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::log::{Log, RECENT_BYTES};
 use super::message::{Hello, Truncated, json};
-use super::rate::Bucket;
 use super::room::{Live, live_of};
 use super::timers::Timer;
 use super::{RoomError, Rooms, Status, Time};
@@ -82,7 +81,6 @@ pub(super) struct Member {
     /// Where the next byte for it stands in the log.
     pub(super) cursor: u64,
     pub(super) connection: ConnectionId,
-    bucket: Bucket,
     person: u32,
     /// Since its socket refused bytes, or last took some.
     blocked: Option<NonZeroU32>,
@@ -96,8 +94,8 @@ pub(super) struct Member {
     pub(super) cut: bool,
 }
 
-// A million of them in a room are swept in a few milliseconds, and take 40 MB.
-const _: () = assert!(size_of::<Option<Member>>() <= 48);
+// A million of them in a room are swept in a few milliseconds, and take 32 MB.
+const _: () = assert!(size_of::<Option<Member>>() <= 32);
 
 /// Zero stands for none: a millisecond of 49 days is counted as the one after it.
 fn moment(ms: u32) -> NonZeroU32 {
@@ -111,10 +109,6 @@ impl Member {
 
     pub(super) fn person(&self) -> u32 {
         self.person
-    }
-
-    pub(super) fn bucket(&mut self) -> &mut Bucket {
-        &mut self.bucket
     }
 
     /// Since when it is more than `queue` frames behind, through its own doing.
@@ -190,7 +184,6 @@ impl Rooms {
         let member = live.members.insert(Member {
             cursor,
             connection,
-            bucket: Bucket::full(),
             person,
             blocked: None,
             behind: None,

@@ -87,12 +87,6 @@ pub struct RoomCounters {
     pub bytes: u64,
     /// Sweeps over the members of a room.
     pub sweeps: u64,
-    /// Members for which [`RoomEvent::Cut`] was asked.
-    pub members_cut: u64,
-    /// Messages that were refused since their sender sends too many.
-    pub rate_limited: u64,
-    /// Messages that were refused since their room has too many.
-    pub room_busy: u64,
     /// Members that asked for what was before them.
     pub replays: u64,
     /// Those of them for whom some of it was no longer held.
@@ -219,8 +213,8 @@ impl Rooms {
     }
 
     /// The counters.
-    pub fn counters(&mut self) -> &mut RoomCounters {
-        &mut self.counters
+    pub fn counters(&self) -> &RoomCounters {
+        &self.counters
     }
 
     fn slot(&self, id: RoomId) -> Result<u32, RoomError> {

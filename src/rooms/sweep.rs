@@ -141,9 +141,9 @@ impl Rooms {
                 // The place has another room by now.
                 Phase::Idle { .. } | Phase::Ended { .. } | Phase::Paced { .. } => continue,
             };
+            let events = &mut self.events;
             let next = slice.name(live, next, dirty, |member| {
-                self.counters.members_cut += 1;
-                self.events.push(RoomEvent::Cut(member));
+                events.push(RoomEvent::Cut(member))
             });
             match next {
                 Some(next) => {

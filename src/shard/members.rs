@@ -176,23 +176,22 @@ impl Shard {
         let published = self
             .rooms
             .publish(time, key, message, socket.privileged, trace)?;
+        let message_row = |epoch, seq, text: &str| MessageRow {
+            room,
+            epoch,
+            seq,
+            at: time.unix_ms,
+            text: text.into(),
+        };
         let (row, seq) = match published {
             Published::New { seq, epoch, text } => {
-                let text = text.into();
-                let at = time.unix_ms;
-                (
-                    Row::Message(MessageRow {
-                        room,
-                        epoch,
-                        seq,
-                        at,
-                        text,
-                    }),
-                    seq,
-                )
+                (Row::Message(message_row(epoch, seq, text)), seq)
             }
             // Broadcast before, but perhaps not stored yet, or never.
-            Published::Repeated { seq, epoch } => (Row::Confirm { room, epoch, seq }, seq),
+            Published::Repeated { seq, epoch, text } => match text {
+                Some(text) => (Row::Repeat(message_row(epoch, seq, text)), seq),
+                None => (Row::Confirm { room, epoch, seq }, seq),
+            },
         };
         let receipt = message.id().map(|id| {
             let ack = Ack {

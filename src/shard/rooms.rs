@@ -124,7 +124,7 @@ impl Shard {
         let is_demo =
             |room: &RoomView| room.anchor_id == anchor && room.device_id.as_ref() == Some(&device);
         if let Some(room) = live.into_iter().find(is_demo) {
-            return self.rooms.heard_of_anchor(time, room.id, &anchor);
+            return self.rooms.heard_of_anchor(room.id, &anchor);
         }
         let id = match self.rooms.contains(first) {
             true => self.draw_room_id(),

@@ -19,6 +19,8 @@ pub enum Row {
     RemoveRoom(RoomId),
     /// A room's message.
     Message(MessageRow),
+    /// A message that was handed over before: it is written if it was not.
+    Repeat(MessageRow),
     /// Nothing: whether that message is stored is asked, behind everything handed over before.
     Confirm {
         /// Its room.

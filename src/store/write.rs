@@ -34,18 +34,13 @@ impl<'connection> RowWriter<'connection> {
         let written = match row {
             Row::Room(record) => self.room(record),
             Row::RemoveRoom(room) => self.remove_room(*room),
-            Row::Message(message) => self
-                .message
-                .execute(params![
-                    message.room.get(),
-                    message.epoch,
-                    message.seq,
-                    message.at,
-                    message.text
-                ])
-                .map(drop),
+            Row::Message(message) => self.message(message),
+            Row::Repeat(message) => match self.holds(message.room, message.epoch, message.seq)? {
+                true => Ok(()),
+                false => self.message(message),
+            },
             Row::Confirm { room, epoch, seq } => {
-                let stored = self.confirm.exists(params![room.get(), epoch, seq])?;
+                let stored = self.holds(*room, *epoch, *seq)?;
                 return Ok(stored.then_some(()).ok_or(StoreFault::Missing));
             }
             Row::User(user) => match self.user(user) {
@@ -59,6 +54,21 @@ impl<'connection> RowWriter<'connection> {
             Err(fault) if concerns_the_row(&fault) => Ok(Err(failed(fault))),
             written => written.map(Ok),
         }
+    }
+
+    fn message(&mut self, message: &MessageRow) -> rusqlite::Result<()> {
+        self.message.execute(params![
+            message.room.get(),
+            message.epoch,
+            message.seq,
+            message.at,
+            message.text
+        ])?;
+        Ok(())
+    }
+
+    fn holds(&mut self, room: RoomId, epoch: u32, seq: u64) -> rusqlite::Result<bool> {
+        self.confirm.exists(params![room.get(), epoch, seq])
     }
 
     fn room(&self, record: &RoomRecord) -> rusqlite::Result<()> {

@@ -79,6 +79,20 @@ fn a_message_is_acknowledged_when_it_is_stored() {
         (&json!("not_stored"), &json!(2))
     );
     assert_eq!(sim.metrics().sum("media_room_acks_total", &[]), 2.0);
+
+    // The store has recovered: sent again, it is stored, and seen once.
+    sim.store.full = false;
+    ann.send(
+        &mut sim,
+        &json!({"type": "danmu", "content": "lost", "id": 2}),
+    );
+    assert_eq!(
+        ann.expect(&mut sim, "ack"),
+        json!({"type": "ack", "id": 2, "seq": 2})
+    );
+    let history = sim.read_json(&format!("/api/v1/rooms/{room}/messages?after=1"));
+    assert_eq!(history["messages"][0]["content"], "lost");
+    assert_eq!(numbers(&bob.listen(&mut sim, SECOND)), [2]);
 }
 
 #[test]

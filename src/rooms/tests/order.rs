@@ -115,12 +115,7 @@ fn frames_of_ones_own_fit_between_two_of_the_room_alone() {
 
 #[test]
 fn a_message_sent_again_is_not_said_again() {
-    let config = config::Rooms {
-        member_rate: Cap::new(1),
-        member_burst: 2,
-        ..config()
-    };
-    let mut world = World::new(&config, 1);
+    let mut world = World::new(&config(), 1);
     let text = r#"{"type":"danmu","content":"hi","id":"m-1"}"#;
     let a = world.connect(room(1), "a", Replay::None);
     let b = world.connect(room(1), "b", Replay::None);
@@ -130,6 +125,8 @@ fn a_message_sent_again_is_not_said_again() {
     for _ in 0..5 {
         assert_eq!(world.send(a, text, false), Ok(1));
     }
+    let other = r#"{"type":"danmu","content":"bye","id":"m-1"}"#;
+    assert_eq!(world.send(a, other, false), Err(RoomError::IdReused));
     assert_eq!(world.send(b, text, false), Ok(2), "another user's id");
     world.turn();
     assert_eq!(world.clients[b].seqs(), [1, 2]);
@@ -166,9 +163,53 @@ fn members_and_rooms_have_their_rates() {
         world.say(members[0], "x").unwrap();
     }
     assert_eq!(world.say(members[0], "x"), Err(RoomError::RateLimited));
-    let counters = world.rooms.counters();
-    assert_eq!((counters.rate_limited, counters.room_busy), (2, 1));
-    assert_eq!(counters.danmu, 56);
+    assert_eq!(world.rooms.counters().danmu, 56);
+}
+
+#[test]
+fn a_user_has_one_rate_whatever_it_does() {
+    let config = config::Rooms {
+        member_rate: Cap::new(10),
+        member_burst: 20,
+        ..config()
+    };
+    let mut world = World::new(&config, 1);
+    let text = r#"{"type":"danmu","content":"hi","id":"m-1"}"#;
+    let refused = Err(RoomError::RateLimited);
+
+    // Sent again is sent.
+    let a = world.connect(room(1), "a", Replay::None);
+    for _ in 0..20 {
+        assert_eq!(world.send(a, text, false), Ok(1));
+    }
+    assert_eq!(world.send(a, text, false), refused);
+
+    // Another socket has no more to say.
+    let second = world.connect(room(1), "a", Replay::None);
+    assert_eq!(world.say(second, "x"), refused);
+
+    // Nor has whoever comes back, until as much time has passed.
+    world.disconnect(a);
+    world.disconnect(second);
+    let back = world.connect(room(1), "a", Replay::None);
+    assert_eq!(world.say(back, "x"), refused);
+    world.disconnect(back);
+    world.run_for(Duration::from_millis(1500));
+    let back = world.connect(room(1), "a", Replay::None);
+    for _ in 0..15 {
+        world.say(back, "x").unwrap();
+    }
+    assert_eq!(world.say(back, "x"), refused);
+
+    // Nothing is kept of one who is away for longer.
+    world.disconnect(back);
+    world.run_for(Duration::from_secs(5));
+    assert!(world.rooms.wheel.is_empty());
+    let back = world.connect(room(1), "a", Replay::None);
+    for _ in 0..20 {
+        world.say(back, "x").unwrap();
+    }
+    assert_eq!(world.say(back, "x"), refused);
 }
 
 #[test]
@@ -218,6 +259,7 @@ fn nothing_but_its_records_leaves_a_room_at_a_clean_shutdown() {
     let mut world = World::new(&config(), 3);
     let a = world.connect(room(2), "a", Replay::None);
     world.say(a, "x").unwrap();
+    world.run_for(Duration::from_secs(1));
     let records = world.rooms.records_to_save(world.time());
     assert_eq!(records.len(), 1);
     assert_eq!((records[0].id, records[0].last_seq), (room(2), 1));

@@ -279,6 +279,11 @@ impl World {
         }
     }
 
+    /// Clients that were cut.
+    pub(super) fn cuts(&self) -> usize {
+        self.clients.iter().filter(|client| client.cut).count()
+    }
+
     /// Turns and ticks until this much later.
     pub(super) fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
