@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use tracing::debug;
 
+use super::Shard;
 use super::sockets::{POLICY_VIOLATION, codec_of};
-use super::{Flushed, Shard};
 use crate::connection::{Connection, ConnectionId, Fate, Output, Role};
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::rooms::{Backlog, Inbound, MemberKey, Published, RoomError, Took};
@@ -49,8 +49,9 @@ impl Refusal {
 }
 
 impl Shard {
-    /// The member whose room's log is what its socket is sent next. `None`: it is what is in the
-    /// connection's own output, which goes in between two frames of the log.
+    /// The member whose room's log is what its socket is sent next: only the rest of a frame, while
+    /// the connection's own output waits. `None`: it is that output, which goes in between two frames
+    /// of the log.
     pub(super) fn reads_log(&self, connection: &Connection) -> Option<MemberKey> {
         let Role::Member(socket) = &connection.role else {
             return None;
@@ -61,46 +62,51 @@ impl Shard {
         (!own_first).then_some(key)
     }
 
-    /// The socket took so much of the log.
+    /// The socket took so much of the log, the `whole` that it was given or not.
     pub(super) fn wrote_log(
         &mut self,
         now: Instant,
         id: ConnectionId,
         key: MemberKey,
         count: usize,
-    ) -> Flushed {
-        if count == 0 && self.rooms.pending(key).is_empty() {
-            return Flushed::Stay;
+        whole: bool,
+    ) {
+        if count == 0 && whole {
+            return;
         }
         match self.rooms.took(now, key, count) {
-            Took::All => match self.connections.get(id) {
-                Some(connection) if !connection.output.is_empty() => Flushed::More,
-                Some(_) | None => Flushed::Stay,
-            },
-            Took::More => {
-                self.rooms.blocked(now, key);
-                self.with(now, id, |shard, connection| {
-                    shard.set_socket_alarm(now, connection);
-                    None
-                });
-                Flushed::Stay
-            }
-            Took::Finished => {
-                self.with(now, id, |shard, connection| {
-                    // Nothing may follow the log's close frame.
-                    connection.output = Output::default();
-                    shard.release(now, connection);
-                    connection.end = match shard.draining {
-                        Some(_) => ConnectionEnd::Drain,
-                        None => ConnectionEnd::Finished,
-                    };
-                    connection.fate = Fate::Linger;
-                    shard.set_alarm(connection, now + crate::limits::LINGER);
-                    None
-                });
-                Flushed::Stay
-            }
+            Took::All => {}
+            Took::More if whole => {}
+            Took::More => self.member_blocked(now, id),
+            Took::Finished => self.with(now, id, |shard, connection| {
+                // Nothing may follow the log's close frame.
+                connection.output = Output::default();
+                shard.release(now, connection);
+                connection.end = match shard.draining {
+                    Some(_) => ConnectionEnd::Drain,
+                    None => ConnectionEnd::Finished,
+                };
+                connection.fate = Fate::Linger;
+                shard.set_alarm(connection, now + crate::limits::LINGER);
+                None
+            }),
         }
+    }
+
+    /// Its socket refuses bytes, in a frame of its room or of its own: where it is a member, its room
+    /// waits for it as far as it may.
+    pub(super) fn member_blocked(&mut self, now: Instant, id: ConnectionId) {
+        let Some(Role::Member(socket)) = self.connections.get(id).map(|it| &it.role) else {
+            return;
+        };
+        let Some(key) = socket.key else {
+            return;
+        };
+        self.rooms.blocked(now, key);
+        self.with(now, id, |shard, connection| {
+            shard.set_socket_alarm(now, connection);
+            None
+        });
     }
 
     /// A member's socket begins: with where the room stands.
@@ -257,6 +263,8 @@ impl Shard {
             return;
         };
         match self.rooms.unfinished(key) {
+            // It stands between two frames of the room, whatever the log still has.
+            _ if connection.output.has_begun() => {}
             Some(&[]) => {}
             Some(rest) => connection.output.put_first(rest),
             // Whatever came next would be taken for a part of that frame.
