@@ -213,6 +213,8 @@ pub(super) struct Hello {
     pub(super) room_id: RoomId,
     pub(super) epoch: u32,
     pub(super) seq: u64,
+    /// Distinct users, this one too.
+    pub(super) viewer_count: usize,
 }
 
 /// To a member that asked for more than is held.
