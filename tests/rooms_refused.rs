@@ -196,6 +196,15 @@ fn messages_out_of_bounds_get_an_error_and_the_member_stays() {
         member.socket.send_text(&message);
         let told = error(&mut member);
         assert_eq!(told["code"], code, "{shown}: {told}");
+        // The same with an id, where there is room for one.
+        if let Ok(Value::Object(mut named)) = serde_json::from_str(&message)
+            && !named.contains_key("id")
+            && message.len() < MESSAGE_BYTES - 100
+        {
+            named.insert("id".to_owned(), json!("m-1"));
+            member.socket.send(&json!(named));
+            assert_eq!(error(&mut member)["id"], "m-1", "{shown}");
+        }
     }
     member
         .socket

@@ -84,8 +84,7 @@ impl<'a> Inbound<'a> {
     /// # Errors
     /// [`RoomError::BadMessage`] with what is wrong, or which of its parts is too long.
     pub fn parse(text: &'a str) -> Result<Self, RoomError> {
-        // A list of the fields' values would be taken too.
-        if !text.trim_start().starts_with('{') {
+        if !is_object(text) {
             return Err(RoomError::BadMessage(Cow::Borrowed(
                 "a message is a JSON object",
             )));
@@ -132,6 +131,21 @@ impl<'a> Inbound<'a> {
         })
     }
 
+    /// The `id` of a message that [`Inbound::parse`] refuses, where it can be read and is one: its
+    /// sender knows then which one was meant.
+    pub fn id_of(refused: &'a str) -> Option<&'a RawValue> {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow)]
+            id: Option<&'a RawValue>,
+        }
+        if !is_object(refused) {
+            return None;
+        }
+        let named: Named<'a> = serde_json::from_str(refused).ok()?;
+        named.id.filter(|id| check_id(id.get()).is_ok())
+    }
+
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -141,6 +155,11 @@ impl<'a> Inbound<'a> {
     pub fn id(&self) -> Option<&'a RawValue> {
         self.id
     }
+}
+
+/// serde would take a list of the fields' values too.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// Arrays and objects within each other. What was read has few: serde_json bounds them.
@@ -327,6 +346,37 @@ mod tests {
             "{}",
             refusal(&deep)
         );
+    }
+
+    #[test]
+    fn the_id_of_a_refused_message_is_read_where_that_is_possible() {
+        let long = json!({"type": "danmu", "content": "x".repeat(9_000), "id": 7}).to_string();
+        let deep = format!(
+            r#"{{"data":{}{},"id":"a-1"}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        for (text, id) in [
+            (r#"{"id":"a-1"}"#, Some(r#""a-1""#)),
+            (r#"{"type":"shout","content":"x","id":7}"#, Some("7")),
+            (r#"{"type":"danmu","id":1.5,"content":7}"#, Some("1.5")),
+            (
+                r#"{"type":"gift","data":"\ud800","id":"b"}"#,
+                Some(r#""b""#),
+            ),
+            (&long, Some("7")),
+            (&deep, Some(r#""a-1""#)),
+            (r#"{"type":"like","id":{}}"#, None),
+            (r#"{"type":"like","id":"\ud800"}"#, None),
+            (r#"{"id":7"#, None),
+            ("[7]", None),
+            ("", None),
+        ] {
+            assert!(Inbound::parse(text).is_err(), "{text}");
+            assert_eq!(Inbound::id_of(text).map(RawValue::get), id, "{text}");
+        }
+        let id = format!(r#"{{"id":"{}"}}"#, "x".repeat(MESSAGE_ID_BYTES));
+        assert!(Inbound::id_of(&id).is_none(), "too long");
     }
 
     #[test]
