@@ -121,6 +121,7 @@ fn messages_out_of_bounds_get_an_error_and_the_member_stays() {
         ("\u{feff}{}".to_owned(), "bad_message"),
         (json!({"content": "x"}).to_string(), "bad_message"),
         (json!({"type": "danmu"}).to_string(), "bad_message"),
+        (danmu(" \t\u{3000}"), "bad_message"),
         (
             json!({"type": "danmu", "content": 7}).to_string(),
             "bad_message",
@@ -260,7 +261,7 @@ fn content_is_data_whatever_it_looks_like() {
         "' OR 1=1; DROP TABLE messages; --",
         "%s%n${jndi:ldap://x/}{{7*7}}",
         "{\"type\":\"closing\"}",
-        " ",
+        " .",
     ];
     for content in contents {
         ada.socket.send(

@@ -95,7 +95,8 @@ impl<'a> Inbound<'a> {
         if content.len() > MESSAGE_CONTENT_BYTES {
             return Err(RoomError::ContentTooLong);
         }
-        if content.is_empty() && kind == Kind::Danmu {
+        // Blanks alone would fly past as nothing.
+        if kind == Kind::Danmu && content.trim().is_empty() {
             return Err(RoomError::BadMessage(Cow::Borrowed(
                 "content is missing or empty",
             )));
@@ -289,6 +290,10 @@ mod tests {
             ),
             (
                 r#"{"type":"danmu"}"#,
+                "bad message: content is missing or empty",
+            ),
+            (
+                r#"{"type":"danmu","content":" \u3000\n"}"#,
                 "bad message: content is missing or empty",
             ),
             (
