@@ -292,7 +292,7 @@ fn what_is_no_sign_up_is_named_without_the_password() {
         .post("/api/v1/users", &good)
         .expect_error(403, "forbidden");
     for (body, says) in [
-        (json!({"username": "ada"}), "missing field `password`"),
+        (json!({"username": "ada"}), "password is missing"),
         (
             json!({"username": "ada", "password": "hunter2"}),
             "password has 7 bytes",

@@ -232,6 +232,18 @@ mod tests {
         ] {
             assert!(create(bad.as_bytes()).is_err(), "{bad}");
         }
+        let sentence = |body: &str| create(body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            sentence(r#"{"title":7}"#),
+            format!(
+                "the body must be JSON like {}: integer `7` stands where a string belongs",
+                CreateRoom::SHAPE
+            )
+        );
+        assert_eq!(
+            sentence(r#"{"title":"a","device_id":"a/b"}"#),
+            "a device id has the character '/': only A–Z a–z 0–9 . _ : @ - are allowed"
+        );
         // Hebrew, a family of three joined by U+200D, a mark of direction that ends by itself.
         for good in ["שלום", "👩‍👩‍👦 at home", "1\u{200e}2", "早茶"] {
             let room = create(format!(r#"{{"title":"{good}"}}"#).as_bytes());
