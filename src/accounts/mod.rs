@@ -85,11 +85,22 @@ impl Accounts {
                 salt,
                 role,
                 unix,
-            } => return sign_up(reader, &credentials, salt, role, unix),
+            } => {
+                return match self.minter() {
+                    Ok(_) => sign_up(reader, &credentials, salt, role, unix),
+                    Err(refusal) => Outcome::Reply(Err(refusal)),
+                };
+            }
             Task::LogIn { credentials, unix } => self.log_in(reader, &credentials, unix),
             Task::Profile { user, role, online } => profile(reader, user, role, online),
         };
         Outcome::Reply(done)
+    }
+
+    /// What signs tokens: without it nobody could ever log in.
+    fn minter(&self) -> Result<&Authenticator, ApiError> {
+        let auth = self.auth.as_deref().filter(|auth| auth.mints());
+        auth.ok_or(ApiError::NoJwtSecret)
     }
 
     fn log_in(
@@ -98,9 +109,7 @@ impl Accounts {
         credentials: &Credentials,
         unix: Duration,
     ) -> Result<Response, ApiError> {
-        let Some(auth) = self.auth.as_ref().filter(|auth| auth.mints()) else {
-            return Err(ApiError::NoJwtSecret);
-        };
+        let auth = self.minter()?;
         let found = reader
             .user_by_name(credentials.username.as_str())
             .map_err(unreadable)?;
