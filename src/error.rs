@@ -164,7 +164,7 @@ pub enum ApiError {
     #[error("username or password is wrong")]
     BadCredentials,
     /// There is nothing to sign a token with.
-    #[error("nobody can log in: the server has no auth.jwt_secret to sign tokens with")]
+    #[error("nobody can sign up or log in: the server has no auth.jwt_secret to sign tokens with")]
     NoJwtSecret,
     /// Something could not be stored or read.
     #[error("the server's store failed; try again later")]

@@ -101,15 +101,22 @@ impl Accounts {
                 salt,
                 role,
                 unix,
-            } => self.sign_up(&credentials, salt, role, unix),
+            } => match self.minter() {
+                Ok(_) => self.sign_up(&credentials, salt, role, unix),
+                Err(refusal) => Outcome::Reply(Err(refusal)),
+            },
             Task::LogIn { credentials, unix } => Outcome::Reply(self.log_in(&credentials, unix)),
         }
     }
 
+    /// What signs tokens: without it nobody could ever log in.
+    fn minter(&self) -> Result<&Authenticator, ApiError> {
+        let auth = self.auth.as_deref().filter(|auth| auth.mints());
+        auth.ok_or(ApiError::NoJwtSecret)
+    }
+
     fn log_in(&self, credentials: &Credentials, unix: Duration) -> Result<Response, ApiError> {
-        let Some(auth) = self.auth.as_ref().filter(|auth| auth.mints()) else {
-            return Err(ApiError::NoJwtSecret);
-        };
+        let auth = self.minter()?;
         let found = self
             .reader
             .user_by_name(credentials.username.as_str())

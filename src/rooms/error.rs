@@ -30,7 +30,7 @@ pub enum RoomError {
     #[error("the room has more messages than it can pass on: send again in a moment")]
     RoomBusy,
     /// Not a message that members send.
-    #[error("bad message: {0}")]
+    #[error("{0}")]
     BadMessage(Cow<'static, str>),
     /// `content` is too long.
     #[error("content is too long: at most {MESSAGE_CONTENT_BYTES} bytes")]

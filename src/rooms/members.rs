@@ -53,7 +53,7 @@ pub enum Replay {
 pub struct Welcome {
     /// Names the member from now on.
     pub key: MemberKey,
-    /// `{"type":"hello","room_id","epoch","seq"}`.
+    /// `{"type":"hello","room_id","epoch","seq","viewer_count"}`.
     pub hello: String,
     /// `{"type":"system","code":"history_truncated","from"}`, where less is held than was asked for.
     pub truncated: Option<String>,
@@ -182,6 +182,7 @@ impl Rooms {
             room_id: id,
             epoch,
             seq: log.last_seq(),
+            viewer_count: live.people.len(),
         };
         self.counters.replays += u64::from(!matches!(replay, Replay::None | Replay::Recent(0)));
         self.counters.replays_truncated += u64::from(truncated.is_some());

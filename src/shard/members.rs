@@ -156,7 +156,10 @@ impl Shard {
         self.metrics.message(MessageKind::Room, Direction::In);
         let message = match Inbound::parse(&text) {
             Ok(message) => message,
-            Err(error) => return self.refuse_message(connection, &error.into(), None),
+            Err(error) => {
+                let id = Inbound::id_of(&text);
+                return self.refuse_message(connection, &error.into(), id);
+            }
         };
         if let Err(refusal) = self.take_message(now, connection, &message) {
             self.refuse_message(connection, &refusal, message.id());

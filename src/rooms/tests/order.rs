@@ -15,7 +15,7 @@ fn everybody_gets_the_message_as_the_server_completed_it_the_sender_too() {
     let b = world.connect(room(1), "b", Replay::None);
     assert_eq!(
         world.clients[b].hello,
-        json!({"type": "hello", "room_id": 1, "epoch": 1, "seq": 0})
+        json!({"type": "hello", "room_id": 1, "epoch": 1, "seq": 0, "viewer_count": 2})
     );
     world.say(a, "hi").unwrap();
     world.turn();

@@ -38,9 +38,15 @@ fn comings_and_goings_are_told_together_once_a_second() {
     );
     // Away and back within the second: nobody need know.
     world.disconnect(b);
-    world.connect(room(1), "b", Replay::None);
+    let back = world.connect(room(1), "b", Replay::None);
+    let second = world.connect(room(1), "c", Replay::None);
     world.run_for(2 * SECOND);
     assert_eq!(world.clients[a].presence().len(), 2);
+    for quiet in [back, second] {
+        let client = &world.clients[quiet];
+        assert!(client.presence().is_empty(), "nothing has changed");
+        assert_eq!(client.hello["viewer_count"], 3);
+    }
     assert_eq!(world.rooms.counters().presence, 2);
     assert!(world.clients[a].seqs().is_empty(), "presence has no seq");
 }
