@@ -36,6 +36,7 @@ const CHECK_MS = 1000;
  * @property {() => void} onchange of `view`
  * @property {(message: object, own: Own | null, past: boolean) => void} onmessage in order, each once; `own`: it is that
  *     message of ours; `past`: it was said before we came
+ * @property {(count: number) => void} onviewers how many there are now, ourselves too
  * @property {(presence: object) => void} onpresence
  * @property {(own: Own) => void} onown one of our messages has another state
  * @property {(text: string) => void} onnotice something to know that ended nothing
@@ -173,7 +174,7 @@ export class Member {
     this.#heardAt = this.#browser.now();
     if (message.type === 'hello') this.#hello(message);
     else if (message.type === 'error') this.#refused(errorText(message), message.id);
-    else if (message.type === 'presence') this.#hooks.onpresence(message);
+    else if (message.type === 'presence') this.#presence(message);
     else if (message.type === 'closing') this.#closing = message;
     else if (message.code === 'history_truncated') this.#order.truncated(message);
     else this.#order.receive(message);
@@ -184,6 +185,7 @@ export class Member {
     this.#greeted = true;
     this.#forgiveWhenStable();
     if (this.#order.greet(hello)) this.#own.forgetEchoes();
+    this.#count(hello);
     for (const own of this.#own.all) this.#transmit(own);
     this.#set({ state: 'live', why: '' });
   }
@@ -194,6 +196,15 @@ export class Member {
     this.#browser.later(() => {
       if (socket === this.#socket) this.#backoff.reset();
     }, STABLE_MS);
+  }
+
+  #presence(presence) {
+    this.#count(presence);
+    this.#hooks.onpresence(presence);
+  }
+
+  #count({ viewer_count: viewers }) {
+    if (Number.isSafeInteger(viewers)) this.#hooks.onviewers(viewers);
   }
 
   #show(message, past) {

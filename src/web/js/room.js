@@ -148,7 +148,8 @@ export class RoomPage {
       stored: (after) => messagesAfter(id, after),
       onchange: () => this.#changed(),
       onmessage: (message, own, past) => this.#message(message, own, past),
-      onpresence: (presence) => this.#presence(presence),
+      onviewers: (count) => this.#counted(count),
+      onpresence: (presence) => this.#talk.presence(presence),
       onown: (own) => this.#chat.renderOwn(own),
       onnotice: (text) => this.#chat.note(text),
     });
@@ -191,9 +192,8 @@ export class RoomPage {
     if (message.type === 'gift') this.#celebration.gift(message);
   }
 
-  #presence(presence) {
-    if (Number.isSafeInteger(presence.viewer_count)) this.#viewers = presence.viewer_count;
-    this.#talk.presence(presence);
+  #counted(viewers) {
+    this.#viewers = viewers;
     this.render();
   }
 

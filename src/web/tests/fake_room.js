@@ -16,6 +16,7 @@ export class Room {
   /** The store does not answer; or it answers when it is told to. */
   unread = false;
   slow = null;
+  viewers = 1;
   #recent;
   #held = 0;
   #now = 0;
@@ -149,7 +150,7 @@ export class Room {
     socket.readyState = 1;
     this.#socket = socket;
     const last = this.log.length;
-    this.send({ type: 'hello', room_id: 1, epoch: this.epoch, seq: last });
+    this.send({ type: 'hello', room_id: 1, epoch: this.epoch, seq: last, viewer_count: this.viewers });
     let since = Math.max(0, last - this.#recent);
     if (url !== 'recent') {
       const [epoch, seq] = url.split(':').map(Number);

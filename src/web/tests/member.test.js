@@ -5,7 +5,7 @@ import { Member } from '../js/member.js';
 import { Room } from './fake_room.js';
 
 const entered = async (room = new Room()) => {
-  const scene = { room, seen: [], notices: [], presence: [], states: [], changes: 0 };
+  const scene = { room, seen: [], notices: [], presence: [], viewers: [], states: [], changes: 0 };
   scene.member = new Member('ada', {
     url: (after) => (after === null ? 'recent' : `${after.epoch}:${after.seq}`),
     explain: async () => room.explanation,
@@ -13,6 +13,7 @@ const entered = async (room = new Room()) => {
     onchange: () => (scene.changes += 1),
     onmessage: (message, own) => scene.seen.push({ ...message, own }),
     onpresence: (presence) => scene.presence.push(presence),
+    onviewers: (count) => scene.viewers.push(count),
     onown: (own) => scene.states.push(`${own.content} ${own.state}`),
     onnotice: (text) => scene.notices.push(text),
   }, room.browser);
@@ -225,6 +226,17 @@ test('messages that cannot be got are told, not counted as a fault', async () =>
     assert.deepEqual(notices, ['Some messages may be missing here.'], why);
     assert.deepEqual([member.view.gaps, member.position.seq, contents().at(-1)], [0, room.log.length, 'last'], why);
   }
+});
+
+test('how many are there is known from the greeting on', async () => {
+  const room = new Room();
+  room.viewers = 2;
+  const { viewers, presence } = await entered(room);
+  room.viewers = 1;
+  room.cut();
+  await room.pass(1000);
+  room.send({ type: 'presence', joined: ['bob'], left: [], viewer_count: 2 });
+  assert.deepEqual([viewers, presence.length], [[2, 1, 2], 1]);
 });
 
 test('a connection that went silent under an unanswered message is given up', async () => {
