@@ -13,3 +13,4 @@ mod restarts;
 mod rooms;
 mod sockets;
 mod swarm;
+mod tokens;
