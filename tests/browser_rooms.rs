@@ -91,6 +91,27 @@ fn wait_chat(browser: &mut Browser, name: &str, lines: &[&str]) {
     }
 }
 
+/// Nothing of a room is left in sight, but why there is nothing to see.
+#[track_caller]
+fn assert_no_trace(browser: &mut Browser, name: &str, headline: &str) {
+    let traces = "() => ['roomAnchor', 'roomFace', 'roomMark', 'roomRank', 'tabViewers', 'viewerRows', 'chatRows', 'arrivals']
+        .map((ref) => document.querySelector(`[data-ref='${ref}']`).textContent)
+        .concat(document.querySelector('#room').checkVisibility() ? [] : ['hidden'])
+        .concat(document.querySelector('.room-figures').checkVisibility() ? ['figures'] : [])
+        .concat(document.querySelector('[data-ref=roomBackdrop][data-blank]') ? [] : ['cover'])
+        .concat(document.querySelector('[data-ref=roomBackdrop] img') ? ['cover'] : [])
+        .join('')";
+    assert_eq!(browser.evaluate(name, traces), "");
+    assert_eq!(
+        browser.texts(name, "[data-ref='roomTitle'], [data-ref='roomHeadline']"),
+        json!(["Room", headline])
+    );
+    let room = browser.room(name);
+    for figure in ["viewers", "heat", "rank", "seq"] {
+        assert_eq!(room[figure], Value::Null, "{room:#}");
+    }
+}
+
 /// Everything that was said is kept.
 fn wait_sent(browser: &mut Browser, name: &str) {
     browser.wait_room(name, "what was said is acknowledged", |room| {
@@ -166,7 +187,9 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
     });
 
     browser.click("ada", "[data-ref='roomStop']");
-    browser.wait_room("ada", "the room is over", |room| room["state"] == "ended");
+    browser.wait_room("ada", "the room is over, and ranked no more", |room| {
+        room["state"] == "ended" && room["rank"] == Value::Null
+    });
     browser.open("carol", &page(&server, &format!("/{room}")));
     wait_chat(
         &mut browser,
@@ -174,6 +197,9 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
         &[hello, "bob sent Rocket  ×1", "bob sent Rocket  ×1"],
     );
     assert_eq!(browser.errors(), json!([]));
+    browser.open("carol", &page(&server, "/9007199254740991"));
+    browser.wait_room("carol", "there is none", |room| room["state"] == "refused");
+    assert_no_trace(&mut browser, "carol", "There is no such room");
 }
 
 #[test]
@@ -437,4 +463,13 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
     browser.wait_room("ada", "signed out, the room is closed", |room| {
         room["state"] == "refused"
     });
+    assert_no_trace(&mut browser, "ada", "Sign in to come in");
+    browser.click("ada", "[data-ref='navRooms']");
+    wait_until(SOON, "nor is it listed or ranked", || {
+        browser.texts(
+            "ada",
+            "[data-ref='cards'], [data-ref='hotList'], [data-ref='noRoomsHead']",
+        ) == json!(["", "Sign in to see the rooms", ""])
+    });
+    browser.screenshot("ada", "rooms-signed-out");
 }

@@ -97,10 +97,11 @@ function wire() {
   refs.signOut.addEventListener('click', () => me.signOut());
   me.addEventListener('wanted', () => {
     renderUser();
-    lobby.render();
+    lobby.clear();
   });
   me.addEventListener('change', () => {
     renderUser();
+    lobby.clear();
     devices.poll();
     route();
   });

@@ -35,6 +35,8 @@ export class Lobby {
   #pages = 1;
   #next = null;
   #known = false;
+  /** Counts up when what is known is forgotten: answers to what was asked before come too late. */
+  #visit = 0;
   #open = false;
   #poll = new Poll(() => this.#load(), POLL_MS);
   #ranking = new Poll(() => this.#rank(), POLL_MS);
@@ -81,7 +83,20 @@ export class Lobby {
     this.#poll.now();
   }
 
+  /** Forgets what it knows: somebody else looks at it, or nobody who may. */
+  clear() {
+    this.#visit += 1;
+    this.#rooms = [];
+    this.#next = null;
+    this.#known = false;
+    this.#people(null);
+    this.#ranked([]);
+    this.#poll.now();
+    this.#ranking.now();
+  }
+
   async #load() {
+    const visit = this.#visit;
     const status = this.#status;
     const rooms = [];
     let cursor = null;
@@ -92,7 +107,7 @@ export class Lobby {
       cursor = next;
       page += 1;
     } while (cursor !== null && page < this.#pages && rooms.length < ROOMS);
-    if (status !== this.#status) return;
+    if (status !== this.#status || visit !== this.#visit) return;
     this.#rooms = rooms;
     this.#next = rooms.length < ROOMS ? cursor : null;
     this.#known = true;
@@ -100,12 +115,22 @@ export class Lobby {
   }
 
   async #rank() {
+    const visit = this.#visit;
     const [rooms, { users }] = await Promise.all([hotRooms(), online()]);
+    if (visit !== this.#visit) return;
+    this.#people(users);
+    this.#ranked(rooms);
+  }
+
+  #people(users) {
     setText(this.#refs.people, count(users));
     setText(this.#refs.peopleWord, users === 1 ? 'person online' : 'people online');
+  }
+
+  #ranked(rooms) {
     this.hot = new Map(rooms.map((room, index) => [room.room_id, { ...room, rank: index + 1 }]));
     renderRanking(this.#refs.hotList, rooms.slice(0, RANKED), null);
-    setText(this.#refs.roomsLive, String(rooms.length));
+    setText(this.#refs.roomsLive, rooms.length === 0 ? '' : String(rooms.length));
     if (this.#open) this.render();
     this.#onhot();
   }
@@ -123,8 +148,9 @@ export class Lobby {
     refs.moreRooms.hidden = this.#next === null;
     refs.newRoom.hidden = !me.mayHaveRooms;
     refs.hot.hidden = this.hot.size === 0;
-    const [head, detail] = filter === '' ? NONE[this.#status] : ['No room is called that', ''];
-    refs.noRooms.hidden = rooms.length > 0 || !this.#known;
+    const shut = me.required && me.token === null;
+    const [head, detail] = shut ? ['Sign in to see the rooms', ''] : filter === '' ? NONE[this.#status] : ['No room is called that', ''];
+    refs.noRooms.hidden = rooms.length > 0 || !(this.#known || shut);
     setText(refs.noRoomsHead, head);
     setText(refs.noRoomsDetail, detail);
   }

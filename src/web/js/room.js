@@ -12,7 +12,7 @@ import { Poll } from './poll.js';
 import { RoomPanel } from './room_panel.js';
 import { Talk } from './talk.js';
 import { wireFullscreen, wireSound } from './ui.js';
-import { errorText } from './words.js';
+import { roomRefusal } from './words.js';
 
 /** Between two looks at a room that is not live yet, or was not reached, in ms. */
 const POLL_MS = 3000;
@@ -39,9 +39,13 @@ export class RoomPage {
   /** @type {Member | null} */
   #member = null;
   #id = null;
+  /** Counts up with each room, and each time that one is opened anew: answers for another one come too late. */
+  #visit = 0;
   /** @type {import('./platform.js').Room | null} */
   #room = null;
+  /** @type {import('./words.js').Refusal | null} */
   #refusal = null;
+  #trouble = null;
   #viewers = null;
   #likes = 0;
   #unsentLikes = 0;
@@ -75,9 +79,16 @@ export class RoomPage {
   }
 
   close() {
-    this.#id = this.#room = this.#refusal = this.#viewers = null;
-    this.#likes = this.#unsentLikes = 0;
+    this.#id = this.#refusal = this.#trouble = null;
+    this.#visit += 1;
     this.#poll.stop();
+    this.#forget();
+  }
+
+  /** Nothing of the room stays in sight. */
+  #forget() {
+    this.#room = this.#viewers = null;
+    this.#likes = this.#unsentLikes = 0;
     this.#member?.close();
     this.#member = null;
     this.#player.close();
@@ -105,6 +116,7 @@ export class RoomPage {
       id: this.#id,
       room: this.#room,
       refusal: this.#refusal,
+      trouble: this.#trouble,
       member: this.#member?.view ?? null,
       position: this.#member?.position ?? null,
       pending: this.#member?.pending ?? 0,
@@ -118,26 +130,33 @@ export class RoomPage {
 
   /** Reads the room; what its status is decides what the page does. */
   async #look() {
-    const id = this.#id;
+    const visit = this.#visit;
     try {
-      const room = await getRoom(id);
-      if (id === this.#id) await this.#found(room);
+      const room = await getRoom(this.#id);
+      if (visit === this.#visit) await this.#found(room);
     } catch (error) {
-      if (id !== this.#id) return;
-      this.#refusal = refusalText(error);
-      if (error instanceof ApiError && error.status < 500) this.#poll.stop();
+      if (visit !== this.#visit) return;
+      this.#trouble = wordsOf(error);
+      if (error instanceof ApiError) this.#refused(roomRefusal(error));
     }
     this.render();
+  }
+
+  #refused(refusal) {
+    if (refusal === null) return;
+    this.#refusal = refusal;
+    this.#poll.stop();
+    this.#forget();
   }
 
   async #found(room) {
     const before = this.#room?.status;
     this.#room = room;
-    this.#refusal = null;
+    this.#trouble = null;
     if (room.status !== STATUS.live || this.#viewers === null) this.#viewers = room.viewer_count;
     if (room.status !== STATUS.idle) this.#poll.stop();
     if (room.status === STATUS.live && before !== STATUS.live) this.#enter();
-    if (room.status === STATUS.ended && this.#member === null) await this.#recall(room.id);
+    if (room.status === STATUS.ended && this.#member === null) await this.#recall();
   }
 
   #enter() {
@@ -160,9 +179,10 @@ export class RoomPage {
   }
 
   /** What was said in a room that is over. */
-  async #recall(id) {
-    const messages = await messagesOf(id).catch(() => []);
-    if (id !== this.#id) return;
+  async #recall() {
+    const visit = this.#visit;
+    const messages = await messagesOf(this.#id).catch(() => []);
+    if (visit !== this.#visit) return;
     for (const message of messages) {
       if (message.type !== 'like') this.#chat.add(message, null, message.user_id === me.userId);
     }
@@ -170,7 +190,8 @@ export class RoomPage {
 
   #changed() {
     const state = this.#member?.view.state;
-    if (state === 'ended' || state === 'idle') {
+    // Where we may not stay, the next look forgets the room.
+    if (state === 'ended' || state === 'idle' || state === 'refused') {
       this.#player.close();
       this.#poll.start();
     }
@@ -235,11 +256,13 @@ export class RoomPage {
 
   async #command(task) {
     const { roomStart, roomStop } = this.#refs;
+    const visit = this.#visit;
     roomStart.disabled = roomStop.disabled = true;
     try {
-      await this.#found(await task(this.#id));
+      const room = await task(this.#id);
+      if (visit === this.#visit) await this.#found(room);
     } catch (error) {
-      this.#chat.note(refusalText(error));
+      if (visit === this.#visit) this.#chat.note(wordsOf(error));
     }
     roomStart.disabled = roomStop.disabled = false;
     this.render();
@@ -266,8 +289,6 @@ export class RoomPage {
   }
 }
 
-function refusalText(error) {
-  if (!(error instanceof ApiError)) return 'The server cannot be reached.';
-  if (error.status === 401) return 'Sign in to come in.';
-  return errorText({ code: error.code, error: error.message });
+function wordsOf(error) {
+  return error instanceof ApiError ? error.words : 'The server cannot be reached.';
 }

@@ -13,8 +13,11 @@ const STATES = {
   reconnecting: 'Reconnecting',
   idle: 'Not started',
   ended: 'Ended',
-  refused: 'Closed to you',
+  refused: 'Closed',
 };
+
+/** States in which one is in the room, or about to be. */
+const INSIDE = ['connecting', 'live', 'reconnecting'];
 
 /** What is shown over the place of the picture while the device's has a reason not to be there. */
 const PICTURE = {
@@ -29,7 +32,8 @@ const PICTURE = {
  * @typedef {object} RoomView
  * @property {number} id
  * @property {import('./platform.js').Room | null} room null before it was read
- * @property {string | null} refusal why it cannot be read
+ * @property {import('./words.js').Refusal | null} refusal why it is not shown
+ * @property {string | null} trouble why it could not be read, which may pass
  * @property {import('./member.js').Member['view'] | null} member
  * @property {import('./member.js').Position | null} position
  * @property {number} pending own messages on their way
@@ -60,14 +64,16 @@ export class RoomPanel {
   }
 
   /** @param {RoomView} view */
-  render(view) {
-    const state = stateOf(view);
+  render(given) {
+    const state = stateOf(given);
+    // The ranking is read now and then: it may still name a room that is over.
+    const view = { ...given, hot: INSIDE.includes(state) ? given.hot : null };
     this.#attributes(view, state);
     this.#head(view, state);
     this.#message(view, state);
     this.#connection(view);
     const refs = this.#refs;
-    const inside = state === 'live' || state === 'reconnecting' || state === 'connecting';
+    const inside = INSIDE.includes(state);
     for (const control of [refs.say, refs.sayGo, ...refs.gifts.children]) control.disabled = !inside;
     refs.like.disabled = state !== 'live';
     refs.say.placeholder = inside ? 'Say something' : STATES[state];
@@ -98,25 +104,23 @@ export class RoomPanel {
     for (const [name, value] of Object.entries(shown)) setData(this.#refs.room, name, value);
   }
 
-  #head({ room, viewers, hot }, state) {
+  #head({ room, refusal, viewers, hot }, state) {
     const refs = this.#refs;
     setText(refs.roomTitle, room?.title ?? 'Room');
     document.title = `${room?.title ?? 'Room'} · media-service`;
     setText(refs.roomAnchor, room?.anchor_id ?? '');
     setFace(refs.roomFace, room?.anchor_id ?? '');
     setText(refs.roomSince, room === null ? '' : sinceText(room));
-    setText(refs.roomPill, STATES[state]);
+    setText(refs.roomPill, (state === 'refused' && refusal?.name) || STATES[state]);
     setText(refs.roomViewers, viewers === null ? '–' : short(viewers));
     setText(refs.roomHeat, heat(hot?.heat));
-    refs.roomHeat.parentElement.hidden = state === 'ended' || state === 'idle';
+    refs.roomHeat.parentElement.hidden = !INSIDE.includes(state);
     setText(refs.roomRank, hot === null ? '' : `No. ${hot.rank}`);
     const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
     refs.roomStart.hidden = !own || room.status !== STATUS.idle;
     refs.roomStop.hidden = !own || room.status !== STATUS.live || state === 'ended';
-    if (room !== null) {
-      showCover(refs.roomBackdrop, room);
-      setText(refs.roomMark, [...room.title][0] ?? '');
-    }
+    showCover(refs.roomBackdrop, room);
+    setText(refs.roomMark, [...(room?.title ?? '')][0] ?? '');
   }
 
   #message(view, state) {
@@ -147,15 +151,16 @@ function stateOf({ room, refusal, member }) {
 }
 
 /** Headline and detail over the stage; empty while all is well. @param {RoomView} view */
-function messageFor({ room, refusal, member, viewers, player }, state) {
+function messageFor({ room, refusal, trouble, member, viewers, player }, state) {
   switch (state) {
     case 'refused':
-      return ['You cannot come in', refusal ?? member?.why ?? ''];
+      return refusal === null ? ['You cannot come in', member?.why ?? ''] : [refusal.head, refusal.detail];
     case 'idle':
       return ['Not started yet', room?.anchor_id === me.userId ? 'Start it when you are ready.' : 'It opens by itself when it begins.'];
     case 'ended':
       return ['This room is over', viewers === null ? '' : `${viewers} ${viewers === 1 ? 'viewer' : 'viewers'} at its end.`];
     default:
+      if (room === null && trouble !== null) return [trouble, 'It is tried again every few seconds.'];
       if (room?.device_id === undefined) return ['', ''];
       if (player.state === 'failed') return ['The picture cannot be played', player.why];
       return [PICTURE[player.state] ?? '', ''];
