@@ -186,7 +186,19 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
         number(room, "pictureFrames") > demo_plays
     });
 
+    // By the keyboard: the harmless answer comes first, and ends nothing.
+    let focused = "() => document.activeElement.textContent";
     browser.click("ada", "[data-ref='roomStop']");
+    browser.screenshot("ada", "room-ending");
+    for key in ["Enter", "Enter", "Escape"] {
+        browser.press("ada", key);
+    }
+    assert_eq!(browser.evaluate("ada", focused), "End");
+    assert_eq!(browser.room("ada")["state"], "live");
+    browser.press("ada", "Enter");
+    assert_eq!(browser.evaluate("ada", focused), "Keep it");
+    browser.press("ada", "Tab");
+    browser.press("ada", "Enter");
     browser.wait_room("ada", "the room is over, and ranked no more", |room| {
         room["state"] == "ended" && room["rank"] == Value::Null
     });
@@ -274,6 +286,8 @@ fn a_restart_of_the_server_loses_nothing() {
         room["state"] == "reconnecting"
     });
     browser.screenshot("ada", "room-reconnecting");
+    let ends = "() => !document.querySelector(\"[data-ref='roomStop']\").disabled";
+    assert_eq!(browser.evaluate("ada", ends), false, "nobody would hear it");
     say(&mut browser, "ada", "meanwhile");
     let _server = Server::start(&arguments);
     browser.wait_room("ada", "back by itself, with the picture", |room| {

@@ -2,9 +2,11 @@
 
 import { Celebration } from './celebrate.js';
 import { Chat } from './chat.js';
+import { Confirm } from './confirm.js';
 import { Danmaku } from './danmaku.js';
 import { ApiError } from './http.js';
 import { me } from './identity.js';
+import { Likes } from './likes.js';
 import { Member } from './member.js';
 import { STATUS, explainMemberRefusal, getRoom, memberSocketUrl, messagesAfter, messagesOf, startRoom, stopRoom } from './platform.js';
 import { Player } from './player.js';
@@ -17,14 +19,8 @@ import { roomRefusal } from './words.js';
 /** Between two looks at a room that is not live yet, or was not reached, in ms. */
 const POLL_MS = 3000;
 
-/** Likes are gathered for so long, in ms: a finger is faster than a member may send. */
-const LIKES_MS = 500;
-
 /** A tab that was hidden for longer than this, in ms, does not trust its connection. */
 const FROZEN_MS = 60_000;
-
-/** Likes that one message may say. */
-const LIKES = 99;
 
 export class RoomPage {
   #refs;
@@ -35,6 +31,8 @@ export class RoomPage {
   #danmaku;
   #celebration;
   #player;
+  /** @type {Confirm} */
+  #ending;
   #poll = new Poll(() => this.#look(), POLL_MS);
   /** @type {Member | null} */
   #member = null;
@@ -47,10 +45,9 @@ export class RoomPage {
   #refusal = null;
   #trouble = null;
   #viewers = null;
-  #likes = 0;
-  #unsentLikes = 0;
-  #likeTimer = null;
+  #likes = new Likes((count) => this.#member?.sendLightly('like', '', { count }));
   #hiddenAt = 0;
+  #commanding = false;
 
   /** @param {Record<string, HTMLElement>} refs @param {import('./lobby.js').Lobby} lobby */
   constructor(refs, lobby) {
@@ -88,7 +85,7 @@ export class RoomPage {
   /** Nothing of the room stays in sight. */
   #forget() {
     this.#room = this.#viewers = null;
-    this.#likes = this.#unsentLikes = 0;
+    this.#likes.clear();
     this.#member?.close();
     this.#member = null;
     this.#player.close();
@@ -112,7 +109,7 @@ export class RoomPage {
 
   render() {
     if (this.#id === null) return;
-    this.#panel.render({
+    const mayEnd = this.#panel.render({
       id: this.#id,
       room: this.#room,
       refusal: this.#refusal,
@@ -121,11 +118,13 @@ export class RoomPage {
       position: this.#member?.position ?? null,
       pending: this.#member?.pending ?? 0,
       viewers: this.#viewers,
-      likes: this.#likes,
+      likes: this.#likes.count,
       hot: this.#lobby.hot.get(this.#id) ?? null,
       player: this.#player.view,
+      commanding: this.#commanding,
       flights: this.#danmaku.flights,
     });
+    if (!mayEnd) this.#ending.close();
   }
 
   /** Reads the room; what its status is decides what the page does. */
@@ -204,8 +203,7 @@ export class RoomPage {
     // What was said before we came is read, not celebrated again.
     if (past) return;
     if (message.type === 'like') {
-      const { count } = message.data ?? {};
-      this.#likes += Number.isSafeInteger(count) && count > 0 ? Math.min(count, LIKES) : 1;
+      this.#likes.heard(message);
       this.#celebration.like();
       return;
     }
@@ -246,25 +244,20 @@ export class RoomPage {
 
   #like() {
     this.#celebration.like();
-    this.#unsentLikes = Math.min(this.#unsentLikes + 1, LIKES);
-    this.#likeTimer ??= setTimeout(() => {
-      this.#likeTimer = null;
-      if (this.#unsentLikes > 0) this.#member?.sendLightly('like', '', { count: this.#unsentLikes });
-      this.#unsentLikes = 0;
-    }, LIKES_MS);
+    this.#likes.add();
   }
 
   async #command(task) {
-    const { roomStart, roomStop } = this.#refs;
     const visit = this.#visit;
-    roomStart.disabled = roomStop.disabled = true;
+    this.#commanding = true;
+    this.render();
     try {
       const room = await task(this.#id);
       if (visit === this.#visit) await this.#found(room);
     } catch (error) {
       if (visit === this.#visit) this.#chat.note(wordsOf(error));
     }
-    roomStart.disabled = roomStop.disabled = false;
+    this.#commanding = false;
     this.render();
   }
 
@@ -274,7 +267,7 @@ export class RoomPage {
     refs.like.addEventListener('click', () => this.#like());
     refs.roomRetry.addEventListener('click', () => this.retryNow());
     refs.roomStart.addEventListener('click', () => this.#command(startRoom));
-    refs.roomStop.addEventListener('click', () => this.#command(stopRoom));
+    this.#ending = new Confirm(refs.roomStop, refs.roomSure, { yes: refs.roomStopYes, no: refs.roomStopNo }, () => this.#command(stopRoom));
     refs.danmakuSwitch.hidden = !this.#danmaku.on;
     refs.danmakuSwitch.addEventListener('click', () => {
       const on = refs.danmakuSwitch.getAttribute('aria-pressed') !== 'true';

@@ -42,6 +42,7 @@ const PICTURE = {
  * @property {(import('./platform.js').HotRoom & {rank: number}) | null} hot
  * @property {import('./player.js').View} player
  * @property {import('./flights.js').Flights} flights
+ * @property {boolean} commanding whether the room is being started or ended
  */
 export class RoomPanel {
   #refs;
@@ -63,7 +64,7 @@ export class RoomPanel {
     this.#refs.gifts.append(...buttons);
   }
 
-  /** @param {RoomView} view */
+  /** @param {RoomView} given @returns {boolean} whether the room can be ended from here now */
   render(given) {
     const state = stateOf(given);
     // The ranking is read now and then: it may still name a room that is over.
@@ -79,6 +80,18 @@ export class RoomPanel {
     refs.say.placeholder = inside ? 'Say something' : STATES[state];
     setText(refs.likes, view.likes > 0 ? short(view.likes) : 'Like');
     setText(refs.tabViewers, view.viewers === null ? '' : short(view.viewers));
+    return this.#lead(view, state);
+  }
+
+  /** What its anchor does with a room. */
+  #lead({ room, commanding }, state) {
+    const { roomStart, roomStop } = this.#refs;
+    const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
+    roomStart.hidden = !own || room.status !== STATUS.idle;
+    roomStop.hidden = !own || room.status !== STATUS.live || state === 'ended';
+    roomStart.disabled = commanding;
+    roomStop.disabled = commanding || state !== 'live';
+    return !roomStop.hidden && !roomStop.disabled;
   }
 
   #attributes(view, state) {
@@ -116,9 +129,6 @@ export class RoomPanel {
     setText(refs.roomHeat, heat(hot?.heat));
     refs.roomHeat.parentElement.hidden = !INSIDE.includes(state);
     setText(refs.roomRank, hot === null ? '' : `No. ${hot.rank}`);
-    const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
-    refs.roomStart.hidden = !own || room.status !== STATUS.idle;
-    refs.roomStop.hidden = !own || room.status !== STATUS.live || state === 'ended';
     showCover(refs.roomBackdrop, room);
     setText(refs.roomMark, [...(room?.title ?? '')][0] ?? '');
   }
