@@ -423,7 +423,8 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
     let path = config.path().to_str().expect("a temporary path is UTF-8");
     let server = Server::start(&["--demo", "--config", path]);
     let mut browser = Browser::start();
-    browser.open("ada", &page(&server, ""));
+    let root = format!("http://{}/", server.http());
+    browser.open("ada", &root);
     wait_until(SOON, "the page asks who it is", || {
         browser.evaluate(
             "ada",
@@ -431,6 +432,11 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
         ) == "Who are you?"
     });
     browser.screenshot("ada", "sign-in");
+    let devices = "() => [...document.querySelectorAll('.fleet, [data-ref=none] h2, .more')]
+        .filter((part) => part.checkVisibility()).map((part) => part.innerText)";
+    wait_until(SOON, "no figures that nobody knows", || {
+        browser.evaluate("ada", devices) == json!(["Sign in to see the devices"])
+    });
     browser.fill("ada", "[data-ref='signInName']", "ada");
     browser.fill("ada", "[data-ref='signInSecret']", "correct horse battery");
     browser.click("ada", "[data-ref='signInGo']");
@@ -445,6 +451,22 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
             "ada",
             "() => document.querySelector('dialog[open]') === null",
         ) == true
+    });
+
+    assert_eq!(
+        browser.evaluate("ada", "() => location.href"),
+        page(&server, ""),
+        "anchors come for the rooms"
+    );
+    browser.click("ada", "[data-ref='navDevices']");
+    wait_until(SOON, "what is not for anchors says so", || {
+        browser.evaluate("ada", devices) == json!(["Devices are listed to administrators"])
+    });
+    browser.screenshot("ada", "devices-not-listed");
+    browser.open("ada", "about:blank");
+    browser.open("ada", &root);
+    wait_until(SOON, "so do they when they come back", || {
+        browser.evaluate("ada", "() => location.href") == page(&server, "")
     });
 
     let room = make_room(&mut browser, "ada", "Members only", "demo");

@@ -13,6 +13,8 @@ const ERRORS = {
   room_busy: 'The room is too busy right now.',
   overloaded: 'The server is too busy right now.',
   not_stored: 'The server could not keep this message.',
+  no_token: 'Sign in first.',
+  token_expired: 'Your token has expired: sign in again.',
   forbidden: 'Your token does not allow it.',
   bad_credentials: 'User name or password is wrong.',
   username_taken: 'This user name is taken.',
