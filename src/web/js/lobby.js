@@ -141,7 +141,7 @@ export class Lobby {
       tab.setAttribute('aria-pressed', String(Number(tab.dataset.status) === this.#status));
     }
     const filter = refs.roomFilter.value.trim().toLowerCase();
-    const rooms = this.#ordered().filter(({ title, anchor_id: anchor }) =>
+    const rooms = inOrder(this.#rooms, this.#status, this.hot).filter(({ title, anchor_id: anchor }) =>
       `${title}\n${anchor}`.toLowerCase().includes(filter),
     );
     this.#draw(rooms);
@@ -153,13 +153,6 @@ export class Lobby {
     refs.noRooms.hidden = rooms.length > 0 || !(this.#known || shut);
     setText(refs.noRoomsHead, head);
     setText(refs.noRoomsDetail, detail);
-  }
-
-  /** Live rooms by heat, others the newest first. */
-  #ordered() {
-    const heatOf = ({ id }) => this.hot.get(id)?.heat ?? 0;
-    const newest = (a, b) => (a.updated_at < b.updated_at ? 1 : -1);
-    return [...this.#rooms].sort((a, b) => heatOf(b) - heatOf(a) || newest(a, b));
   }
 
   #draw(rooms) {
@@ -177,6 +170,17 @@ export class Lobby {
       this.#cards.delete(id);
     }
   }
+}
+
+/**
+ * Live rooms by heat, and those alike as all others: what happened last comes first.
+ *
+ * @param {Room[]} rooms @param {number} status @param {Map<number, {heat: number}>} hot by room
+ */
+export function inOrder(rooms, status, hot) {
+  // The ranking is read now and then: it may still name rooms that are over.
+  const heatOf = ({ id }) => (status === STATUS.live ? (hot.get(id)?.heat ?? 0) : 0);
+  return [...rooms].sort((a, b) => heatOf(b) - heatOf(a) || Date.parse(b.updated_at) - Date.parse(a.updated_at));
 }
 
 function makeCard({ id }) {
