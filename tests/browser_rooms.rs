@@ -305,6 +305,51 @@ fn a_restart_of_the_server_loses_nothing() {
     wait_chat(&mut browser, "bob", &["ada before", "ada meanwhile"]);
 }
 
+#[test]
+#[ignore = "needs Chromium and Python with Playwright"]
+fn a_burst_that_is_refused_is_one_line_to_try_again_or_dismiss() {
+    let _turn = turn();
+    let (rate, burst) = ("rooms.member_rate=1", "rooms.member_burst=2");
+    let server = Server::start(&["--set", rate, "--set", burst]);
+    let room = server.live_room("ada", "Slowly");
+    let mut browser = Browser::start();
+    open_as(&mut browser, "bob", &page(&server, &format!("/{room}")));
+    browser.wait_room("bob", "in", |room| room["state"] == "live");
+    let bar =
+        "() => [...document.querySelectorAll('.unsent')].filter((bar) => bar.checkVisibility())
+        .map((bar) => bar.firstElementChild.textContent).join()";
+    let refuse = |browser: &mut Browser, burst: std::ops::Range<u32>| {
+        for n in burst {
+            say(browser, "bob", &format!("line {n}"));
+        }
+        browser.wait_room("bob", "all are answered", |room| room["pending"] == "0");
+        let unsent = browser.evaluate("bob", bar);
+        let failed = "() => document.querySelectorAll('.line[data-state=failed]').length";
+        let failed = browser.evaluate("bob", failed).as_u64().expect("a number");
+        assert!(failed >= 2, "{failed} of a burst are refused");
+        assert_eq!(unsent, format!("{failed} messages were not sent"));
+        assert_eq!(browser.texts("bob", ".line button"), json!([]));
+    };
+    refuse(&mut browser, 0..8);
+    browser.screenshot("bob", "room-refused-burst");
+    browser.click("bob", "[data-ref='unsentDrop']");
+    assert_eq!(browser.evaluate("bob", bar), "");
+    let kept = chat(&mut browser, "bob").len();
+    assert!((2..8).contains(&kept), "{:?}", chat(&mut browser, "bob"));
+
+    refuse(&mut browser, 8..12);
+    wait_until(SOON, "sooner or later all of them are through", || {
+        if browser.evaluate("bob", bar) != "" {
+            browser.click("bob", "[data-ref='unsentRetry']");
+        }
+        thread::sleep(Duration::from_millis(300));
+        chat(&mut browser, "bob").len() == kept + 4
+            && browser.evaluate("bob", bar) == ""
+            && browser.room("bob")["pending"] == "0"
+    });
+    wait_sent(&mut browser, "bob");
+}
+
 /// Frames of the page over a span, and its longest task.
 struct Smoothness {
     median_fps: f64,
