@@ -68,6 +68,12 @@ pub enum ApiError {
         /// As it stood in the path.
         id: String,
     },
+    /// The anchor has too many rooms (`limits.rooms_per_anchor`).
+    #[error("{limit} of your rooms have not ended: start and stop one of them first")]
+    TooManyRooms {
+        /// The bound.
+        limit: usize,
+    },
     /// The room is in no state for that.
     #[error("{0}")]
     Room(RoomError),
@@ -158,7 +164,7 @@ pub enum ApiError {
     #[error("username or password is wrong")]
     BadCredentials,
     /// There is nothing to sign a token with.
-    #[error("nobody can log in: the server has no auth.jwt_secret to sign tokens with")]
+    #[error("nobody can sign up or log in: the server has no auth.jwt_secret to sign tokens with")]
     NoJwtSecret,
     /// Something could not be stored or read.
     #[error("the server's store failed; try again later")]
@@ -212,7 +218,7 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => 413,
             ApiError::UnsupportedMediaType { .. } => 415,
             ApiError::UpgradeRequired(_) => 426,
-            ApiError::TooManyCandidates { .. } => 429,
+            ApiError::TooManyCandidates { .. } | ApiError::TooManyRooms { .. } => 429,
             ApiError::Internal => 500,
             ApiError::Room(error) => match error {
                 RoomError::BadMessage(_)
@@ -221,9 +227,12 @@ impl ApiError {
                 | RoomError::IdTooLong => 400,
                 RoomError::Forbidden => 403,
                 RoomError::Unknown => 404,
-                RoomError::NotIdle | RoomError::NotLive | RoomError::Ended => 409,
+                RoomError::NotIdle
+                | RoomError::NotLive
+                | RoomError::Ended
+                | RoomError::IdReused => 409,
                 RoomError::RateLimited | RoomError::RoomBusy => 429,
-                RoomError::Draining => 503,
+                RoomError::RoomFull | RoomError::Draining => 503,
             },
             ApiError::StoreFailed
             | ApiError::Full { .. }
@@ -246,6 +255,7 @@ impl ApiError {
             ApiError::UnknownDevice { .. } => "unknown_device",
             ApiError::UnknownRoom { .. } => "unknown_room",
             ApiError::Room(error) => error.code(),
+            ApiError::TooManyRooms { .. } => "too_many_rooms",
             ApiError::StoreBusy => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",
@@ -318,6 +328,7 @@ impl ApiError {
             }
             ApiError::StoreFailed
             | ApiError::Full { .. }
+            | ApiError::Room(RoomError::RoomFull)
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),

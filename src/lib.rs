@@ -35,6 +35,7 @@ pub mod driver;
 pub mod error;
 pub mod http;
 pub mod ids;
+pub mod json;
 pub mod launch;
 pub mod limits;
 pub mod logging;

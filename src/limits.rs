@@ -91,6 +91,10 @@ pub const SWEEP_MEMBERS: usize = 64;
 /// left waits so that everybody else's sockets are served in between.
 pub const MEMBER_MESSAGES_PER_TURN: usize = 64;
 
+/// Members that go on in a turn with what they sent too much of in an earlier one: a turn handles 256
+/// messages of theirs, however many of them wait.
+pub const PAUSED_MEMBERS_PER_TURN: usize = 4;
+
 /// RTP packets written in one slice of fan-out: about half a millisecond at 2 µs each, so that a
 /// keyframe for a thousand viewers keeps nobody else waiting.
 pub const FAN_OUT_PACKETS: usize = 256;
@@ -113,8 +117,16 @@ pub const MESSAGES_PER_TURN: usize = 64;
 pub const MAILBOX_MESSAGES: usize = 4096;
 const _: () = assert!(MESSAGES_PER_TURN <= MAILBOX_MESSAGES);
 
-/// Jobs that wait for the side thread: scrapes, each of some megabytes.
-pub const SIDE_JOBS: usize = 16;
+/// How long a thread beside the shards tries to place an answer in a mailbox that is full: a shard
+/// takes 64 messages in a turn, so one that does not within a second is not answering anybody.
+pub const MAIL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Scrapes that wait to be written, each of some megabytes. They go first, and wait behind nothing
+/// else: whoever floods the server with requests must not blind those who look after it.
+pub const SIDE_SCRAPES: usize = 4;
+/// Reads of the store (histories, profiles) that wait: at less than 2 ms each for the largest page the
+/// last of them waits for half a second, and whoever comes then is refused at once.
+pub const SIDE_READS: usize = 256;
 /// Sign-ups and log-ins that wait for their thread: at some 25 ms each the last of them waits for half
 /// a second, and whoever comes then is refused at once.
 pub const ACCOUNT_TASKS: usize = 16;

@@ -6,6 +6,7 @@ mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod jobs;
 mod members;
 mod requests;
 mod rooms;
@@ -18,7 +19,7 @@ mod tests;
 mod timers;
 mod transport;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -30,11 +31,12 @@ use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
-pub use self::gather::Job;
+pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
+use self::rows::Unstored;
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
-use crate::api::LastSketch;
+use crate::api::LastUsers;
 use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -97,16 +99,21 @@ pub struct Shard {
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
     pub(crate) rooms: Rooms,
-    pub(crate) last_sketch: LastSketch,
+    pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
-    /// Members that go on in the next turn.
-    waiting: Vec<ConnectionId>,
+    /// Members that go on in the next turns, some in each, in this order.
+    waiting: VecDeque<ConnectionId>,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
+    /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
+    rooms_close_by: Option<Instant>,
     /// What the store is done with of the rows that it was sent.
     pub(crate) windows: Arc<Windows>,
     pub(crate) rows_sent: u64,
+    unstored: Unstored,
+    /// Those of its rows that somebody waits for, and that the store has not answered.
+    receipts_due: usize,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -148,7 +155,7 @@ pub struct Outbox {
     pub moves: Vec<(ConnectionId, ShardId, Box<Transfer>)>,
     /// Messages to other shards.
     pub messages: Vec<(ShardId, Message)>,
-    /// Work for the side thread.
+    /// Work for the threads beside the shards.
     pub jobs: Vec<Job>,
     /// Rows for the store.
     pub rows: Vec<Entry>,
@@ -209,13 +216,16 @@ impl Shard {
             gathers: HashMap::new(),
             last_gather: 0,
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
-            last_sketch: LastSketch::default(),
+            last_users: LastUsers::default(),
             paused: Vec::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             demo: None,
             draining: None,
+            rooms_close_by: None,
             windows: seed.store,
             rows_sent: 0,
+            unstored: Unstored::default(),
+            receipts_due: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
@@ -246,8 +256,10 @@ impl Shard {
             self.fire(now, timer);
         }
         self.due = due;
+        self.close_acknowledged(now);
         self.rooms.tick(self.time(now));
         self.take_room_events(now, None);
+        self.store_rooms(now);
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.

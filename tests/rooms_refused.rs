@@ -121,6 +121,7 @@ fn messages_out_of_bounds_get_an_error_and_the_member_stays() {
         ("\u{feff}{}".to_owned(), "bad_message"),
         (json!({"content": "x"}).to_string(), "bad_message"),
         (json!({"type": "danmu"}).to_string(), "bad_message"),
+        (danmu(" \t\u{3000}"), "bad_message"),
         (
             json!({"type": "danmu", "content": 7}).to_string(),
             "bad_message",
@@ -196,6 +197,15 @@ fn messages_out_of_bounds_get_an_error_and_the_member_stays() {
         member.socket.send_text(&message);
         let told = error(&mut member);
         assert_eq!(told["code"], code, "{shown}: {told}");
+        // The same with an id, where there is room for one.
+        if let Ok(Value::Object(mut named)) = serde_json::from_str(&message)
+            && !named.contains_key("id")
+            && message.len() < MESSAGE_BYTES - 100
+        {
+            named.insert("id".to_owned(), json!("m-1"));
+            member.socket.send(&json!(named));
+            assert_eq!(error(&mut member)["id"], "m-1", "{shown}");
+        }
     }
     member
         .socket
@@ -251,7 +261,7 @@ fn content_is_data_whatever_it_looks_like() {
         "' OR 1=1; DROP TABLE messages; --",
         "%s%n${jndi:ldap://x/}{{7*7}}",
         "{\"type\":\"closing\"}",
-        " ",
+        " .",
     ];
     for content in contents {
         ada.socket.send(
@@ -382,7 +392,9 @@ fn a_room_that_is_not_live_takes_nobody() {
 fn rooms_are_created_up_to_the_cap_and_no_more() {
     const CAP: usize = 2000;
     const CLIENTS: usize = 16;
-    let server = Server::start(&["--shards", "2", "--set", &format!("limits.rooms={CAP}")]);
+    let cap = format!("limits.rooms={CAP}");
+    let own = "limits.rooms_per_anchor=0";
+    let server = Server::start(&["--shards", "2", "--set", &cap, "--set", own]);
     let before = server.footprint();
     for wrong in [
         json!({}),

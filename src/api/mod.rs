@@ -14,7 +14,7 @@ use std::time::Instant;
 pub use operation::{History, MemberQuery, NewRoom, Operation, Publication, SessionFilter, Watch};
 pub(crate) use rooms::RoomList;
 pub use stats::{EXACT_USERS, Online, UserSet};
-pub(crate) use stats::{HotRooms, LastSketch, OnlineStats};
+pub(crate) use stats::{HotRooms, LastUsers, OnlineStats};
 pub use users::{LoggedIn, ProfileView, UserView};
 pub use views::{
     AudioView, ConnectionView, DeviceList, DeviceView, Published, PublisherView, SessionList,
@@ -24,6 +24,7 @@ pub use views::{
 use crate::connection::{Connection, Exchange};
 use crate::error::ApiError;
 use crate::message::Query;
+use crate::rooms::Rooms;
 use crate::shard::{Reply, Shard};
 
 impl Shard {
@@ -75,16 +76,20 @@ impl Shard {
             }
             Operation::CreateRoom(room) => self.create_room(now, connection, identity, room)?,
             Operation::ListRooms(filter) => Reply::Gather(Query::Rooms(filter)),
-            Operation::GetRoom(id) => Reply::Now(self.get_room(now, identity, id)?),
-            Operation::StartRoom(id) => self.start_room(now, connection, identity, id)?,
-            Operation::StopRoom(id) => self.stop_room(now, connection, identity, id)?,
+            Operation::GetRoom(id) => Reply::Now(self.get_room(identity, id)?),
+            Operation::StartRoom(id) => {
+                self.change_room(now, connection, identity, id, Rooms::start)?
+            }
+            Operation::StopRoom(id) => {
+                self.change_room(now, connection, identity, id, Rooms::stop)?
+            }
             Operation::JoinRoom(id) => Reply::Now(self.join_room(now, identity, id)?),
             Operation::LeaveRoom(id) => Reply::Now(self.quit_room(now, identity, id)?),
             Operation::RoomMessages(history) => {
-                self.room_messages(now, connection.id, identity, history)?
+                self.room_messages(connection.id, identity, history)?
             }
             Operation::RoomViewers { room, after, limit } => {
-                Reply::Now(self.room_viewers(now, identity, room, after.as_ref(), limit)?)
+                Reply::Now(self.room_viewers(identity, room, after.as_ref(), limit)?)
             }
             Operation::HotRooms { limit } => Reply::Gather(Query::Hot(limit)),
             Operation::OnlineStats => Reply::Gather(Query::Online),

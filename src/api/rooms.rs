@@ -10,8 +10,8 @@ use crate::connection::{Connection, ConnectionId};
 use crate::error::{ApiError, Forbidden};
 use crate::http::Response;
 use crate::ids::{RoomId, UserId};
-use crate::rooms::{Replay, RoomError, RoomView, Welcome};
-use crate::shard::{Job, Reply, Shard};
+use crate::rooms::{Replay, RoomError, RoomView, Rooms, Time, Welcome};
+use crate::shard::{Read, Reply, Shard};
 use crate::ws::MemberSocket;
 
 /// A page of rooms.
@@ -58,54 +58,28 @@ impl Shard {
 
     pub(super) fn get_room(
         &mut self,
-        now: Instant,
         identity: &Identity,
         id: RoomId,
     ) -> Result<Response, ApiError> {
-        self.heard_in(now, identity, id);
+        self.heard_in(identity, id);
         Ok(Response::json(200, &self.room_view(id)?))
     }
 
-    pub(super) fn start_room(
+    /// Starts a room or stops it: `change` is [`Rooms::start`] or [`Rooms::stop`].
+    pub(super) fn change_room(
         &mut self,
         now: Instant,
         connection: &Connection,
         identity: &Identity,
         id: RoomId,
+        change: impl FnOnce(&mut Rooms, Time, RoomId) -> Result<(), RoomError>,
     ) -> Result<Reply, ApiError> {
         self.may_lead(identity, id)?;
         self.takes_changes()?;
         let time = self.time(now);
-        self.rooms
-            .start(time, id)
-            .map_err(|error| ApiError::from_room(error, id))?;
-        self.changed(now, connection.id, id)
-    }
-
-    pub(super) fn stop_room(
-        &mut self,
-        now: Instant,
-        connection: &Connection,
-        identity: &Identity,
-        id: RoomId,
-    ) -> Result<Reply, ApiError> {
-        self.may_lead(identity, id)?;
-        self.takes_changes()?;
-        let time = self.time(now);
-        self.rooms
-            .stop(time, id)
-            .map_err(|error| ApiError::from_room(error, id))?;
-        self.changed(now, connection.id, id)
-    }
-
-    fn changed(
-        &mut self,
-        now: Instant,
-        connection: ConnectionId,
-        id: RoomId,
-    ) -> Result<Reply, ApiError> {
+        change(&mut self.rooms, time, id).map_err(|error| ApiError::from_room(error, id))?;
         let response = Response::json(200, &self.room_view(id)?);
-        let gather = self.store_change(now, connection, id);
+        let gather = self.store_change(now, connection.id, id);
         Ok(Reply::Wait {
             gather,
             prepared: Some(response),
@@ -134,6 +108,7 @@ impl Shard {
         identity: &Identity,
         id: RoomId,
     ) -> Result<Response, ApiError> {
+        self.heard_in(identity, id);
         let time = self.time(now);
         self.rooms
             .leave(time, id, &identity.user)
@@ -144,27 +119,20 @@ impl Shard {
     /// Read from the store, on the side thread.
     pub(super) fn room_messages(
         &mut self,
-        now: Instant,
         connection: ConnectionId,
         identity: &Identity,
         history: History,
     ) -> Result<Reply, ApiError> {
         let room = history.room;
-        self.heard_in(now, identity, room);
+        self.heard_in(identity, room);
         let record = self.rooms.record(room).ok_or_else(|| unknown(room))?;
         let after = match (history.epoch, history.after) {
             (None, None) => (0, 0),
             (epoch, after) => (epoch.unwrap_or(record.epoch), after.unwrap_or(0)),
         };
         let gather = self.next_gather();
-        self.outbox.jobs.push(Job::History {
-            from: self.id,
-            connection,
-            gather,
-            room,
-            after,
-            limit: history.limit,
-        });
+        let limit = history.limit;
+        self.ask_store(connection, gather, Read::History { room, after, limit });
         Ok(Reply::Wait {
             gather,
             prepared: None,
@@ -173,13 +141,12 @@ impl Shard {
 
     pub(super) fn room_viewers(
         &mut self,
-        now: Instant,
         identity: &Identity,
         id: RoomId,
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Response, ApiError> {
-        self.heard_in(now, identity, id);
+        self.heard_in(identity, id);
         let page = self
             .rooms
             .viewers(id, after, limit)
@@ -246,9 +213,8 @@ impl Shard {
     }
 
     /// Whatever a room's anchor asks of it says that it is there.
-    fn heard_in(&mut self, now: Instant, identity: &Identity, id: RoomId) {
-        let time = self.time(now);
-        self.rooms.heard_of_anchor(time, id, &identity.user);
+    fn heard_in(&mut self, identity: &Identity, id: RoomId) {
+        self.rooms.heard_of_anchor(id, &identity.user);
     }
 
     fn room_view(&self, id: RoomId) -> Result<RoomView, ApiError> {

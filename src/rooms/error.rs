@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::people::JOINS_MOST;
 use crate::limits::{MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_ID_BYTES};
 
 /// Why a request about a room, or a message to it, was refused. Nothing has changed then.
@@ -19,14 +20,17 @@ pub enum RoomError {
     /// It is over.
     #[error("the room has ended")]
     Ended,
-    /// The member is past `rooms.member_rate`.
+    /// As many users as may have joined it without a socket.
+    #[error("{JOINS_MOST} users have joined the room without a socket: connect to it instead")]
+    RoomFull,
+    /// The user is past `rooms.member_rate`.
     #[error("too many messages: wait a moment, and send them more slowly")]
     RateLimited,
     /// The room is past `rooms.message_rate`, or its log is full.
     #[error("the room has more messages than it can pass on: send again in a moment")]
     RoomBusy,
     /// Not a message that members send.
-    #[error("bad message: {0}")]
+    #[error("{0}")]
     BadMessage(Cow<'static, str>),
     /// `content` is too long.
     #[error("content is too long: at most {MESSAGE_CONTENT_BYTES} bytes")]
@@ -37,6 +41,9 @@ pub enum RoomError {
     /// `id` is too long.
     #[error("id is too long: at most {MESSAGE_ID_BYTES} bytes as JSON")]
     IdTooLong,
+    /// The sender has sent another message under this `id`.
+    #[error("the id was used for another message")]
+    IdReused,
     /// A system message from somebody who may not send one.
     #[error("only the room's anchor or an admin may send system messages")]
     Forbidden,
@@ -53,12 +60,14 @@ impl RoomError {
             RoomError::NotIdle => "room_not_idle",
             RoomError::NotLive => "room_not_live",
             RoomError::Ended => "room_ended",
+            RoomError::RoomFull => "room_full",
             RoomError::RateLimited => "rate_limited",
             RoomError::RoomBusy => "room_busy",
             RoomError::BadMessage(_) => "bad_message",
             RoomError::ContentTooLong => "content_too_long",
             RoomError::DataTooLong => "data_too_long",
             RoomError::IdTooLong => "id_too_long",
+            RoomError::IdReused => "id_reused",
             RoomError::Forbidden => "forbidden",
             RoomError::Draining => "draining",
         }

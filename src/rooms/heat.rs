@@ -8,6 +8,9 @@
 //! points: a user comes 5 · danmu 1 · like 0.2 · gift 1 + value, where value is
 //! `data.value` · `data.count` (numbers from 0 on; 0 and 1 where they are missing), at most 10,000
 //! ```
+//!
+//! Who comes counts when the others are told, once a second at most: whoever comes and goes all the
+//! time adds less than somebody who talks.
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,6 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::heat::JOIN_POINTS;
 use super::log::Log;
 use super::message::{Closing, json};
 use super::people::PRESENCE_INTERVAL;
@@ -39,11 +38,14 @@ impl Rooms {
         });
         let (id, anchor_timeout) = (record.id, self.config.anchor_timeout);
         match record.status {
-            Status::Idle => {}
+            Status::Idle | Status::Ended => self.retire_later(time, &record),
             Status::Live => self.after(time, anchor_timeout, Timer::Anchor(id)),
-            Status::Ended => self.retire_later(time, &record),
         }
-        self.add(Room { record, live });
+        let is_live = live.is_some();
+        let slot = self.add(Room { record, live });
+        if is_live {
+            self.trim(time.now, slot);
+        }
     }
 
     /// A room that was just created. To store it is for the caller.
@@ -114,16 +116,19 @@ impl Rooms {
     /// time.
     ///
     /// # Errors
-    /// As [`Rooms::admits`].
+    /// As [`Rooms::admits`], and [`RoomError::RoomFull`].
     pub fn join(&mut self, time: Time, id: RoomId, user: &UserId) -> Result<(), RoomError> {
         self.admits(id)?;
         let slot = self.slot(id)?;
+        let live = live_of(&mut self.rooms, slot).ok_or(RoomError::NotLive)?;
+        if !live.people.may_join(user) {
+            return Err(RoomError::RoomFull);
+        }
         let person = self.enter(time, slot, user)?;
         let live = live_of(&mut self.rooms, slot).ok_or(RoomError::NotLive)?;
-        let lapses = time.now + self.config.join_timeout;
-        let entry = live.people.joined(person).and_then(|join| join.set(lapses));
-        if let Some(at) = entry {
-            self.wheel.schedule(at, Timer::Lapse(id, person));
+        let until = time.now + self.config.join_timeout;
+        if let Some(at) = live.people.joined(person, until) {
+            self.wheel.schedule(at, Timer::Lapse(id));
         }
         Ok(())
     }
@@ -145,7 +150,7 @@ impl Rooms {
 
     /// The user has done something with the room. A room that was live when the server ended goes on
     /// if it was the anchor.
-    pub fn heard_of_anchor(&mut self, _time: Time, id: RoomId, user: &UserId) {
+    pub fn heard_of_anchor(&mut self, id: RoomId, user: &UserId) {
         let Some(&slot) = self.by_id.get(&id) else {
             return;
         };
@@ -157,9 +162,14 @@ impl Rooms {
         }
     }
 
+    /// Shutdown begins: nobody comes, nothing more is said.
+    pub fn refuse(&mut self) {
+        self.draining = true;
+    }
+
     /// Shutdown: every member is told and then closed, nobody comes, nothing more is said.
     pub fn drain(&mut self, time: Time, reason: &str) {
-        self.draining = true;
+        self.refuse();
         let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES)];
         let live = self.by_status[Status::Live as usize].iter();
         let slots: Vec<u32> = live.filter_map(|id| self.by_id.get(id).copied()).collect();
@@ -281,8 +291,6 @@ impl Rooms {
         let (person, new) = live.people.enter(user, time.unix_ms);
         if new {
             live.moved = true;
-            live.heat
-                .add(time.unix_ms, self.config.heat_half_life, JOIN_POINTS);
             self.online.arrive(user);
             self.announce(time, slot);
         }
@@ -291,8 +299,9 @@ impl Rooms {
 
     /// The user is not in the room any more, if nothing keeps it there.
     pub(super) fn depart(&mut self, time: Time, slot: u32, person: u32) {
+        let (at, rate) = (self.clock.see(time.now), self.member_rate);
         let live = live_of(&mut self.rooms, slot);
-        if let Some(user) = live.and_then(|live| live.people.leave(person)) {
+        if let Some(user) = live.and_then(|live| live.people.leave(person, at, rate)) {
             self.online.depart(&user);
             self.announce(time, slot);
         }
@@ -311,8 +320,11 @@ impl Rooms {
     /// The last member of a room that has ended is gone: what is left is its record.
     pub(super) fn forget_live(&mut self, slot: u32) {
         let live = self.rooms.get_mut(slot).and_then(|room| room.live.take());
-        for user in live.iter().flat_map(|live| live.people.names()) {
-            self.online.depart(user);
+        if let Some(live) = live {
+            self.kept.bytes -= live.counted;
+            for user in live.people.names() {
+                self.online.depart(user);
+            }
         }
     }
 
@@ -324,6 +336,9 @@ impl Rooms {
             .and_then(|slot| self.rooms.remove(slot))
         {
             self.by_status[room.record.status as usize].remove(&id);
+            if room.record.status != Status::Ended {
+                self.one_open_less(&room.record.anchor);
+            }
         }
     }
 
@@ -337,12 +352,16 @@ impl Rooms {
         self.wheel.schedule(time.now + wait, timer);
     }
 
-    fn add(&mut self, room: Room) {
+    fn add(&mut self, room: Room) -> u32 {
         let (id, status) = (room.record.id, room.record.status);
         debug_assert!(!self.contains(id), "room {id} is here already");
+        if status != Status::Ended {
+            *self.open.entry(room.record.anchor.clone()).or_default() += 1;
+        }
         let slot = self.rooms.insert(room);
         self.by_id.insert(id, slot);
         self.by_status[status as usize].insert(id);
+        slot
     }
 
     fn change_status(&mut self, slot: u32, status: Status) {
@@ -352,7 +371,19 @@ impl Rooms {
             self.by_status[status as usize].insert(record.id);
             record.status = status;
             let record = Box::new(record.clone());
+            if status == Status::Ended {
+                self.one_open_less(&record.anchor);
+            }
             self.events.push(RoomEvent::Changed(record));
+        }
+    }
+
+    fn one_open_less(&mut self, anchor: &UserId) {
+        if let Some(rooms) = self.open.get_mut(anchor) {
+            *rooms -= 1;
+            if *rooms == 0 {
+                self.open.remove(anchor);
+            }
         }
     }
 }

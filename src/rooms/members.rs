@@ -3,9 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::log::{Log, RECENT_BYTES};
+use super::log::{LOG_BYTES, Log, RECENT_BYTES};
 use super::message::{Hello, Truncated, json};
-use super::rate::Bucket;
 use super::room::{Live, live_of};
 use super::timers::Timer;
 use super::{RoomError, Rooms, Status, Time};
@@ -16,9 +15,14 @@ use crate::ids::{RoomId, UserId};
 /// most: more than the second after which they are closed for being behind.
 pub(super) const BLOCKED_HOLD: Duration = Duration::from_secs(2);
 
+/// It is held up to so many bytes alone, two seconds of a room at 4 MB/s. The rest of the log is for
+/// what is said until the next turn's end: a member that refuses bytes never fills it.
+pub(super) const BLOCKED_MOST_BYTES: u64 = LOG_BYTES / 2;
+
 /// Of what was before a member blocked, so much is held at most: members that come for old messages
 /// again and again, and do not read them, cannot fill the log.
 const BLOCKED_HOLD_BYTES: u64 = 2 * RECENT_BYTES;
+const _: () = assert!(BLOCKED_HOLD_BYTES <= BLOCKED_MOST_BYTES);
 
 /// A member of a live room on this shard. Good until [`Rooms::disconnect`]; then it is given out
 /// again.
@@ -49,7 +53,7 @@ pub enum Replay {
 pub struct Welcome {
     /// Names the member from now on.
     pub key: MemberKey,
-    /// `{"type":"hello","room_id","epoch","seq"}`.
+    /// `{"type":"hello","room_id","epoch","seq","viewer_count"}`.
     pub hello: String,
     /// `{"type":"system","code":"history_truncated","from"}`, where less is held than was asked for.
     pub truncated: Option<String>,
@@ -82,7 +86,6 @@ pub(super) struct Member {
     /// Where the next byte for it stands in the log.
     pub(super) cursor: u64,
     pub(super) connection: ConnectionId,
-    bucket: Bucket,
     person: u32,
     /// Since its socket refused bytes, or last took some.
     blocked: Option<NonZeroU32>,
@@ -96,8 +99,8 @@ pub(super) struct Member {
     pub(super) cut: bool,
 }
 
-// A million of them in a room are swept in a few milliseconds, and take 40 MB.
-const _: () = assert!(size_of::<Option<Member>>() <= 48);
+// A million of them in a room are swept in a few milliseconds, and take 32 MB.
+const _: () = assert!(size_of::<Option<Member>>() <= 32);
 
 /// Zero stands for none: a millisecond of 49 days is counted as the one after it.
 fn moment(ms: u32) -> NonZeroU32 {
@@ -111,10 +114,6 @@ impl Member {
 
     pub(super) fn person(&self) -> u32 {
         self.person
-    }
-
-    pub(super) fn bucket(&mut self) -> &mut Bucket {
-        &mut self.bucket
     }
 
     /// Since when it is more than `queue` frames behind, through its own doing.
@@ -183,6 +182,7 @@ impl Rooms {
             room_id: id,
             epoch,
             seq: log.last_seq(),
+            viewer_count: live.people.len(),
         };
         self.counters.replays += u64::from(!matches!(replay, Replay::None | Replay::Recent(0)));
         self.counters.replays_truncated += u64::from(truncated.is_some());
@@ -190,7 +190,6 @@ impl Rooms {
         let member = live.members.insert(Member {
             cursor,
             connection,
-            bucket: Bucket::full(),
             person,
             blocked: None,
             behind: None,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::heat;
 use super::{RoomError, RoomRecord};
 use crate::ids::{RoomId, UserId};
+use crate::json::JsonFault;
 use crate::limits::{
     MESSAGE_CONTENT_BYTES, MESSAGE_DATA_BYTES, MESSAGE_DATA_LEVELS, MESSAGE_ID_BYTES,
 };
@@ -84,8 +85,7 @@ impl<'a> Inbound<'a> {
     /// # Errors
     /// [`RoomError::BadMessage`] with what is wrong, or which of its parts is too long.
     pub fn parse(text: &'a str) -> Result<Self, RoomError> {
-        // A list of the fields' values would be taken too.
-        if !text.trim_start().starts_with('{') {
+        if !is_object(text) {
             return Err(RoomError::BadMessage(Cow::Borrowed(
                 "a message is a JSON object",
             )));
@@ -96,7 +96,8 @@ impl<'a> Inbound<'a> {
         if content.len() > MESSAGE_CONTENT_BYTES {
             return Err(RoomError::ContentTooLong);
         }
-        if content.is_empty() && kind == Kind::Danmu {
+        // Blanks alone would fly past as nothing.
+        if kind == Kind::Danmu && content.trim().is_empty() {
             return Err(RoomError::BadMessage(Cow::Borrowed(
                 "content is missing or empty",
             )));
@@ -112,7 +113,10 @@ impl<'a> Inbound<'a> {
             .data
             .map(|data| serde_json::from_str(data.get()))
             .transpose()
-            .map_err(|fault| RoomError::BadMessage(format!("data: {fault}").into()))?;
+            .map_err(|fault| {
+                let fault = JsonFault::from(fault);
+                RoomError::BadMessage(format!("data: {fault}").into())
+            })?;
         if data
             .as_ref()
             .is_some_and(|data| levels(data) > MESSAGE_DATA_LEVELS)
@@ -132,6 +136,21 @@ impl<'a> Inbound<'a> {
         })
     }
 
+    /// The `id` of a message that [`Inbound::parse`] refuses, where it can be read and is one: its
+    /// sender knows then which one was meant.
+    pub fn id_of(refused: &'a str) -> Option<&'a RawValue> {
+        #[derive(Deserialize)]
+        struct Named<'a> {
+            #[serde(borrow)]
+            id: Option<&'a RawValue>,
+        }
+        if !is_object(refused) {
+            return None;
+        }
+        let named: Named<'a> = serde_json::from_str(refused).ok()?;
+        named.id.filter(|id| check_id(id.get()).is_ok())
+    }
+
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -141,6 +160,11 @@ impl<'a> Inbound<'a> {
     pub fn id(&self) -> Option<&'a RawValue> {
         self.id
     }
+}
+
+/// serde would take a list of the fields' values too.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// Arrays and objects within each other. What was read has few: serde_json bounds them.
@@ -154,7 +178,7 @@ fn levels(value: &Value) -> usize {
 }
 
 fn bad_json(fault: serde_json::Error) -> RoomError {
-    RoomError::BadMessage(fault.to_string().into())
+    RoomError::BadMessage(JsonFault::from(fault).to_string().into())
 }
 
 /// A number or a string.
@@ -213,6 +237,8 @@ pub(super) struct Hello {
     pub(super) room_id: RoomId,
     pub(super) epoch: u32,
     pub(super) seq: u64,
+    /// Distinct users, this one too.
+    pub(super) viewer_count: usize,
 }
 
 /// To a member that asked for more than is held.
@@ -251,36 +277,34 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_words_of_json() {
         let table = [
-            ("", "bad message: a message is a JSON object"),
-            (
-                r#"["danmu","x"]"#,
-                "bad message: a message is a JSON object",
-            ),
-            ("7", "bad message: a message is a JSON object"),
-            ("{}", "bad message: missing field `type` at line 1 column 2"),
+            ("", "a message is a JSON object"),
+            (r#"["danmu","x"]"#, "a message is a JSON object"),
+            ("7", "a message is a JSON object"),
+            ("{}", "type is missing"),
             (
                 r#"{"type":"shout","content":"x"}"#,
-                "bad message: type must be danmu, gift, like or system",
+                "type must be danmu, gift, like or system",
             ),
             (
                 r#"{"type":"join"}"#,
-                "bad message: nobody sends join or leave: the server tells who comes and goes with presence",
+                "nobody sends join or leave: the server tells who comes and goes with presence",
             ),
+            (r#"{"type":"danmu"}"#, "content is missing or empty"),
             (
-                r#"{"type":"danmu"}"#,
-                "bad message: content is missing or empty",
+                r#"{"type":"danmu","content":" \u3000\n"}"#,
+                "content is missing or empty",
             ),
             (
                 r#"{"type":"danmu","content":7}"#,
-                "bad message: invalid type: integer `7`, expected a string at line 1 column 27",
+                "integer `7` stands where a string belongs",
             ),
             (
                 r#"{"type":"like","id":{}}"#,
-                "bad message: id must be a string or a number",
+                "id must be a string or a number",
             ),
             (
                 r#"{"type":"gift","data":"\ud800"}"#,
-                "bad message: data: unexpected end of hex escape at line 1 column 8",
+                "data: it is not JSON: unexpected end of hex escape",
             ),
         ];
         for (text, sentence) in table {
@@ -288,10 +312,9 @@ mod tests {
         }
         for text in [r#"{"type":{}}"#, r#"{"type":"danmu","content":[1]}"#, "nul"] {
             let sentence = refusal(text);
-            assert!(
-                !sentence.contains("::") && !sentence.contains("struct"),
-                "{sentence}"
-            );
+            for word in ["::", "struct", "line", "bad"] {
+                assert!(!sentence.contains(word), "{text}: {sentence}");
+            }
         }
     }
 
@@ -325,6 +348,37 @@ mod tests {
             "{}",
             refusal(&deep)
         );
+    }
+
+    #[test]
+    fn the_id_of_a_refused_message_is_read_where_that_is_possible() {
+        let long = json!({"type": "danmu", "content": "x".repeat(9_000), "id": 7}).to_string();
+        let deep = format!(
+            r#"{{"data":{}{},"id":"a-1"}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        for (text, id) in [
+            (r#"{"id":"a-1"}"#, Some(r#""a-1""#)),
+            (r#"{"type":"shout","content":"x","id":7}"#, Some("7")),
+            (r#"{"type":"danmu","id":1.5,"content":7}"#, Some("1.5")),
+            (
+                r#"{"type":"gift","data":"\ud800","id":"b"}"#,
+                Some(r#""b""#),
+            ),
+            (&long, Some("7")),
+            (&deep, Some(r#""a-1""#)),
+            (r#"{"type":"like","id":{}}"#, None),
+            (r#"{"type":"like","id":"\ud800"}"#, None),
+            (r#"{"id":7"#, None),
+            ("[7]", None),
+            ("", None),
+        ] {
+            assert!(Inbound::parse(text).is_err(), "{text}");
+            assert_eq!(Inbound::id_of(text).map(RawValue::get), id, "{text}");
+        }
+        let id = format!(r#"{{"id":"{}"}}"#, "x".repeat(MESSAGE_ID_BYTES));
+        assert!(Inbound::id_of(&id).is_none(), "too long");
     }
 
     #[test]

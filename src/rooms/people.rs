@@ -1,17 +1,18 @@
 //! Who is in a room: distinct users, however many sockets they have, and what is said of their
 //! coming and going.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::message::json;
+use super::rate::{Bucket, Rate};
 use super::slots::Slots;
-use super::views::rfc3339;
 use super::{ViewerPage, ViewerView};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Fired};
+use crate::clock::rfc3339;
 use crate::ids::UserId;
 
 /// Comings and goings are told so long after the first of them, all together: five thousand joins
@@ -21,6 +22,16 @@ pub(super) const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 /// in numbers. At most 18 kB.
 pub(super) const PRESENCE_NAMES: usize = 64;
 
+/// Users who left with less than a full bucket, and whose bucket waits for them. Whoever has more
+/// names than this to leave with needs no second bucket for any of them.
+const SPENT_MOST: usize = 4096;
+
+/// Users of a room who joined it over HTTP: names that cost their sender a request, and the server
+/// some 400 B each. Sockets have bounds of their own.
+pub(super) const JOINS_MOST: usize = 10_000;
+/// Joins of a room that lapse in one tick, at about a microsecond each.
+const LAPSES_PER_TICK: usize = 256;
+
 /// The users of a room.
 #[derive(Debug, Default)]
 pub(super) struct People {
@@ -28,8 +39,14 @@ pub(super) struct People {
     by_name: BTreeMap<UserId, u32>,
     /// Since the last presence frame.
     changes: BTreeMap<UserId, Change>,
+    /// The buckets of users who have left and may come back before they are full again.
+    spent: BTreeMap<UserId, Bucket>,
     /// A presence frame is on its way.
     announced: bool,
+    /// When the joins over HTTP lapse, and whose they are.
+    lapses: BTreeSet<(Instant, u32)>,
+    /// When the first of them does.
+    lapse: Alarm,
 }
 
 /// A user.
@@ -39,8 +56,10 @@ struct Person {
     /// Unix milliseconds.
     joined_at: u64,
     sockets: u32,
+    /// What it may say, over all of its sockets.
+    bucket: Bucket,
     /// When its join over HTTP lapses, if it did.
-    join: Option<Box<Alarm>>,
+    join: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +95,10 @@ impl People {
         self.by_name.get(user).copied()
     }
 
-    pub(super) fn name(&self, person: u32) -> Option<&UserId> {
-        Some(&self.people.get(person)?.name)
+    /// Its name, and the bucket that its messages are taken from.
+    pub(super) fn speaker(&mut self, person: u32) -> Option<(&UserId, &mut Bucket)> {
+        let person = self.people.get_mut(person)?;
+        Some((&person.name, &mut person.bucket))
     }
 
     /// The user is here. True: it was not before.
@@ -89,6 +110,7 @@ impl People {
             name: user.clone(),
             joined_at: unix_ms,
             sockets: 0,
+            bucket: self.spent.remove(user).unwrap_or(Bucket::full()),
             join: None,
         });
         self.by_name.insert(user.clone(), person);
@@ -110,31 +132,62 @@ impl People {
         }
     }
 
-    /// Its join over HTTP, made where there is none.
-    pub(super) fn joined(&mut self, person: u32) -> Option<&mut Alarm> {
-        Some(self.people.get_mut(person)?.join.get_or_insert_default())
+    /// Whether the user may join over HTTP: it has, or there is room for one more.
+    pub(super) fn may_join(&self, user: &UserId) -> bool {
+        let person = self.find(user).and_then(|person| self.people.get(person));
+        self.lapses.len() < JOINS_MOST || person.is_some_and(|person| person.join.is_some())
     }
 
-    /// Its join over HTTP, if there is one.
-    pub(super) fn join(&mut self, person: u32) -> Option<&mut Alarm> {
-        self.people.get_mut(person)?.join.as_deref_mut()
+    /// It has joined over HTTP, until then. `Some`: [`People::lapsed`] is to be asked at that time.
+    pub(super) fn joined(&mut self, person: u32, until: Instant) -> Option<Instant> {
+        self.unjoined(person);
+        self.people.get_mut(person)?.join = Some(until);
+        self.lapses.insert((until, person));
+        self.watch_lapses()
     }
 
     /// It has no join over HTTP any more.
     pub(super) fn unjoined(&mut self, person: u32) {
-        if let Some(person) = self.people.get_mut(person) {
-            person.join = None;
+        let held = self.people.get_mut(person);
+        if let Some(until) = held.and_then(|person| person.join.take()) {
+            self.lapses.remove(&(until, person));
         }
     }
 
+    /// Takes away the joins over HTTP that have lapsed, as many as may in a tick, and names whose
+    /// they were. `Some`: to be asked again at that time.
+    pub(super) fn lapsed(&mut self, now: Instant, users: &mut Vec<u32>) -> Option<Instant> {
+        match self.lapse.fired(now) {
+            Fired::Due => {}
+            Fired::Again(at) => return Some(at),
+            Fired::Nothing => return None,
+        }
+        while users.len() < LAPSES_PER_TICK
+            && let Some(&(until, person)) = self.lapses.first()
+            && until <= now
+        {
+            self.unjoined(person);
+            users.push(person);
+        }
+        self.watch_lapses()
+    }
+
+    fn watch_lapses(&mut self) -> Option<Instant> {
+        let &(first, _) = self.lapses.first()?;
+        self.lapse.set(first)
+    }
+
     /// Takes the user away whom nothing keeps here. Returns it then.
-    pub(super) fn leave(&mut self, person: u32) -> Option<UserId> {
+    pub(super) fn leave(&mut self, person: u32, at: u32, rate: Option<Rate>) -> Option<UserId> {
         let held = self.people.get(person)?;
         if held.sockets > 0 || held.join.is_some() {
             return None;
         }
-        let name = self.people.remove(person)?.name;
+        let Person { name, bucket, .. } = self.people.remove(person)?;
         self.by_name.remove(&name);
+        if !bucket.is_full(at, rate) && self.spent.len() < SPENT_MOST {
+            self.spent.insert(name.clone(), bucket);
+        }
         self.change(&name, Change::Left);
         Some(name)
     }
@@ -148,16 +201,19 @@ impl People {
         }
     }
 
-    /// Whether a presence frame is to be scheduled now: there is something to tell, and none is.
+    /// Whether a presence frame is to be scheduled now: there is something to tell or to let go of,
+    /// and none is.
     pub(super) fn announce(&mut self) -> bool {
-        let due = !self.announced && !self.changes.is_empty();
+        let wanted = !self.changes.is_empty() || !self.spent.is_empty();
+        let due = wanted && !self.announced;
         self.announced |= due;
         due
     }
 
     /// The presence frame that was scheduled, unless everything is as it was.
-    pub(super) fn presence(&mut self) -> Option<String> {
+    pub(super) fn presence(&mut self, at: u32, rate: Option<Rate>) -> Option<String> {
         self.announced = false;
+        self.spent.retain(|_, bucket| !bucket.is_full(at, rate));
         if self.changes.is_empty() {
             return None;
         }
@@ -176,9 +232,11 @@ impl People {
         Some(json(&frame))
     }
 
-    /// What the frame says has been told.
-    pub(super) fn told(&mut self) {
-        self.changes.clear();
+    /// What the frame says has been told. Returns how many came.
+    pub(super) fn told(&mut self) -> usize {
+        let changes = std::mem::take(&mut self.changes);
+        let joined = changes.values().filter(|&&it| it == Change::Joined);
+        joined.count()
     }
 
     /// The users after this one.
@@ -189,9 +247,10 @@ impl People {
             .by_ref()
             .take(limit)
             .filter_map(|(user, &person)| {
+                let joined_at = Duration::from_millis(self.people.get(person)?.joined_at);
                 Some(ViewerView {
                     user_id: user.clone(),
-                    joined_at: rfc3339(self.people.get(person)?.joined_at),
+                    joined_at: rfc3339(joined_at),
                 })
             })
             .collect();

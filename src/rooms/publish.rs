@@ -23,18 +23,20 @@ pub enum Published<'a> {
         seq: u64,
         /// The room's epoch.
         epoch: u32,
+        /// What all members got, as long as the room holds it: it may not be stored.
+        text: Option<&'a str>,
     },
 }
 
 impl Rooms {
     /// Appends a member's message to its room's log: encoded once, for all members, the sender too.
     /// A message with an `id` that its sender has used for one of the room's last 1,024 with an id
-    /// is that one, sent again; it counts against no rate. `privileged`: the sender may send
-    /// [`Kind::System`].
+    /// is that one, sent again. `privileged`: the sender may send [`Kind::System`].
     ///
     /// # Errors
     /// [`RoomError::Ended`], [`RoomError::Draining`], [`RoomError::Forbidden`],
-    /// [`RoomError::RateLimited`] for the member, [`RoomError::RoomBusy`] for all members together.
+    /// [`RoomError::IdReused`], [`RoomError::RateLimited`] for the user, whatever the number of its
+    /// sockets, [`RoomError::RoomBusy`] for all members together.
     pub fn publish(
         &mut self,
         time: Time,
@@ -51,32 +53,41 @@ impl Rooms {
         room.is_open()?;
         let epoch = room.record.epoch;
         let live = room.live.as_deref_mut().ok_or(RoomError::NotLive)?;
-        let member = live.members.get_mut(key.member());
-        let member = member.ok_or(RoomError::Unknown)?;
-        let user = live.people.name(member.person());
-        let user = user.ok_or(RoomError::Unknown)?;
+        let member = live.members.get(key.member());
+        let speaker = member.and_then(|member| live.people.speaker(member.person()));
+        let (user, bucket) = speaker.ok_or(RoomError::Unknown)?;
         if message.kind == Kind::System && !privileged {
             return Err(RoomError::Forbidden);
         }
-        if let Some(seq) = message.id.and_then(|id| live.repeats.find(user, id)) {
-            self.counters.repeated += 1;
-            return Ok(Published::Repeated { seq, epoch });
-        }
-        if !member.bucket().has(at, self.member_rate) {
-            self.counters.rate_limited += 1;
+        if !bucket.has(at, self.member_rate) {
             return Err(RoomError::RateLimited);
+        }
+        let earlier = message
+            .id
+            .and_then(|id| live.repeats.find(user, id, message));
+        if let Some(earlier) = earlier {
+            bucket.take();
+            let seq = earlier?;
+            self.counters.repeated += 1;
+            let held = live.log.message(seq);
+            self.text.clear();
+            self.text.push_str(held.unwrap_or_default());
+            return Ok(Published::Repeated {
+                seq,
+                epoch,
+                text: held.is_some().then_some(&self.text),
+            });
         }
         let seq = live.log.last_seq() + 1;
         self.text = outbound(&room.record, user, message, time.unix_ms, trace, seq);
         let admitted = live.intake.has(at, self.room_rate);
         if !admitted || live.log.push_message(at, &self.text) == Err(Full) {
-            self.counters.room_busy += 1;
             return Err(RoomError::RoomBusy);
         }
-        member.bucket().take();
+        bucket.take();
         live.intake.take();
         if let Some(id) = message.id {
-            live.repeats.insert(user, id, seq);
+            live.repeats.insert(user, id, message, seq);
         }
         live.moved = true;
         live.heat

@@ -47,10 +47,19 @@ impl Bucket {
         let Some(rate) = rate else {
             return true;
         };
-        let seconds = now.wrapping_sub(self.at) as f32 / 1000.0;
+        self.tokens = self.filled(now, rate);
         self.at = now;
-        self.tokens = rate.burst.min(self.tokens + seconds * rate.per_second);
         self.tokens >= 1.0
+    }
+
+    /// Whether it holds all it can at `now`.
+    pub(super) fn is_full(&self, now: u32, rate: Option<Rate>) -> bool {
+        rate.is_none_or(|rate| self.filled(now, rate) >= rate.burst)
+    }
+
+    fn filled(&self, now: u32, rate: Rate) -> f32 {
+        let seconds = now.wrapping_sub(self.at) as f32 / 1000.0;
+        rate.burst.min(self.tokens + seconds * rate.per_second)
     }
 
     /// Takes a token, which [`Bucket::has`] has seen.
@@ -81,6 +90,18 @@ mod tests {
         let second = sent(100, 1000);
         assert!((10..=11).contains(&second), "{second}");
         assert_eq!(sent(60_000, 100), 20, "a pause fills it");
+    }
+
+    #[test]
+    fn what_was_taken_comes_back_with_time() {
+        let rate = Rate::new(Cap::new(10), 20);
+        let mut bucket = Bucket::full();
+        assert!(bucket.is_full(0, rate));
+        assert!(bucket.has(1000, rate));
+        bucket.take();
+        assert!(!bucket.is_full(1050, rate));
+        assert!(bucket.is_full(1101, rate));
+        assert!(bucket.is_full(1000, None));
     }
 
     #[test]

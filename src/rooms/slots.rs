@@ -1,10 +1,10 @@
-//! A table whose places keep their numbers, grow without being moved and are given back.
+//! A table whose places keep their numbers, grow without a long pause and are given back.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Places of a block. A block is never moved, so the millionth member costs its shard no pause, and
-/// the first ten take no more than they need.
+/// Places of a block. A block moves while it fills and never again: the millionth member moves a
+/// thousand others at most, and the first ten take no more than they need.
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 10;
 

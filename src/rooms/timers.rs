@@ -1,15 +1,18 @@
 //! What happens to rooms by itself.
 
+use super::heat::JOIN_POINTS;
 use super::lifecycle::CLOSE_TIMEOUT;
-use super::log::Full;
 use super::members::BLOCKED_HOLD;
 use super::room::live_of;
 use super::{RoomEvent, Rooms, Status, Time};
-use crate::alarm::Fired;
 use crate::ids::RoomId;
 
 /// Members of a room that are cut in one tick: a close and its system call each.
 const CUTS_PER_TICK: usize = 256;
+
+/// Rooms that are forgotten in one tick: a row for the store each, and its messages to delete. At
+/// 5 ms a tick that is 1,600 a second, where all of them may be due at once after a long stop.
+const RETIREMENTS_PER_TICK: usize = 8;
 
 /// What the wheel has for a room. One that is there no more, or not in that state, ignores it.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +21,13 @@ pub(super) enum Timer {
     Presence(RoomId),
     /// What blocked members are still held for.
     Rotate(RoomId),
-    /// A user's join without a socket may have lapsed.
-    Lapse(RoomId, u32),
+    /// Joins without a socket may have lapsed.
+    Lapse(RoomId),
     /// A room that came back waits for its anchor no longer.
     Anchor(RoomId),
     /// Members that have not taken their room's end are cut.
     Force(RoomId),
-    /// A room that has ended is forgotten.
+    /// A room that has ended, or was never started, is forgotten.
     Retire(RoomId),
 }
 
@@ -39,13 +42,14 @@ impl Rooms {
             match timer {
                 Timer::Presence(id) => self.tell_presence(time, id),
                 Timer::Rotate(id) => self.rotate(time, id),
-                Timer::Lapse(id, person) => self.lapse(time, id, person),
+                Timer::Lapse(id) => self.lapse(time, id),
                 Timer::Anchor(id) => self.give_anchor_up(time, id),
                 Timer::Force(id) => self.force(time, id),
-                Timer::Retire(id) => self.retire(time, id),
+                Timer::Retire(id) => self.retiring.push_back(id),
             }
         }
         self.due = due;
+        self.retire(time);
     }
 
     fn tell_presence(&mut self, time: Time, id: RoomId) {
@@ -56,18 +60,21 @@ impl Rooms {
         let Some(live) = live_of(&mut self.rooms, slot) else {
             return;
         };
-        let Some(frame) = live.people.presence().filter(|_| !live.log.is_closed()) else {
+        let frame = live.people.presence(at, self.member_rate);
+        if live.log.is_closed() {
             return;
-        };
-        match live.log.push_notice(at, &frame) {
-            Ok(()) => {
-                live.people.told();
-                self.counters.presence += 1;
-                self.sweeps.said(time.now, slot, live);
-            }
-            // The next frame tells it all.
-            Err(Full) => self.announce(time, slot),
         }
+        // A full log: the next frame tells it all.
+        if let Some(frame) = frame
+            && live.log.push_notice(at, &frame).is_ok()
+        {
+            let points = live.people.told() as f64 * JOIN_POINTS;
+            live.heat
+                .add(time.unix_ms, self.config.heat_half_life, points);
+            self.counters.presence += 1;
+            self.sweeps.said(time.now, slot, live);
+        }
+        self.announce(time, slot);
     }
 
     fn rotate(&mut self, time: Time, id: RoomId) {
@@ -86,20 +93,19 @@ impl Rooms {
         self.after(time, BLOCKED_HOLD, Timer::Rotate(id));
     }
 
-    fn lapse(&mut self, time: Time, id: RoomId, person: u32) {
+    fn lapse(&mut self, time: Time, id: RoomId) {
         let Some(&slot) = self.by_id.get(&id) else {
             return;
         };
         let Some(live) = live_of(&mut self.rooms, slot) else {
             return;
         };
-        match live.people.join(person).map(|join| join.fired(time.now)) {
-            Some(Fired::Due) => {
-                live.people.unjoined(person);
-                self.depart(time, slot, person);
-            }
-            Some(Fired::Again(at)) => self.wheel.schedule(at, Timer::Lapse(id, person)),
-            Some(Fired::Nothing) | None => {}
+        let mut users = Vec::new();
+        if let Some(at) = live.people.lapsed(time.now, &mut users) {
+            self.wheel.schedule(at, Timer::Lapse(id));
+        }
+        for person in users {
+            self.depart(time, slot, person);
         }
     }
 
@@ -127,7 +133,6 @@ impl Rooms {
             {
                 member.cut = true;
                 cuts -= 1;
-                self.counters.members_cut += 1;
                 self.events.push(RoomEvent::Cut(member.connection));
             }
             live.cut_from += 1;
@@ -138,11 +143,21 @@ impl Rooms {
         }
     }
 
-    fn retire(&mut self, time: Time, id: RoomId) {
+    /// Forgets some of the rooms whose retention has passed.
+    fn retire(&mut self, time: Time) {
+        for _ in 0..RETIREMENTS_PER_TICK {
+            let Some(id) = self.retiring.pop_front() else {
+                return;
+            };
+            self.retire_one(time, id);
+        }
+    }
+
+    fn retire_one(&mut self, time: Time, id: RoomId) {
         let Some(room) = self.by_id.get(&id).and_then(|&slot| self.rooms.get(slot)) else {
             return;
         };
-        if room.record.status != Status::Ended {
+        if room.record.status == Status::Live {
             return;
         }
         let age = time.unix_ms.saturating_sub(room.record.updated_at);

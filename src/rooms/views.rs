@@ -1,8 +1,11 @@
 //! What clients see of rooms.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{RoomRecord, Status};
+use crate::clock::rfc3339;
 use crate::ids::{DeviceId, RoomId, UserId};
 
 /// A room, as `GET /api/v1/rooms/{id}` shows it.
@@ -31,8 +34,8 @@ impl RoomView {
             device_id: record.device.clone(),
             status: record.status,
             viewer_count,
-            created_at: rfc3339(record.created_at),
-            updated_at: rfc3339(record.updated_at),
+            created_at: rfc3339(Duration::from_millis(record.created_at)),
+            updated_at: rfc3339(Duration::from_millis(record.updated_at)),
         }
     }
 }
@@ -73,11 +76,4 @@ pub struct HotRoom {
     pub title: Box<str>,
     pub heat: f64,
     pub viewer_count: u64,
-}
-
-/// Unix milliseconds in UTC.
-pub(super) fn rfc3339(unix_ms: u64) -> String {
-    jiff::Timestamp::from_millisecond(i64::try_from(unix_ms).unwrap_or(i64::MAX))
-        .map(|time| format!("{time:.3}"))
-        .unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use super::Shard;
 use super::sockets::{Told, bad_message};
 use crate::connection::{Connection, Role};
 use crate::error::ApiError;
+use crate::json::JsonFault;
 use crate::media::{Holder, Track};
 use crate::metrics::{Direction, MessageKind, PublisherKind};
 use crate::ws::{AgentMedia, AgentMessage, Received, ServerMessage, codec_named, codecs_of};
@@ -30,6 +31,7 @@ impl Shard {
     fn agent_text(&mut self, now: Instant, connection: &mut Connection, text: &str) -> Told {
         let message: AgentMessage = serde_json::from_str(text).map_err(|fault| {
             self.metrics.message(MessageKind::Other, Direction::In);
+            let fault = JsonFault::from(fault);
             bad_message(format!("this is not a message that an agent may send: {fault}").into())
         })?;
         match message {

@@ -5,12 +5,13 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use tracing::debug;
 
+use super::Shard;
 use super::sockets::{POLICY_VIOLATION, codec_of};
-use super::{Flushed, Shard};
 use crate::connection::{Connection, ConnectionId, Fate, Output, Role};
+use crate::limits::PAUSED_MEMBERS_PER_TURN;
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::rooms::{Backlog, Inbound, MemberKey, Published, RoomError, Took};
-use crate::store::{Ack, MessageRow, Purpose, Receipt, Row, StoreFault};
+use crate::store::{Ack, MessageRow, Receipt, Row, StoreFault};
 use crate::ws::{MemberMessage, Received};
 
 /// What a member is told that reads too slowly.
@@ -49,8 +50,9 @@ impl Refusal {
 }
 
 impl Shard {
-    /// The member whose room's log is what its socket is sent next. `None`: it is what is in the
-    /// connection's own output, which goes in between two frames of the log.
+    /// The member whose room's log is what its socket is sent next: only the rest of a frame, while
+    /// the connection's own output waits. `None`: it is that output, which goes in between two frames
+    /// of the log.
     pub(super) fn reads_log(&self, connection: &Connection) -> Option<MemberKey> {
         let Role::Member(socket) = &connection.role else {
             return None;
@@ -61,46 +63,51 @@ impl Shard {
         (!own_first).then_some(key)
     }
 
-    /// The socket took so much of the log.
+    /// The socket took so much of the log, the `whole` that it was given or not.
     pub(super) fn wrote_log(
         &mut self,
         now: Instant,
         id: ConnectionId,
         key: MemberKey,
         count: usize,
-    ) -> Flushed {
-        if count == 0 && self.rooms.pending(key).is_empty() {
-            return Flushed::Stay;
+        whole: bool,
+    ) {
+        if count == 0 && whole {
+            return;
         }
         match self.rooms.took(now, key, count) {
-            Took::All => match self.connections.get(id) {
-                Some(connection) if !connection.output.is_empty() => Flushed::More,
-                Some(_) | None => Flushed::Stay,
-            },
-            Took::More => {
-                self.rooms.blocked(now, key);
-                self.with(now, id, |shard, connection| {
-                    shard.set_socket_alarm(now, connection);
-                    None
-                });
-                Flushed::Stay
-            }
-            Took::Finished => {
-                self.with(now, id, |shard, connection| {
-                    // Nothing may follow the log's close frame.
-                    connection.output = Output::default();
-                    shard.release(now, connection);
-                    connection.end = match shard.draining {
-                        Some(_) => ConnectionEnd::Drain,
-                        None => ConnectionEnd::Finished,
-                    };
-                    connection.fate = Fate::Linger;
-                    shard.set_alarm(connection, now + crate::limits::LINGER);
-                    None
-                });
-                Flushed::Stay
-            }
+            Took::All => {}
+            Took::More if whole => {}
+            Took::More => self.member_blocked(now, id),
+            Took::Finished => self.with(now, id, |shard, connection| {
+                // Nothing may follow the log's close frame.
+                connection.output = Output::default();
+                shard.release(now, connection);
+                connection.end = match shard.draining {
+                    Some(_) => ConnectionEnd::Drain,
+                    None => ConnectionEnd::Finished,
+                };
+                connection.fate = Fate::Linger;
+                shard.set_alarm(connection, now + crate::limits::LINGER);
+                None
+            }),
         }
+    }
+
+    /// Its socket refuses bytes, in a frame of its room or of its own: where it is a member, its room
+    /// waits for it as far as it may.
+    pub(super) fn member_blocked(&mut self, now: Instant, id: ConnectionId) {
+        let Some(Role::Member(socket)) = self.connections.get(id).map(|it| &it.role) else {
+            return;
+        };
+        let Some(key) = socket.key else {
+            return;
+        };
+        self.rooms.blocked(now, key);
+        self.with(now, id, |shard, connection| {
+            shard.set_socket_alarm(now, connection);
+            None
+        });
     }
 
     /// A member's socket begins: with where the room stands.
@@ -149,7 +156,10 @@ impl Shard {
         self.metrics.message(MessageKind::Room, Direction::In);
         let message = match Inbound::parse(&text) {
             Ok(message) => message,
-            Err(error) => return self.refuse_message(connection, &error.into(), None),
+            Err(error) => {
+                let id = Inbound::id_of(&text);
+                return self.refuse_message(connection, &error.into(), id);
+            }
         };
         if let Err(refusal) = self.take_message(now, connection, &message) {
             self.refuse_message(connection, &refusal, message.id());
@@ -176,31 +186,30 @@ impl Shard {
         let published = self
             .rooms
             .publish(time, key, message, socket.privileged, trace)?;
+        let message_row = |epoch, seq, text: &str| MessageRow {
+            room,
+            epoch,
+            seq,
+            at: time.unix_ms,
+            text: text.into(),
+        };
         let (row, seq) = match published {
             Published::New { seq, epoch, text } => {
-                let text = text.into();
-                let at = time.unix_ms;
-                (
-                    Row::Message(MessageRow {
-                        room,
-                        epoch,
-                        seq,
-                        at,
-                        text,
-                    }),
-                    seq,
-                )
+                (Row::Message(message_row(epoch, seq, text)), seq)
             }
             // Broadcast before, but perhaps not stored yet, or never.
-            Published::Repeated { seq, epoch } => (Row::Confirm { room, epoch, seq }, seq),
+            Published::Repeated { seq, epoch, text } => match text {
+                Some(text) => (Row::Repeat(message_row(epoch, seq, text)), seq),
+                None => (Row::Confirm { room, epoch, seq }, seq),
+            },
         };
-        let receipt = message.id().map(|id| Receipt {
-            connection: connection.id,
-            purpose: Purpose::Ack(Ack {
+        let receipt = message.id().map(|id| {
+            let ack = Ack {
                 id: id.get().into(),
                 seq,
                 since: now,
-            }),
+            };
+            Receipt::Ack(connection.id, ack)
         });
         self.store(row, receipt);
         Ok(())
@@ -233,10 +242,11 @@ impl Shard {
         }
     }
 
-    /// Goes on with those who had more than the turn before could handle. True: there are more of
-    /// them now.
+    /// Goes on with some of those who had more than an earlier turn could handle. True: there are
+    /// more of them now.
     pub(super) fn resume_paused(&mut self, now: Instant) -> bool {
-        for id in std::mem::replace(&mut self.waiting, std::mem::take(&mut self.paused)) {
+        let turn = self.waiting.len().min(PAUSED_MEMBERS_PER_TURN);
+        for id in self.waiting.drain(..turn).collect::<Vec<_>>() {
             self.with(now, id, |_, connection| {
                 if let Role::Member(socket) = &mut connection.role {
                     socket.paused = false;
@@ -245,7 +255,7 @@ impl Shard {
             });
         }
         // Those who are paused again wait behind the others.
-        self.waiting.append(&mut self.paused);
+        self.waiting.extend(self.paused.drain(..));
         !self.waiting.is_empty()
     }
 
@@ -258,6 +268,8 @@ impl Shard {
             return;
         };
         match self.rooms.unfinished(key) {
+            // It stands between two frames of the room, whatever the log still has.
+            _ if connection.output.has_begun() => {}
             Some(&[]) => {}
             Some(rest) => connection.output.put_first(rest),
             // Whatever came next would be taken for a part of that frame.

@@ -5,7 +5,6 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::Shard;
-use super::drain::SHUTTING_DOWN;
 use crate::api::NewRoom;
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
@@ -14,7 +13,7 @@ use crate::limits::SWEEP_MEMBERS;
 use crate::media::{DEMO_DEVICE, DEMO_ROOM, DEMO_TITLE};
 use crate::message::GatherId;
 use crate::rooms::{RoomEvent, RoomFilter, RoomRecord, RoomView, Status, Time};
-use crate::store::{MessageRow, Purpose, Receipt, Row};
+use crate::store::{Asker, MessageRow, Receipt, Row};
 use crate::totals::Total;
 
 impl Shard {
@@ -67,6 +66,11 @@ impl Shard {
             let limit = limit.get().unwrap_or_default();
             let what = "rooms";
             return Err(ApiError::Full { what, limit });
+        }
+        if let Some(limit) = self.config.limits.rooms_per_anchor.get()
+            && self.rooms.open_rooms(&anchor) >= limit
+        {
+            return Err(ApiError::TooManyRooms { limit });
         }
         let id = self.draw_room_id();
         Ok(self.insert_room(now, id, anchor, room))
@@ -124,7 +128,7 @@ impl Shard {
         let is_demo =
             |room: &RoomView| room.anchor_id == anchor && room.device_id.as_ref() == Some(&device);
         if let Some(room) = live.into_iter().find(is_demo) {
-            return self.rooms.heard_of_anchor(time, room.id, &anchor);
+            return self.rooms.heard_of_anchor(room.id, &anchor);
         }
         let id = match self.rooms.contains(first) {
             true => self.draw_room_id(),
@@ -135,8 +139,7 @@ impl Shard {
             cover: "".into(),
             device: Some(device),
         };
-        let record = self.insert_room(now, id, anchor, room);
-        self.store(Row::Room(Box::new(record)), None);
+        self.insert_room(now, id, anchor, room);
         if let Err(error) = self.rooms.start(time, id) {
             warn!(room = %id, "the demo's room does not start: {error}");
         }
@@ -150,17 +153,13 @@ impl Shard {
         record: RoomRecord,
     ) -> GatherId {
         let gather = self.next_gather();
-        let room = record.id;
-        let purpose = Purpose::NewRoom { gather, room };
-        let receipt = Receipt {
-            connection,
-            purpose,
-        };
+        let receipt = Receipt::NewRoom(Asker { connection, gather }, record.id);
         self.store(Row::Room(Box::new(record)), Some(receipt));
         gather
     }
 
-    /// Stores what a request has changed of a room.
+    /// Stores what a request has changed of a room. Should that fail the room stays as it is now, and
+    /// is stored as soon as it can be.
     pub(crate) fn store_change(
         &mut self,
         now: Instant,
@@ -168,34 +167,40 @@ impl Shard {
         room: RoomId,
     ) -> GatherId {
         let gather = self.next_gather();
-        let receipt = Receipt {
-            connection,
-            purpose: Purpose::Request(gather),
-        };
-        self.take_room_events(now, Some((room, receipt)));
+        self.take_room_events(now, Some((room, Asker { connection, gather })));
         gather
     }
 
-    /// A room that could not be stored is no room: whoever asked for it is told so.
+    /// A room that could not be stored is no room: whoever asked for it is told so. One that somebody
+    /// has started meanwhile stays.
     pub(super) fn take_back(&mut self, room: RoomId) {
         self.rooms.remove(room);
+        if self.rooms.contains(room) {
+            self.unstored.changed(room);
+        }
         self.count_rooms();
     }
 
     /// What the rooms report: to be stored, to be closed, to be forgotten. `waiting`: who waits for
-    /// what has changed of a room.
-    pub(super) fn take_room_events(&mut self, now: Instant, waiting: Option<(RoomId, Receipt)>) {
+    /// what has changed of a room; what nobody waits for is stored with one of the next ticks.
+    pub(super) fn take_room_events(&mut self, now: Instant, waiting: Option<(RoomId, Asker)>) {
         let mut waiting = waiting;
         // None, nearly always: nothing is allocated then.
         for event in self.rooms.events().collect::<Vec<_>>() {
             match event {
                 RoomEvent::Changed(record) => {
-                    let receipt = waiting.take_if(|(room, _)| *room == record.id);
-                    self.store(Row::Room(record), receipt.map(|(_, receipt)| receipt));
+                    let id = record.id;
+                    match waiting.take_if(|(room, _)| *room == id) {
+                        Some((_, asker)) => {
+                            let receipt = Receipt::Room(Some(asker), id);
+                            self.store(Row::Room(record), Some(receipt));
+                        }
+                        None => self.unstored.changed(id),
+                    }
                 }
                 RoomEvent::Removed(room) => {
                     self.count_rooms();
-                    self.store(Row::RemoveRoom(room), None);
+                    self.unstored.changed(room);
                 }
                 RoomEvent::Cut(id) => self.with(now, id, |shard, connection| {
                     shard.cut_member(now, connection);
@@ -205,12 +210,16 @@ impl Shard {
         }
     }
 
-    /// Members are told; what moved in the rooms since it was stored is stored.
+    /// Nothing more is said in the rooms, and what moved in them since it was stored is stored,
+    /// whatever the store says: there is no later, and the rooms that moved are what bounds it.
     pub(super) fn drain_rooms(&mut self, now: Instant) {
         let time = self.time(now);
-        self.rooms.drain(time, SHUTTING_DOWN);
+        self.rooms.refuse();
         for record in self.rooms.records_to_save(time) {
-            self.store(Row::Room(Box::new(record)), None);
+            self.unstored.changed(record.id);
+        }
+        for room in self.unstored.take() {
+            self.store_room(room);
         }
     }
 

@@ -10,6 +10,7 @@ use super::Shard;
 use crate::connection::{Connection, ConnectionId, Exchange, Fate, Output, Role};
 use crate::error::ApiError;
 use crate::ids::SessionId;
+use crate::json::JsonFault;
 use crate::limits::MEMBER_MESSAGES_PER_TURN;
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::ws::{
@@ -272,6 +273,7 @@ impl Shard {
     pub(crate) fn parse_viewer(&mut self, text: &str) -> Result<ViewerMessage, SocketError> {
         serde_json::from_str(text).map_err(|fault| {
             self.metrics.message(MessageKind::Other, Direction::In);
+            let fault = JsonFault::from(fault);
             bad_message(format!("this is not a message that a viewer may send: {fault}").into())
         })
     }

@@ -1,11 +1,26 @@
 //! What no client can bring about. Everything else is in `tests/simulation.rs`.
 
 use std::num::NonZeroUsize;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::connection::Scope;
+use crate::ids::{RoomId, UserId};
+use crate::rooms::Status;
+use crate::store::STORE_ROWS_PER_SHARD;
+
+/// The day that the shards live in, long after 1970.
+const WALL: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 fn shard(now: Instant) -> Shard {
+    shard_with(now, Vec::new(), Windows::new(1))
+}
+
+fn shard_with(
+    now: Instant,
+    rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
+    store: Arc<Windows>,
+) -> Shard {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
     let shards = NonZeroUsize::new(1).and_then(Shards::new).unwrap();
     let config = Arc::new(Config::default());
@@ -26,10 +41,10 @@ fn shard(now: Instant) -> Shard {
         random: [2; 32],
         totals: Arc::new(Totals::new(1)),
         auth: None,
-        rooms: Vec::new(),
-        store: Windows::new(1),
+        rooms,
+        store,
     };
-    Shard::new(now, UNIX_EPOCH, seed).unwrap()
+    Shard::new(now, UNIX_EPOCH + WALL, seed).unwrap()
 }
 
 #[test]
@@ -37,7 +52,7 @@ fn a_panic_ends_the_connection_that_it_was_in() {
     let now = Instant::now();
     let mut shard = shard(now);
     let peer = SocketAddr::from(([198, 51, 100, 1], 1_024));
-    let [struck, other] = [(); 2].map(|()| shard.accepted(now, peer).unwrap());
+    let [struck, other] = [(); 2].map(|()| shard.accepted(now, peer, Scope::Everything).unwrap());
     let publish = "PUT /api/media/devices/cam-1/video HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\
                    Content-Type: video/h264\r\nTransfer-Encoding: chunked\r\n\r\n";
     shard.received(now, struck, publish.as_bytes());
@@ -54,4 +69,54 @@ fn a_panic_ends_the_connection_that_it_was_in() {
     shard.received(now, other, health.as_bytes());
     assert!(shard.output(other).starts_with(b"HTTP/1.1 200 "));
     assert_eq!(shard.totals.sum(Total::Connections), 1);
+}
+
+/// A room that ended in 1970.
+fn ended(id: u64) -> (RoomRecord, Vec<MessageRow>) {
+    let record = RoomRecord {
+        id: RoomId::new(id).unwrap(),
+        anchor: UserId::try_from("ann").unwrap(),
+        title: "Morning".into(),
+        cover: "".into(),
+        device: None,
+        status: Status::Ended,
+        viewer_count: 0,
+        epoch: 1,
+        last_seq: 0,
+        heat: 0.0,
+        created_at: 0,
+        updated_at: 0,
+    };
+    (record, Vec::new())
+}
+
+#[test]
+fn rooms_that_retire_wait_for_the_store() {
+    let (rooms, start) = (100, Instant::now());
+    let windows = Windows::new(1);
+    let mut shard = shard_with(start, (1..=rooms).map(ended).collect(), windows.clone());
+    let wall = UNIX_EPOCH + WALL;
+    // The store is as far behind as it may be.
+    shard.rows_sent = STORE_ROWS_PER_SHARD as u64;
+    let mut tick = |ticks: u32| {
+        let now = start + executor::TICK * ticks;
+        shard.tick(now, wall);
+        (shard.rooms.len(), shard.outbox.rows.drain(..).count())
+    };
+    let mut ticks = 1;
+    while tick(ticks).0 > 0 {
+        ticks += 1;
+        assert!(ticks < 1_000, "the rooms retire");
+    }
+    assert_eq!(tick(ticks + 1), (0, 0), "nothing is handed over");
+
+    windows.advance(shard.id, STORE_ROWS_PER_SHARD as u64);
+    let mut removed = 0;
+    while removed < rooms {
+        ticks += 1;
+        shard.tick(start + executor::TICK * ticks, wall);
+        let rows = shard.outbox.rows.drain(..).count() as u64;
+        assert!((1..=8).contains(&rows), "a few in a tick");
+        removed += rows;
+    }
 }

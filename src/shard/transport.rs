@@ -6,18 +6,21 @@ use std::time::Instant;
 
 use super::{ConnectionRefused, Flushed, Moving, Shard, Step};
 use crate::api::Operation;
-use crate::connection::{Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Transfer};
+use crate::connection::{
+    Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Scope, Transfer,
+};
 use crate::error::ApiError;
 use crate::limits::{LINGER, READ_BYTES};
 use crate::metrics::ConnectionEnd;
 use crate::totals::Total;
 
 impl Shard {
-    /// A connection was accepted.
+    /// A connection was accepted, over which so much may be asked for.
     pub fn accepted(
         &mut self,
         now: Instant,
         peer: SocketAddr,
+        scope: Scope,
     ) -> Result<ConnectionId, ConnectionRefused> {
         let open = self.totals.sum(Total::Connections);
         if !self.config.limits.connections.allows(open + 1) {
@@ -27,6 +30,7 @@ impl Shard {
         self.metrics.connections_accepted += 1;
         let id = self.connections.reserve();
         let mut connection = Box::new(Connection::new(id, peer));
+        connection.scope = scope;
         let patience = match self.draining {
             Some(_) => LINGER,
             None => self.config.http.head_timeout,
@@ -82,48 +86,70 @@ impl Shard {
             return &[];
         };
         match self.reads_log(connection) {
-            Some(key) => self.rooms.pending(key),
             None => connection.output.pending(),
+            Some(key) if connection.output.is_empty() => self.rooms.pending(key),
+            // What is its own waits for this frame alone.
+            Some(key) => self.rooms.unfinished(key).unwrap_or_default(),
         }
     }
 
-    /// The socket took `count` bytes of the [`output`](Self::output), all that it would take.
+    /// The socket took `count` bytes of the [`output`](Self::output), all that it would take. The
+    /// answer alone says what follows: the connection is not listed to be flushed again by this, so
+    /// that a socket which takes nothing is written once a flush, whatever waits for it.
     pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
         if self.connections.is_out(id) {
             // It moves to another shard, and its output with it.
             return Flushed::Stay;
         }
-        let Some(connection) = self.connections.get(id) else {
-            return Flushed::Close;
-        };
-        let log = self.reads_log(connection);
+        let whole = count == self.output(id).len();
         let Some(connection) = self.connections.get_mut(id) else {
             return Flushed::Close;
         };
+        connection.dirty = true;
+        self.take_written(now, id, count, whole);
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Flushed::Stay;
+        };
         connection.dirty = false;
-        if let Some(key) = log {
-            return self.wrote_log(now, id, key, count);
+        let fate = connection.fate;
+        if !self.output(id).is_empty() {
+            return match whole {
+                true => Flushed::More,
+                false => Flushed::Stay,
+            };
         }
-        let read = connection.reads();
-        connection.output.wrote(now, count);
-        let done = connection.output.is_empty();
-        match connection.fate {
-            Fate::Stay => {
-                let log = matches!(connection.role, Role::Member(_));
-                if !read && connection.reads() {
-                    self.resume(now, id);
-                }
-                match log && done {
-                    true => Flushed::More,
-                    false => Flushed::Stay,
-                }
-            }
-            Fate::Linger | Fate::Close if !done => Flushed::Stay,
+        match fate {
+            Fate::Stay => Flushed::Stay,
             Fate::Linger => Flushed::Shutdown,
             Fate::Close => {
                 self.forget(id);
                 Flushed::Close
             }
+        }
+    }
+
+    /// So much is with the socket, the `whole` that it was given or not. Whoever waited for that
+    /// goes on.
+    fn take_written(&mut self, now: Instant, id: ConnectionId, count: usize, whole: bool) {
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        if let Some(key) = self.reads_log(connection) {
+            return self.wrote_log(now, id, key, count, whole);
+        }
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let read = connection.reads();
+        connection.output.wrote(now, count);
+        if !connection.output.is_empty() {
+            self.member_blocked(now, id);
+        }
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        if connection.fate == Fate::Stay && !read && connection.reads() {
+            self.resume(now, id);
         }
     }
 

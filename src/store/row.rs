@@ -19,6 +19,8 @@ pub enum Row {
     RemoveRoom(RoomId),
     /// A room's message.
     Message(MessageRow),
+    /// A message that was handed over before: it is written if it was not.
+    Repeat(MessageRow),
     /// Nothing: whether that message is stored is asked, behind everything handed over before.
     Confirm {
         /// Its room.
@@ -79,33 +81,31 @@ pub struct Entry {
     pub shard: ShardId,
     /// What is written.
     pub row: Row,
-    /// Whom to tell.
+    /// Whom to tell what became of it.
     pub receipt: Option<Receipt>,
 }
 
-/// Who waits for a row.
+/// Who waits for a row, on the entry's shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// The connection, on the entry's shard.
-    pub connection: ConnectionId,
-    /// What it waits for.
-    pub purpose: Purpose,
+pub enum Receipt {
+    /// A member: the acknowledgement of its message.
+    Ack(ConnectionId, Ack),
+    /// A request: its answer.
+    Request(Asker),
+    /// A request for a room that is there already: it is taken back if the row is not stored.
+    NewRoom(Asker, RoomId),
+    /// The room itself, which is stored again if the row is not, and the request that has changed
+    /// it, where there is one.
+    Room(Option<Asker>, RoomId),
 }
 
-/// What a connection waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
-    /// A member: the acknowledgement of its message.
-    Ack(Ack),
-    /// A request: its answer.
-    Request(GatherId),
-    /// A request for a room that is there already: it is taken back if the row is not stored.
-    NewRoom {
-        /// The request's answer.
-        gather: GatherId,
-        /// The room.
-        room: RoomId,
-    },
+/// A request that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Which of the connection's requests.
+    pub gather: GatherId,
 }
 
 /// A member's message that is to be acknowledged.

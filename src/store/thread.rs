@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use super::{Entry, Receipts, SWEEP_ROWS, Store, StoreFault, StoreQueue, Windows};
 use crate::driver::Mail;
+use crate::limits::MAIL_PATIENCE;
 use crate::message::Message;
 use crate::metrics::StoreFigures;
 use crate::placement::ShardId;
@@ -26,9 +27,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// The time between two deletions while there are more: commits come in between.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
-/// Receipts wait at most so long for a place in their shard's mailbox.
-const DELIVERY_PATIENCE: Duration = Duration::from_secs(1);
-/// How soon that is tried again when there is nothing else to do.
+/// How soon a full mailbox is tried again when there is nothing else to do.
 const DELIVERY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Failures are logged at most so often: a full disk fails a hundred times a second.
@@ -175,7 +174,7 @@ impl Worker {
             if !receipts.is_empty() {
                 let mail = Mail::Message(Message::Stored(receipts));
                 if let Err(full) = postbox.send(index, mail) {
-                    let give_up = *answers.give_up.get_or_insert(now + DELIVERY_PATIENCE);
+                    let give_up = *answers.give_up.get_or_insert(now + MAIL_PATIENCE);
                     if now < give_up {
                         if let Mail::Message(Message::Stored(receipts)) = full.0 {
                             answers.receipts = receipts;

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, Row as Columns, ffi, para
 
 use super::writer::failed;
 use super::{MessageRow, Row, StoreFault, UserRecord};
-use crate::auth::Role;
+use crate::auth::NoRole;
 use crate::ids::{DeviceId, RoomId, UserId};
 use crate::rooms::{RoomRecord, Status};
 
@@ -34,18 +34,13 @@ impl<'connection> RowWriter<'connection> {
         let written = match row {
             Row::Room(record) => self.room(record),
             Row::RemoveRoom(room) => self.remove_room(*room),
-            Row::Message(message) => self
-                .message
-                .execute(params![
-                    message.room.get(),
-                    message.epoch,
-                    message.seq,
-                    message.at,
-                    message.text
-                ])
-                .map(drop),
+            Row::Message(message) => self.message(message),
+            Row::Repeat(message) => match self.holds(message.room, message.epoch, message.seq)? {
+                true => Ok(()),
+                false => self.message(message),
+            },
             Row::Confirm { room, epoch, seq } => {
-                let stored = self.confirm.exists(params![room.get(), epoch, seq])?;
+                let stored = self.holds(*room, *epoch, *seq)?;
                 return Ok(stored.then_some(()).ok_or(StoreFault::Missing));
             }
             Row::User(user) => match self.user(user) {
@@ -59,6 +54,21 @@ impl<'connection> RowWriter<'connection> {
             Err(fault) if concerns_the_row(&fault) => Ok(Err(failed(fault))),
             written => written.map(Ok),
         }
+    }
+
+    fn message(&mut self, message: &MessageRow) -> rusqlite::Result<()> {
+        self.message.execute(params![
+            message.room.get(),
+            message.epoch,
+            message.seq,
+            message.at,
+            message.text
+        ])?;
+        Ok(())
+    }
+
+    fn holds(&mut self, room: RoomId, epoch: u32, seq: u64) -> rusqlite::Result<bool> {
+        self.confirm.exists(params![room.get(), epoch, seq])
     }
 
     fn room(&self, record: &RoomRecord) -> rusqlite::Result<()> {
@@ -104,7 +114,7 @@ impl<'connection> RowWriter<'connection> {
             user.id.as_str(),
             user.username,
             user.password_hash,
-            role_name(user.role),
+            user.role.name(),
             user.created_at,
         ])?;
         Ok(())
@@ -169,7 +179,9 @@ pub(super) fn user_record(columns: &Columns<'_>) -> rusqlite::Result<UserRecord>
         id: user_id(columns, 0)?,
         username: columns.get(1)?,
         password_hash: columns.get(2)?,
-        role: role_named(&role).ok_or_else(|| damaged(3, Type::Text, "no role"))?,
+        role: role
+            .parse()
+            .map_err(|fault: NoRole| damaged(3, Type::Text, fault))?,
         created_at: columns.get(4)?,
     })
 }
@@ -191,19 +203,4 @@ fn damaged(
     why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, kind, why.into())
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Controller => "controller",
-        Role::Anchor => "anchor",
-        Role::Admin => "admin",
-    }
-}
-
-fn role_named(text: &str) -> Option<Role> {
-    [Role::Viewer, Role::Controller, Role::Anchor, Role::Admin]
-        .into_iter()
-        .find(|&role| role_name(role) == text)
 }

@@ -111,10 +111,13 @@ impl Pulse {
         let waits = !output.is_empty();
         let stalled = waits.then(|| output.stalled_since.unwrap_or(now) + config.write_timeout);
         let behind = self.behind_since.filter(|_| waits);
+        // While its socket takes frames of its own, those of its room wait for them.
+        let taken = |since: Instant| output.stalled_since.map_or(since, |own| own.max(since));
+        let blocked = room.blocked_since.map(taken);
         [
             stalled,
             behind.map(|since| since + BEHIND_MOST),
-            room.blocked_since.map(|since| since + config.write_timeout),
+            blocked.map(|since| since + config.write_timeout),
             room.behind_since.map(|since| since + BEHIND_MOST),
         ]
         .into_iter()
@@ -242,5 +245,22 @@ mod tests {
         };
         assert_eq!(at(Duration::from_millis(999), behind), Beat::Well);
         assert_eq!(at(seconds(1), behind), Beat::Stalled);
+    }
+
+    #[test]
+    fn a_member_makes_progress_with_frames_of_its_own_too() {
+        let start = Instant::now();
+        let config = config::Ws::default();
+        let (mut pulse, mut output) = (Pulse::new(start, &config), Output::default());
+        let blocked = Backlog {
+            blocked_since: Some(start),
+            behind_since: None,
+        };
+        output.bytes.extend([0; 10]);
+        output.end_message();
+        output.wrote(start + seconds(9), 5);
+        let mut at = |after| pulse.beat(start + after, &config, &output, blocked);
+        assert_eq!(at(seconds(10)), Beat::Well);
+        assert_eq!(at(seconds(19)), Beat::Stalled);
     }
 }

@@ -78,6 +78,33 @@ fn a_crash_begins_a_new_epoch_and_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn what_happened_to_a_room_is_stored_once_the_store_takes_it() {
+    let (mut sim, _folder) = on_disk(87);
+    let (started, stopped, left) = (sim.idle_room(0), sim.live_room(1), sim.live_room(1));
+    sim.restart(true);
+    sim.store.full = true;
+    for (room, what) in [(started, "start"), (stopped, "stop")] {
+        let client = sim.connect(0);
+        let target = format!("/api/v1/rooms/{room}/{what}");
+        let refused = sim.request(client, "POST", &target, &[("X-User-Id", "ann")], b"");
+        refused.expect_error(503, "store_failed");
+    }
+    // The other one's anchor stays away: nobody asks for its end.
+    sim.run_for(11 * 60 * SECOND);
+    let status = |sim: &mut Sim| {
+        [started, stopped, left].map(|room| {
+            let room = sim.read_json(&format!("/api/v1/rooms/{room}"));
+            room["status"].as_u64().expect("a status")
+        })
+    };
+    assert_eq!(status(&mut sim), [1, 2, 2]);
+    sim.store.full = false;
+    sim.run_for(2 * SECOND);
+    sim.restart(false);
+    assert_eq!(status(&mut sim), [1, 2, 2]);
+}
+
+#[test]
 fn a_recovered_room_ends_without_its_anchor() {
     let (mut sim, _folder) = on_disk(85);
     let (left, kept) = (sim.live_room(0), sim.live_room(1));

@@ -79,6 +79,20 @@ fn a_message_is_acknowledged_when_it_is_stored() {
         (&json!("not_stored"), &json!(2))
     );
     assert_eq!(sim.metrics().sum("media_room_acks_total", &[]), 2.0);
+
+    // The store has recovered: sent again, it is stored, and seen once.
+    sim.store.full = false;
+    ann.send(
+        &mut sim,
+        &json!({"type": "danmu", "content": "lost", "id": 2}),
+    );
+    assert_eq!(
+        ann.expect(&mut sim, "ack"),
+        json!({"type": "ack", "id": 2, "seq": 2})
+    );
+    let history = sim.read_json(&format!("/api/v1/rooms/{room}/messages?after=1"));
+    assert_eq!(history["messages"][0]["content"], "lost");
+    assert_eq!(numbers(&bob.listen(&mut sim, SECOND)), [2]);
 }
 
 #[test]
@@ -323,4 +337,23 @@ fn nothing_is_left_of_rooms_when_everybody_has_gone() {
     }
     assert_eq!(metrics.sum("media_websocket_connections", &[]), 0.0);
     assert_eq!(metrics.sum("media_outbound_buffer_bytes", &[]), 0.0);
+}
+
+#[test]
+fn an_anchor_has_so_many_rooms_that_have_not_ended() {
+    let mut sim = Sim::with(1, 83, |config| {
+        config.limits.rooms_per_anchor = media_service::limits::Cap::new(2);
+    });
+    let first = sim.live_room(0);
+    sim.idle_room(0);
+    let client = sim.connect(0);
+    let ann = [("X-User-Id", "ann")];
+    let body = json!({"title": "Evening"}).to_string();
+    let refused = sim.request(client, "POST", "/api/v1/rooms", &ann, body.as_bytes());
+    assert_eq!(refused.expect(429).json()["code"], "too_many_rooms");
+    let bob = [("X-User-Id", "bob")];
+    let bobs = sim.request(client, "POST", "/api/v1/rooms", &bob, body.as_bytes());
+    bobs.expect(201);
+    sim.act(first, "stop", "ann");
+    sim.idle_room(0);
 }

@@ -15,6 +15,7 @@ use crate::http::query::param;
 use crate::http::routes::{Route, resolve};
 use crate::http::{Method, Request, Version};
 use crate::ids::{DeviceId, RoomId, SessionId, UserId};
+use crate::json::JsonFault;
 use crate::limits::{HOT_DEFAULT, HOT_MAX};
 use crate::media::Track;
 use crate::placement::{ShardId, Shards};
@@ -289,13 +290,16 @@ impl Body for Credentials {
 
 /// Reads a body, which must be an object: serde would take an array of the fields as well.
 fn json<T: Body>(body: &[u8]) -> Result<T, ApiError> {
-    let bad = |fault: String| {
+    let bad = |fault: &str| {
         ApiError::BadBody(format!("the body must be JSON like {}: {fault}", T::SHAPE))
     };
     match body.trim_ascii_start().first() {
-        Some(b'{') => serde_json::from_slice(body).map_err(|fault| bad(fault.to_string())),
-        Some(_) => Err(bad("it is not an object".to_owned())),
-        None => Err(bad("it is empty".to_owned())),
+        Some(b'{') => serde_json::from_slice(body).map_err(|fault| match fault.into() {
+            JsonFault::Shape(fault) => bad(&fault),
+            JsonFault::Value(fault) => ApiError::BadBody(fault),
+        }),
+        Some(_) => Err(bad("it is not an object")),
+        None => Err(bad("it is empty")),
     }
 }
 

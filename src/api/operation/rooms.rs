@@ -78,6 +78,9 @@ pub(super) fn create(body: &[u8]) -> Result<NewRoom, ApiError> {
     if title.len() > ROOM_TITLE_BYTES {
         return bad(format!("title: is longer than {ROOM_TITLE_BYTES} bytes"));
     }
+    if !title.chars().all(is_plain) {
+        return bad("title: has a control character, or one that turns text around".to_owned());
+    }
     if cover.len() > ROOM_COVER_BYTES {
         return bad(format!("cover: is longer than {ROOM_COVER_BYTES} bytes"));
     }
@@ -89,6 +92,13 @@ pub(super) fn create(body: &[u8]) -> Result<NewRoom, ApiError> {
         cover: cover.into(),
         device: device_id,
     })
+}
+
+/// Nothing that breaks a list of titles or a line of a log: no control character, no end of a line or
+/// paragraph, and none of the embeddings, overrides and isolates of UAX #9 §2, with which a title
+/// would change how the text beside it reads.
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Nothing that a page could take for a script (`javascript:`), or for another site's path
@@ -213,8 +223,31 @@ mod tests {
             r#"{"title":"a","cover":"javascript:1"}"#,
             r#"{"title":"a","device_id":"a/b"}"#,
             &long,
+            r#"{"title":"a\u0000b"}"#,
+            r#"{"title":"a\nb"}"#,
+            r#"{"title":"a\u001b[31m"}"#,
+            r#"{"title":"a\u2028b"}"#,
+            r#"{"title":"tea \u202egnp.exe"}"#,
+            r#"{"title":"a\u2066b"}"#,
         ] {
             assert!(create(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let sentence = |body: &str| create(body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            sentence(r#"{"title":7}"#),
+            format!(
+                "the body must be JSON like {}: integer `7` stands where a string belongs",
+                CreateRoom::SHAPE
+            )
+        );
+        assert_eq!(
+            sentence(r#"{"title":"a","device_id":"a/b"}"#),
+            "a device id has the character '/': only A–Z a–z 0–9 . _ : @ - are allowed"
+        );
+        // Hebrew, a family of three joined by U+200D, a mark of direction that ends by itself.
+        for good in ["שלום", "👩‍👩‍👦 at home", "1\u{200e}2", "早茶"] {
+            let room = create(format!(r#"{{"title":"{good}"}}"#).as_bytes());
+            assert_eq!(&*room.unwrap().title, good);
         }
     }
 }

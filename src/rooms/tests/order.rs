@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use super::super::sweep::APART_LEAST;
 use super::super::*;
 use super::world::{Frame, START_MS, World, config, frames, room, user};
 use super::{record, row};
 use crate::limits::Cap;
+use crate::store::MessageRow;
 
 #[test]
 fn everybody_gets_the_message_as_the_server_completed_it_the_sender_too() {
@@ -14,7 +16,7 @@ fn everybody_gets_the_message_as_the_server_completed_it_the_sender_too() {
     let b = world.connect(room(1), "b", Replay::None);
     assert_eq!(
         world.clients[b].hello,
-        json!({"type": "hello", "room_id": 1, "epoch": 1, "seq": 0})
+        json!({"type": "hello", "room_id": 1, "epoch": 1, "seq": 0, "viewer_count": 2})
     );
     world.say(a, "hi").unwrap();
     world.turn();
@@ -115,12 +117,7 @@ fn frames_of_ones_own_fit_between_two_of_the_room_alone() {
 
 #[test]
 fn a_message_sent_again_is_not_said_again() {
-    let config = config::Rooms {
-        member_rate: Cap::new(1),
-        member_burst: 2,
-        ..config()
-    };
-    let mut world = World::new(&config, 1);
+    let mut world = World::new(&config(), 1);
     let text = r#"{"type":"danmu","content":"hi","id":"m-1"}"#;
     let a = world.connect(room(1), "a", Replay::None);
     let b = world.connect(room(1), "b", Replay::None);
@@ -130,6 +127,8 @@ fn a_message_sent_again_is_not_said_again() {
     for _ in 0..5 {
         assert_eq!(world.send(a, text, false), Ok(1));
     }
+    let other = r#"{"type":"danmu","content":"bye","id":"m-1"}"#;
+    assert_eq!(world.send(a, other, false), Err(RoomError::IdReused));
     assert_eq!(world.send(b, text, false), Ok(2), "another user's id");
     world.turn();
     assert_eq!(world.clients[b].seqs(), [1, 2]);
@@ -166,9 +165,53 @@ fn members_and_rooms_have_their_rates() {
         world.say(members[0], "x").unwrap();
     }
     assert_eq!(world.say(members[0], "x"), Err(RoomError::RateLimited));
-    let counters = world.rooms.counters();
-    assert_eq!((counters.rate_limited, counters.room_busy), (2, 1));
-    assert_eq!(counters.danmu, 56);
+    assert_eq!(world.rooms.counters().danmu, 56);
+}
+
+#[test]
+fn a_user_has_one_rate_whatever_it_does() {
+    let config = config::Rooms {
+        member_rate: Cap::new(10),
+        member_burst: 20,
+        ..config()
+    };
+    let mut world = World::new(&config, 1);
+    let text = r#"{"type":"danmu","content":"hi","id":"m-1"}"#;
+    let refused = Err(RoomError::RateLimited);
+
+    // Sent again is sent.
+    let a = world.connect(room(1), "a", Replay::None);
+    for _ in 0..20 {
+        assert_eq!(world.send(a, text, false), Ok(1));
+    }
+    assert_eq!(world.send(a, text, false), refused);
+
+    // Another socket has no more to say.
+    let second = world.connect(room(1), "a", Replay::None);
+    assert_eq!(world.say(second, "x"), refused);
+
+    // Nor has whoever comes back, until as much time has passed.
+    world.disconnect(a);
+    world.disconnect(second);
+    let back = world.connect(room(1), "a", Replay::None);
+    assert_eq!(world.say(back, "x"), refused);
+    world.disconnect(back);
+    world.run_for(Duration::from_millis(1500));
+    let back = world.connect(room(1), "a", Replay::None);
+    for _ in 0..15 {
+        world.say(back, "x").unwrap();
+    }
+    assert_eq!(world.say(back, "x"), refused);
+
+    // Nothing is kept of one who is away for longer.
+    world.disconnect(back);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.timers(), 0);
+    let back = world.connect(room(1), "a", Replay::None);
+    for _ in 0..20 {
+        world.say(back, "x").unwrap();
+    }
+    assert_eq!(world.say(back, "x"), refused);
 }
 
 #[test]
@@ -214,10 +257,67 @@ fn a_room_that_comes_back_goes_on_where_it_was() {
 }
 
 #[test]
+fn many_rooms_share_the_memory_for_what_they_have_said() {
+    const KEPT: u64 = 1 << 20;
+    let mut world = World::new(&config(), 0);
+    world.rooms.kept.most = KEPT;
+    let text = "x".repeat(1000);
+    let held = |world: &World| {
+        let logs = (1..=100).filter_map(|n| world.rooms.room(room(n)).ok()?.live.as_ref());
+        let held: u64 = logs.map(|live| live.log.held()).sum();
+        assert_eq!(held, world.rooms.kept.bytes);
+        held
+    };
+    let mut first = Vec::new();
+    // Each says 200 kB, one after the other.
+    for n in 1..=100 {
+        world.rooms.insert(world.time(), record(n));
+        world.rooms.start(world.time(), room(n)).unwrap();
+        let talker = world.connect(room(n), "talker", Replay::None);
+        for _ in 0..200 {
+            world.say(talker, &text).unwrap();
+            world.turn();
+            world.now += APART_LEAST;
+        }
+        first.push(world.clients[talker].seqs().len());
+        assert!(held(&world) < KEPT + KEPT / 8, "{n}: {}", held(&world));
+    }
+    assert!(first.iter().all(|&count| count == 200));
+    // The quiet ones have what is theirs, and have given back what was not.
+    let back = world.connect(room(1), "back", Replay::Recent(usize::MAX));
+    world.turn();
+    let count = world.clients[back].seqs().len() as u64;
+    assert!((5..=KEPT / 1000 / 5).contains(&count), "{count}");
+    for n in 1..=100 {
+        world.rooms.stop(world.time(), room(n)).unwrap();
+    }
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(world.rooms.kept.bytes, 0);
+
+    // Rooms that come back have no more.
+    let mut world = World::new(&config(), 0);
+    world.rooms.kept.most = KEPT;
+    for n in 1..=100 {
+        let mut rows: Vec<MessageRow> = (1..=200).map(|seq| row(n, 1, seq)).collect();
+        for row in &mut rows {
+            row.text = format!("{{\"content\":\"{text}\",\"seq\":{}}}", row.seq).into();
+        }
+        let stored = RoomRecord {
+            status: Status::Live,
+            last_seq: 200,
+            ..record(n)
+        };
+        world.rooms.restore(world.time(), stored, rows);
+    }
+    assert!(held(&world) < 2 * KEPT, "{}", held(&world));
+}
+
+#[test]
 fn nothing_but_its_records_leaves_a_room_at_a_clean_shutdown() {
     let mut world = World::new(&config(), 3);
     let a = world.connect(room(2), "a", Replay::None);
     world.say(a, "x").unwrap();
+    world.run_for(Duration::from_secs(1));
     let records = world.rooms.records_to_save(world.time());
     assert_eq!(records.len(), 1);
     assert_eq!((records[0].id, records[0].last_seq), (room(2), 1));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::people::PRESENCE_NAMES;
+use super::super::people::{JOINS_MOST, PRESENCE_NAMES};
 use super::super::*;
 use super::world::{World, config, room, user};
 
@@ -38,9 +38,15 @@ fn comings_and_goings_are_told_together_once_a_second() {
     );
     // Away and back within the second: nobody need know.
     world.disconnect(b);
-    world.connect(room(1), "b", Replay::None);
+    let back = world.connect(room(1), "b", Replay::None);
+    let second = world.connect(room(1), "c", Replay::None);
     world.run_for(2 * SECOND);
     assert_eq!(world.clients[a].presence().len(), 2);
+    for quiet in [back, second] {
+        let client = &world.clients[quiet];
+        assert!(client.presence().is_empty(), "nothing has changed");
+        assert_eq!(client.hello["viewer_count"], 3);
+    }
     assert_eq!(world.rooms.counters().presence, 2);
     assert!(world.clients[a].seqs().is_empty(), "presence has no seq");
 }
@@ -124,6 +130,57 @@ fn a_join_without_a_socket_lapses_unless_it_is_repeated() {
     assert_eq!(viewers(&world), 1);
     world.run_for(30 * SECOND);
     assert_eq!(viewers(&world), 0);
+}
+
+#[test]
+fn whoever_comes_and_goes_all_the_time_leaves_nothing_behind_and_adds_little() {
+    let mut world = World::new(&config(), 2);
+    let a = world.connect(room(2), "a", Replay::None);
+    world.run_for(2 * SECOND);
+    for _ in 0..1000 {
+        let time = world.time();
+        world.rooms.join(time, room(1), &user("b")).unwrap();
+        world.rooms.leave(time, room(1), &user("b")).unwrap();
+    }
+    assert!(world.timers() <= 2, "{}", world.timers());
+    world.run_for(2 * SECOND);
+    let time = world.time();
+    world.say(a, "x").unwrap();
+    let hottest = &world.rooms.hot(time, 2)[0];
+    assert_eq!(hottest.room_id, room(2));
+    assert_eq!(world.rooms.view(room(1)).unwrap().viewer_count, 0);
+    world.run_for(62 * SECOND);
+    assert_eq!(world.timers(), 0);
+}
+
+#[test]
+fn joins_without_a_socket_are_bounded_and_lapse_some_in_each_tick() {
+    let mut world = World::new(&config(), 1);
+    let a = world.connect(room(1), "a", Replay::None);
+    let join = |world: &mut World, name: &str| {
+        let time = world.time();
+        world.rooms.join(time, room(1), &user(name))
+    };
+    for n in 0..JOINS_MOST {
+        join(&mut world, &format!("u{n}")).unwrap();
+    }
+    assert_eq!(join(&mut world, "late"), Err(RoomError::RoomFull));
+    assert_eq!(join(&mut world, "u7"), Ok(()), "it has joined before");
+    world.connect(room(1), "late", Replay::None);
+    world
+        .rooms
+        .leave(world.time(), room(1), &user("u0"))
+        .unwrap();
+    assert_eq!(join(&mut world, "later"), Ok(()));
+    let viewers = |world: &World| world.rooms.view(room(1)).unwrap().viewer_count as usize;
+    assert_eq!(viewers(&world), JOINS_MOST + 2);
+    world.run_for(60 * SECOND);
+    let left = viewers(&world);
+    assert!(left > JOINS_MOST / 2, "{left}: not all at once");
+    world.run_for(SECOND);
+    assert_eq!(viewers(&world), 2);
+    world.disconnect(a);
+    assert_eq!(viewers(&world), 1);
 }
 
 #[test]

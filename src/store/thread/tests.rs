@@ -8,7 +8,7 @@ use crate::config;
 use crate::connection::ConnectionId;
 use crate::ids::RoomId;
 use crate::message::GatherId;
-use crate::store::{MessageRow, Purpose, Receipt, Row};
+use crate::store::{Asker, MessageRow, Receipt, Row};
 
 /// Messages in a shard's mailbox: few, so that it can be filled.
 const MAILBOX: usize = 4;
@@ -83,9 +83,9 @@ impl Bench {
             Mail::Message(Message::Stored(receipts)) => receipts,
             other => panic!("{other:?}"),
         });
-        let of = |(receipt, result): (Receipt, Result<(), StoreFault>)| match receipt.purpose {
-            Purpose::Request(GatherId(number)) => (number, result.is_ok()),
-            Purpose::Ack(_) | Purpose::NewRoom { .. } => panic!("{receipt:?}"),
+        let of = |(receipt, result): (Receipt, Result<(), StoreFault>)| match receipt {
+            Receipt::Request(asker) => (asker.gather.0, result.is_ok()),
+            other => panic!("{other:?}"),
         };
         stored
             .map(|receipts| receipts.into_iter().map(of).collect())
@@ -109,14 +109,12 @@ fn row(shard: u16, seq: u64) -> Entry {
 
 /// Somebody waits for it.
 fn awaited(shard: u16, seq: u64) -> Entry {
+    let asker = Asker {
+        connection: ConnectionId::new(0, 0),
+        gather: GatherId(seq),
+    };
     Entry {
-        receipt: Some(Receipt {
-            connection: ConnectionId {
-                slot: 0,
-                generation: 0,
-            },
-            purpose: Purpose::Request(GatherId(seq)),
-        }),
+        receipt: Some(Receipt::Request(asker)),
         ..row(shard, seq)
     }
 }
@@ -216,7 +214,7 @@ fn receipts_are_given_up_after_a_second_and_the_window_opens() {
         bench.pass(BATCH_DELAY);
         bench.run();
     }
-    bench.pass(DELIVERY_PATIENCE - Duration::from_millis(1));
+    bench.pass(MAIL_PATIENCE - Duration::from_millis(1));
     bench.worker.deliver(bench.now);
     assert_eq!(bench.done(0), rows - 1);
     bench.pass(Duration::from_millis(1));

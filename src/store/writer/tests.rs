@@ -244,6 +244,16 @@ fn a_message_is_confirmed_once_it_is_stored() {
 }
 
 #[test]
+fn a_message_that_was_handed_over_before_is_stored_once() {
+    let mut store = memory();
+    stored(&mut store, messages(1, 1..=1, 7));
+    let repeat = |seq| Row::Repeat(message(1, 1, seq, 8));
+    let rows = [repeat(1), repeat(2), repeat(2)];
+    assert_eq!(commit(&mut store, rows), [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(count(&store, "messages"), 2);
+}
+
+#[test]
 fn a_message_is_never_written_over() {
     let mut store = memory();
     stored(&mut store, messages(1, 1..=1, 7));

@@ -35,7 +35,7 @@ use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::Shards;
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
-use media_service::side::history;
+use media_service::side::read;
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -52,6 +52,9 @@ pub(crate) use wire::Wire;
 use mailbox::Letter;
 use network::Network;
 use store::StoredRooms;
+
+/// Rounds of a flush: what is carried out leaves a little more, a few times.
+const FLUSH_ROUNDS: usize = 1000;
 
 /// A client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +93,8 @@ pub(crate) struct Sim {
     owners: HashMap<Client, (usize, ConnectionId)>,
     clients: HashMap<(usize, ConnectionId), Client>,
     ended: Vec<bool>,
+    /// Turns that all shards have taken.
+    pub(crate) turns: usize,
     last: LastAnswers,
     random: ChaCha20Rng,
 }
@@ -137,6 +142,7 @@ impl Sim {
             owners: HashMap::new(),
             clients: HashMap::new(),
             ended: vec![false; shards],
+            turns: 0,
             last: LastAnswers::new(),
             random: ChaCha20Rng::seed_from_u64(seed),
         };
@@ -309,6 +315,7 @@ impl Sim {
         // The driver takes further turns at once while there is more to do.
         let mut more = true;
         while more {
+            self.turns += 1;
             more = self.shards[shard].end_turn(now);
             self.flush(shard);
             self.shards[shard].flushed(now);
@@ -398,6 +405,9 @@ impl Sim {
     }
 
     /// Carries out everything that the shard has left.
+    ///
+    /// # Panics
+    /// When it leaves something more and more: a driver would never come back from that.
     fn flush(&mut self, shard: usize) {
         for run in self.shards[shard].datagrams().runs() {
             for datagram in run.contents.chunks(run.segment) {
@@ -406,7 +416,7 @@ impl Sim {
             }
         }
         self.shards[shard].datagrams().clear_runs();
-        loop {
+        for _ in 0..FLUSH_ROUNDS {
             let outbox = std::mem::take(self.shards[shard].outbox());
             for entry in outbox.rows {
                 self.store.push(self.now, entry);
@@ -446,6 +456,7 @@ impl Sim {
                 self.do_job(shard, job);
             }
         }
+        panic!("the shard is not done after {FLUSH_ROUNDS} rounds of one flush");
     }
 
     fn mail(&mut self, to: usize, letter: Letter) -> Result<(), Letter> {
@@ -463,37 +474,26 @@ impl Sim {
             Side::Silent => return,
         }
         let (to, message) = match job {
-            Job::EncodeMetrics {
-                from,
-                connection,
-                gather,
-                snapshots,
-            } => {
-                let text = encode(self.last.update(snapshots), &ProcessFigures::default())
+            Job::Scrape(scrape) => {
+                let snapshots = self.last.update(scrape.snapshots);
+                let text = encode(snapshots, &ProcessFigures::default())
                     .expect("figures that can be written");
                 let message = Message::Encoded {
-                    connection,
-                    gather,
+                    connection: scrape.connection,
+                    gather: scrape.gather,
                     text,
                 };
-                (from, message)
+                (scrape.from, message)
             }
-            Job::History {
-                from,
-                connection,
-                gather,
-                room,
-                after,
-                limit,
-            } => {
+            Job::Read(job) => {
                 let message = Message::Replied {
-                    connection,
-                    gather,
-                    reply: history(&self.store.reader, room, after, limit),
+                    connection: job.connection,
+                    gather: job.gather,
+                    reply: read(&self.store.reader, &job.read),
                 };
-                (from, message)
+                (job.from, message)
             }
-            Job::Account { .. } => panic!("users sign up and log in over real sockets: {job:?}"),
+            Job::Account(job) => panic!("users sign up and log in over real sockets: {job:?}"),
         };
         // The side thread tries for a second; a mailbox that stays full loses it.
         let _ = self.mail(to.index(), Letter::Message(message));
