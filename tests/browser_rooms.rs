@@ -91,6 +91,27 @@ fn wait_chat(browser: &mut Browser, name: &str, lines: &[&str]) {
     }
 }
 
+/// Nothing of a room is left in sight, but why there is nothing to see.
+#[track_caller]
+fn assert_no_trace(browser: &mut Browser, name: &str, headline: &str) {
+    let traces = "() => ['roomAnchor', 'roomFace', 'roomMark', 'roomRank', 'tabViewers', 'viewerRows', 'chatRows', 'arrivals']
+        .map((ref) => document.querySelector(`[data-ref='${ref}']`).textContent)
+        .concat(document.querySelector('#room').checkVisibility() ? [] : ['hidden'])
+        .concat(document.querySelector('.room-figures').checkVisibility() ? ['figures'] : [])
+        .concat(document.querySelector('[data-ref=roomBackdrop][data-blank]') ? [] : ['cover'])
+        .concat(document.querySelector('[data-ref=roomBackdrop] img') ? ['cover'] : [])
+        .join('')";
+    assert_eq!(browser.evaluate(name, traces), "");
+    assert_eq!(
+        browser.texts(name, "[data-ref='roomTitle'], [data-ref='roomHeadline']"),
+        json!(["Room", headline])
+    );
+    let room = browser.room(name);
+    for figure in ["viewers", "heat", "rank", "seq"] {
+        assert_eq!(room[figure], Value::Null, "{room:#}");
+    }
+}
+
 /// Everything that was said is kept.
 fn wait_sent(browser: &mut Browser, name: &str) {
     browser.wait_room(name, "what was said is acknowledged", |room| {
@@ -165,8 +186,22 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
         number(room, "pictureFrames") > demo_plays
     });
 
+    // By the keyboard: the harmless answer comes first, and ends nothing.
+    let focused = "() => document.activeElement.textContent";
     browser.click("ada", "[data-ref='roomStop']");
-    browser.wait_room("ada", "the room is over", |room| room["state"] == "ended");
+    browser.screenshot("ada", "room-ending");
+    for key in ["Enter", "Enter", "Escape"] {
+        browser.press("ada", key);
+    }
+    assert_eq!(browser.evaluate("ada", focused), "End");
+    assert_eq!(browser.room("ada")["state"], "live");
+    browser.press("ada", "Enter");
+    assert_eq!(browser.evaluate("ada", focused), "Keep it");
+    browser.press("ada", "Tab");
+    browser.press("ada", "Enter");
+    browser.wait_room("ada", "the room is over, and ranked no more", |room| {
+        room["state"] == "ended" && room["rank"] == Value::Null
+    });
     browser.open("carol", &page(&server, &format!("/{room}")));
     wait_chat(
         &mut browser,
@@ -174,6 +209,9 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
         &[hello, "bob sent Rocket  ×1", "bob sent Rocket  ×1"],
     );
     assert_eq!(browser.errors(), json!([]));
+    browser.open("carol", &page(&server, "/9007199254740991"));
+    browser.wait_room("carol", "there is none", |room| room["state"] == "refused");
+    assert_no_trace(&mut browser, "carol", "There is no such room");
 }
 
 #[test]
@@ -248,6 +286,8 @@ fn a_restart_of_the_server_loses_nothing() {
         room["state"] == "reconnecting"
     });
     browser.screenshot("ada", "room-reconnecting");
+    let ends = "() => !document.querySelector(\"[data-ref='roomStop']\").disabled";
+    assert_eq!(browser.evaluate("ada", ends), false, "nobody would hear it");
     say(&mut browser, "ada", "meanwhile");
     let _server = Server::start(&arguments);
     browser.wait_room("ada", "back by itself, with the picture", |room| {
@@ -263,6 +303,51 @@ fn a_restart_of_the_server_loses_nothing() {
 
     browser.open("bob", &format!("{url}/{room}"));
     wait_chat(&mut browser, "bob", &["ada before", "ada meanwhile"]);
+}
+
+#[test]
+#[ignore = "needs Chromium and Python with Playwright"]
+fn a_burst_that_is_refused_is_one_line_to_try_again_or_dismiss() {
+    let _turn = turn();
+    let (rate, burst) = ("rooms.member_rate=1", "rooms.member_burst=2");
+    let server = Server::start(&["--set", rate, "--set", burst]);
+    let room = server.live_room("ada", "Slowly");
+    let mut browser = Browser::start();
+    open_as(&mut browser, "bob", &page(&server, &format!("/{room}")));
+    browser.wait_room("bob", "in", |room| room["state"] == "live");
+    let bar =
+        "() => [...document.querySelectorAll('.unsent')].filter((bar) => bar.checkVisibility())
+        .map((bar) => bar.firstElementChild.textContent).join()";
+    let refuse = |browser: &mut Browser, burst: std::ops::Range<u32>| {
+        for n in burst {
+            say(browser, "bob", &format!("line {n}"));
+        }
+        browser.wait_room("bob", "all are answered", |room| room["pending"] == "0");
+        let unsent = browser.evaluate("bob", bar);
+        let failed = "() => document.querySelectorAll('.line[data-state=failed]').length";
+        let failed = browser.evaluate("bob", failed).as_u64().expect("a number");
+        assert!(failed >= 2, "{failed} of a burst are refused");
+        assert_eq!(unsent, format!("{failed} messages were not sent"));
+        assert_eq!(browser.texts("bob", ".line button"), json!([]));
+    };
+    refuse(&mut browser, 0..8);
+    browser.screenshot("bob", "room-refused-burst");
+    browser.click("bob", "[data-ref='unsentDrop']");
+    assert_eq!(browser.evaluate("bob", bar), "");
+    let kept = chat(&mut browser, "bob").len();
+    assert!((2..8).contains(&kept), "{:?}", chat(&mut browser, "bob"));
+
+    refuse(&mut browser, 8..12);
+    wait_until(SOON, "sooner or later all of them are through", || {
+        if browser.evaluate("bob", bar) != "" {
+            browser.click("bob", "[data-ref='unsentRetry']");
+        }
+        thread::sleep(Duration::from_millis(300));
+        chat(&mut browser, "bob").len() == kept + 4
+            && browser.evaluate("bob", bar) == ""
+            && browser.room("bob")["pending"] == "0"
+    });
+    wait_sent(&mut browser, "bob");
 }
 
 /// Frames of the page over a span, and its longest task.
@@ -383,7 +468,8 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
     let path = config.path().to_str().expect("a temporary path is UTF-8");
     let server = Server::start(&["--demo", "--config", path]);
     let mut browser = Browser::start();
-    browser.open("ada", &page(&server, ""));
+    let root = format!("http://{}/", server.http());
+    browser.open("ada", &root);
     wait_until(SOON, "the page asks who it is", || {
         browser.evaluate(
             "ada",
@@ -391,6 +477,11 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
         ) == "Who are you?"
     });
     browser.screenshot("ada", "sign-in");
+    let devices = "() => [...document.querySelectorAll('.fleet, [data-ref=none] h2, .more')]
+        .filter((part) => part.checkVisibility()).map((part) => part.innerText)";
+    wait_until(SOON, "no figures that nobody knows", || {
+        browser.evaluate("ada", devices) == json!(["Sign in to see the devices"])
+    });
     browser.fill("ada", "[data-ref='signInName']", "ada");
     browser.fill("ada", "[data-ref='signInSecret']", "correct horse battery");
     browser.click("ada", "[data-ref='signInGo']");
@@ -405,6 +496,22 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
             "ada",
             "() => document.querySelector('dialog[open]') === null",
         ) == true
+    });
+
+    assert_eq!(
+        browser.evaluate("ada", "() => location.href"),
+        page(&server, ""),
+        "anchors come for the rooms"
+    );
+    browser.click("ada", "[data-ref='navDevices']");
+    wait_until(SOON, "what is not for anchors says so", || {
+        browser.evaluate("ada", devices) == json!(["Devices are listed to administrators"])
+    });
+    browser.screenshot("ada", "devices-not-listed");
+    browser.open("ada", "about:blank");
+    browser.open("ada", &root);
+    wait_until(SOON, "so do they when they come back", || {
+        browser.evaluate("ada", "() => location.href") == page(&server, "")
     });
 
     let room = make_room(&mut browser, "ada", "Members only", "demo");
@@ -437,4 +544,13 @@ fn a_server_that_wants_tokens_is_used_by_signing_up() {
     browser.wait_room("ada", "signed out, the room is closed", |room| {
         room["state"] == "refused"
     });
+    assert_no_trace(&mut browser, "ada", "Sign in to come in");
+    browser.click("ada", "[data-ref='navRooms']");
+    wait_until(SOON, "nor is it listed or ranked", || {
+        browser.texts(
+            "ada",
+            "[data-ref='cards'], [data-ref='hotList'], [data-ref='noRoomsHead']",
+        ) == json!(["", "Sign in to see the rooms", ""])
+    });
+    browser.screenshot("ada", "rooms-signed-out");
 }

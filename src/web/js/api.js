@@ -31,7 +31,8 @@ export async function explainRefusal(deviceId) {
   } catch (error) {
     if (!(error instanceof ApiError)) return 'The server cannot be reached.';
     // A device that is not known yet may be watched all the same, so 404 explains nothing.
-    if (error.status !== 404) return `The server refused the connection: ${error.message}.`;
+    if (error.status === 401) return 'Sign in to watch this device.';
+    if (error.status !== 404) return `The server refused the connection. ${error.words}`;
   }
   return 'The server refused the connection.';
 }

@@ -23,13 +23,14 @@ const room = new RoomPage(refs, lobby);
 let clickedAt = 0;
 let wasReachable = null;
 
-function render({ devices: all, reachable, since }) {
+function render({ devices: all, known, refusal, reachable, since }) {
   const live = all.filter((device) => device.live).length;
   const viewers = all.reduce((sum, device) => sum + (device.viewers ?? 0), 0);
-  setText(refs.fleetLive, String(live));
-  setText(refs.fleetAll, String(all.length));
+  refs.fleet.hidden = refusal !== null;
+  setText(refs.fleetLive, known ? String(live) : '–');
+  setText(refs.fleetAll, known ? String(all.length) : '–');
   setText(refs.fleetAllWord, all.length === 1 ? 'device' : 'devices');
-  setText(refs.fleetViewers, String(viewers));
+  setText(refs.fleetViewers, known ? String(viewers) : '–');
   setText(refs.fleetViewersWord, viewers === 1 ? 'viewer' : 'viewers');
   setData(document.body, 'reachable', reachable);
   refs.unreachable.hidden = reachable !== false;
@@ -46,6 +47,10 @@ function render({ devices: all, reachable, since }) {
 
 /** Shows what the address names: `#/devices/{id}`, `#/rooms/{id}`, `#/rooms`, or the devices. */
 function route() {
+  if (location.hash === '' && me.comesForRooms) {
+    location.replace('#/rooms');
+    return;
+  }
   const [, area, name] = /^#\/(devices|rooms)(?:\/(.+))?$/.exec(location.hash) ?? [null, 'devices', undefined];
   const device = area === 'devices' && name !== undefined ? decoded(name) : null;
   const id = area === 'rooms' && name !== undefined ? roomId(name) : null;
@@ -97,12 +102,17 @@ function wire() {
   refs.signOut.addEventListener('click', () => me.signOut());
   me.addEventListener('wanted', () => {
     renderUser();
-    lobby.render();
+    lobby.clear();
   });
   me.addEventListener('change', () => {
     renderUser();
-    devices.poll();
-    route();
+    if (me.required) {
+      lobby.clear();
+      devices.renew();
+    }
+    // Signed in where there may be nothing to see.
+    if (me.comesForRooms && document.body.dataset.view === 'list') location.hash = '#/rooms';
+    else route();
   });
   for (const command of document.querySelectorAll('[data-command]')) {
     setText(command, command.textContent.replaceAll('{origin}', location.origin));

@@ -23,24 +23,28 @@ export class Chat {
   #scroller;
   #rows;
   #newer;
-  #onretry;
   #waiting = new Recent(ROWS);
   #unseen = 0;
   #frame = 0;
-  /** @type {Map<string, HTMLElement>} rows of own messages on their way, by id */
+  /** @type {Map<string, HTMLElement>} rows of own messages on their way or failed, by id */
   #own = new Map();
+  /** @type {Map<string, Own>} failed ones, in the order in which they failed */
+  #failed = new Map();
+  #unsent;
   #second = 0;
   #thisSecond = 0;
 
   /**
-   * @param {{chat: HTMLElement, chatRows: HTMLElement, chatNewer: HTMLElement}} refs
+   * @param {Record<'chat' | 'chatRows' | 'chatNewer' | 'unsent' | 'unsentText' | 'unsentRetry' | 'unsentDrop', HTMLElement>} refs
    * @param {(own: Own) => void} onretry
    */
-  constructor({ chat, chatRows, chatNewer }, onretry) {
+  constructor({ chat, chatRows, chatNewer, unsent, unsentText, unsentRetry, unsentDrop }, onretry) {
     this.#scroller = chat;
     this.#rows = chatRows;
     this.#newer = chatNewer;
-    this.#onretry = onretry;
+    this.#unsent = { bar: unsent, text: unsentText };
+    unsentRetry.addEventListener('click', () => [...this.#failed.values()].forEach(onretry));
+    unsentDrop.addEventListener('click', () => this.#drop());
     chat.addEventListener('scroll', () => {
       if (this.#follows && this.#unseen > 0) this.#schedule();
     });
@@ -63,7 +67,7 @@ export class Chat {
     const row = drawn({ ...own, user_id: user }, true);
     this.#own.set(own.id, row);
     // Failed ones that nobody tries again.
-    if (this.#own.size > ROWS) this.#own.delete(this.#own.keys().next().value);
+    if (this.#own.size > ROWS) this.#forget(this.#own.keys().next().value);
     this.renderOwn(own);
     this.#rows.append(row);
     this.#toEnd();
@@ -80,9 +84,31 @@ export class Chat {
       row.append(state);
     }
     setText(state, own.state === 'failed' ? own.why || STATES.failed : STATES[own.state]);
-    row.querySelector('button')?.remove();
-    if (own.state === 'failed') row.append(retryButton(() => this.#onretry(own)));
+    if (own.state === 'failed') this.#failed.set(own.id, own);
+    else this.#failed.delete(own.id);
     if (own.state === 'sent') this.#own.delete(own.id);
+    this.#countFailed();
+  }
+
+  /** Failed messages that shall not be sent any more. */
+  #drop() {
+    for (const id of this.#failed.keys()) {
+      this.#own.get(id)?.remove();
+      this.#forget(id);
+    }
+  }
+
+  #forget(id) {
+    this.#own.delete(id);
+    this.#failed.delete(id);
+    this.#countFailed();
+  }
+
+  /** One line for all of them, however many a burst was. */
+  #countFailed() {
+    const { size } = this.#failed;
+    this.#unsent.bar.hidden = size === 0;
+    setText(this.#unsent.text, size === 1 ? '1 message was not sent' : `${size} messages were not sent`);
   }
 
   /** A line that is nobody's. */
@@ -93,6 +119,8 @@ export class Chat {
   clear() {
     this.#waiting.take();
     this.#own.clear();
+    this.#failed.clear();
+    this.#countFailed();
     this.#rows.replaceChildren();
     this.#unseen = 0;
     this.#newer.hidden = true;
@@ -174,10 +202,4 @@ function drawn(message, mine) {
     row.append(make('span', { class: 'what' }, String(content ?? '')));
   }
   return row;
-}
-
-function retryButton(onclick) {
-  const button = make('button', { type: 'button', class: 'again' }, 'Try again');
-  button.addEventListener('click', onclick);
-  return button;
 }

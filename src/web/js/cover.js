@@ -14,10 +14,11 @@ export function coverUrl(cover, base) {
   }
 }
 
-/** Shows a room's cover in `element`: its picture, otherwise a colour of its own. */
-export function showCover(element, { id, cover }) {
-  const url = coverUrl(cover, location.href);
-  element.style.setProperty('--hue', String(hue(`room ${id}`)));
+/** Shows a room's cover in `element`: its picture, otherwise a colour of its own; of no room (null) nothing. */
+export function showCover(element, room) {
+  const url = room === null ? null : coverUrl(room.cover, location.href);
+  setData(element, 'blank', room === null ? '' : null);
+  if (room !== null) element.style.setProperty('--hue', String(hue(`room ${room.id}`)));
   const shown = element.querySelector('img');
   if ((shown?.src ?? null) === url) return;
   shown?.remove();

@@ -17,17 +17,21 @@ const HISTORY = 60;
  * The devices as the server lists them, polled while the page is visible.
  *
  * @typedef {import('./api.js').Device} Device
- * @typedef {{devices: Device[], reachable: boolean | null, since: number, refusal: string | null}} Fleet `reachable` is
- *     null before the first answer; `since` is when that last changed, on the clock of `performance.now()`; `refusal`
- *     is why the server, which is there, does not tell
+ * @typedef {object} Fleet
+ * @property {Device[]} devices
+ * @property {boolean} known whether the server has ever told us
+ * @property {boolean | null} reachable null before the first answer
+ * @property {number} since when that last changed, on the clock of `performance.now()`
+ * @property {ApiError | null} refusal why the server, which is there, does not tell
  */
 export class Devices {
   /** @type {Fleet} */
-  fleet = { devices: [], reachable: null, since: performance.now(), refusal: null };
+  fleet = { devices: [], known: false, reachable: null, since: performance.now(), refusal: null };
   /** @type {Map<string, number[]>} */
   #history = new Map();
   #timer = null;
-  #polling = false;
+  /** @type {symbol | null} the poll that is on its way */
+  #polling = null;
   #onchange;
 
   /** @param {(fleet: Fleet) => void} onchange */
@@ -40,20 +44,24 @@ export class Devices {
   /** Asks now, and from then on each `POLL_MS` while the page is visible. */
   async poll() {
     clearTimeout(this.#timer);
-    if (document.hidden || this.#polling) return;
-    this.#polling = true;
-    try {
-      this.#accept(await listDevices());
-    } catch (error) {
-      const refused = error instanceof ApiError && REFUSED.includes(error.status);
-      this.#setReachable(refused);
-      if (refused) this.fleet = { ...this.fleet, devices: [], refusal: error.message };
-    } finally {
-      this.#polling = false;
-    }
+    if (document.hidden || this.#polling !== null) return;
+    const poll = (this.#polling = Symbol());
+    const answer = await listDevices().catch((error) => error);
+    if (poll !== this.#polling) return;
+    this.#polling = null;
+    this.#take(answer);
     this.#onchange(this.fleet);
     const wait = this.fleet.refusal === null ? POLL_MS : REFUSED_MS;
     if (!document.hidden) this.#timer = setTimeout(() => this.poll(), wait);
+  }
+
+  /** Somebody else asks: what the last one was told is forgotten, also what is on its way. */
+  renew() {
+    this.#polling = null;
+    this.#history.clear();
+    this.fleet = { ...this.fleet, devices: [], known: false, refusal: null };
+    this.#onchange(this.fleet);
+    this.poll();
   }
 
   /** @returns {Device | undefined} */
@@ -66,6 +74,17 @@ export class Devices {
     return this.#history.get(deviceId) ?? [];
   }
 
+  /** @param {Device[] | Error} answer */
+  #take(answer) {
+    if (Array.isArray(answer)) {
+      this.#accept(answer);
+      return;
+    }
+    const refused = answer instanceof ApiError && REFUSED.includes(answer.status);
+    this.#setReachable(refused);
+    if (refused) this.fleet = { ...this.fleet, devices: [], known: false, refusal: answer };
+  }
+
   #accept(devices) {
     devices.sort((a, b) => Number(b.live) - Number(a.live) || a.deviceId.localeCompare(b.deviceId));
     const history = new Map();
@@ -76,7 +95,7 @@ export class Devices {
     }
     this.#history = history;
     this.#setReachable(true);
-    this.fleet = { ...this.fleet, devices, refusal: null };
+    this.fleet = { ...this.fleet, devices, known: true, refusal: null };
   }
 
   #setReachable(reachable) {

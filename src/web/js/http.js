@@ -1,6 +1,7 @@
 /** Requests to the server that this page came from, and addresses of its WebSockets, in the name of who the page is. */
 
 import { me } from './identity.js';
+import { errorText } from './words.js';
 
 /** A request that has no answer by then, in ms, is given up. */
 const TIMEOUT_MS = 5000;
@@ -12,6 +13,11 @@ export class ApiError extends Error {
     super(typeof body.error === 'string' ? body.error : `the server answered ${status}`);
     this.status = status;
     this.code = typeof body.code === 'string' ? body.code : null;
+  }
+
+  /** What happened, in words for the person in front of the page. */
+  get words() {
+    return errorText({ code: this.code, error: this.message });
   }
 }
 

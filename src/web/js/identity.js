@@ -59,6 +59,11 @@ export class Identity extends EventTarget {
     return this.required ? this.role === 'anchor' || this.role === 'admin' : true;
   }
 
+  /** Whether the rooms are what this user came for: devices are listed to administrators alone. */
+  get comesForRooms() {
+    return this.role === 'viewer' || this.role === 'anchor';
+  }
+
   /** @returns {boolean} whether the name was taken: signed in, the token names the user */
   rename(name) {
     if (!isId(name) || this.token !== null) return false;

@@ -11,6 +11,9 @@ const TREND_SLOTS = 60;
 /** Cells of a row, in reading order, by class. */
 const CELLS = ['id', 'state', 'video', 'audio', 'fps', 'rate', 'viewers', 'publisher', 'since'];
 
+/** What is said where there are no devices. */
+const NONE = ['No device is sending', 'Send one from a terminal; it appears here within two seconds.'];
+
 /** @typedef {import('./api.js').Device} Device */
 
 /** The list of devices; rows stay in place from poll to poll, so that focus and pointer do too. */
@@ -39,7 +42,7 @@ export class DeviceList {
   }
 
   render() {
-    const { devices, reachable, refusal } = this.#devices.fleet;
+    const { devices, known, reachable, refusal } = this.#devices.fleet;
     const filter = this.#refs.filter.value.trim().toLowerCase();
     const matching = devices.filter(({ deviceId }) => deviceId.toLowerCase().includes(filter));
     const drawn = matching.slice(0, ROWS);
@@ -53,13 +56,16 @@ export class DeviceList {
       this.#rows.get(deviceId).item.remove();
       this.#rows.delete(deviceId);
     }
-    setText(this.#refs.more, refusal === null ? moreText(devices.length, matching.length, drawn.length) : refusedText(refusal));
+    setText(this.#refs.more, moreText(devices.length, matching.length, drawn.length));
     this.#refs.more.hidden = this.#refs.more.textContent === '';
-    this.#refs.none.hidden = reachable !== true || refusal !== null || devices.length > 0;
+    const [head, detail] = refusal === null ? NONE : refusedWords(refusal);
+    setText(this.#refs.noneHead, head);
+    setText(this.#refs.noneDetail, detail);
+    this.#refs.none.hidden = reachable !== true || (refusal === null && (!known || devices.length > 0));
     this.#refs.columns.hidden = drawn.length === 0;
     this.#refs.find.hidden = devices.length === 0;
-    this.#refs.publishing.hidden = reachable !== true || refusal !== null;
-    this.#showPublishing(reachable === true && refusal === null && devices.length === 0);
+    this.#refs.publishing.hidden = reachable !== true || !known;
+    this.#showPublishing(reachable === true && known && devices.length === 0);
   }
 
   /** Opens the commands as the list becomes empty, closes them as it fills; in between the person decides. */
@@ -128,6 +134,9 @@ function moreText(all, matching, drawn) {
   return matching > drawn ? `${matching - drawn} more: narrow the search to see them.` : '';
 }
 
-function refusedText(refusal) {
-  return `The server does not list its devices to you: ${refusal}.`;
+/** Headline and detail. @param {import('./http.js').ApiError} refusal */
+function refusedWords({ status, code, words }) {
+  if (status === 401) return ['Sign in to see the devices', ''];
+  if (code === 'forbidden') return ['Devices are listed to administrators', 'One that is open to you can be watched at its own address.'];
+  return ['The devices are not listed here', words];
 }

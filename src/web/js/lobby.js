@@ -35,6 +35,8 @@ export class Lobby {
   #pages = 1;
   #next = null;
   #known = false;
+  /** Counts up when what is known is forgotten: answers to what was asked before come too late. */
+  #visit = 0;
   #open = false;
   #poll = new Poll(() => this.#load(), POLL_MS);
   #ranking = new Poll(() => this.#rank(), POLL_MS);
@@ -81,7 +83,20 @@ export class Lobby {
     this.#poll.now();
   }
 
+  /** Forgets what it knows: somebody else looks at it, or nobody who may. */
+  clear() {
+    this.#visit += 1;
+    this.#rooms = [];
+    this.#next = null;
+    this.#known = false;
+    this.#people(null);
+    this.#ranked([]);
+    this.#poll.now();
+    this.#ranking.now();
+  }
+
   async #load() {
+    const visit = this.#visit;
     const status = this.#status;
     const rooms = [];
     let cursor = null;
@@ -92,7 +107,7 @@ export class Lobby {
       cursor = next;
       page += 1;
     } while (cursor !== null && page < this.#pages && rooms.length < ROOMS);
-    if (status !== this.#status) return;
+    if (status !== this.#status || visit !== this.#visit) return;
     this.#rooms = rooms;
     this.#next = rooms.length < ROOMS ? cursor : null;
     this.#known = true;
@@ -100,12 +115,22 @@ export class Lobby {
   }
 
   async #rank() {
+    const visit = this.#visit;
     const [rooms, { users }] = await Promise.all([hotRooms(), online()]);
+    if (visit !== this.#visit) return;
+    this.#people(users);
+    this.#ranked(rooms);
+  }
+
+  #people(users) {
     setText(this.#refs.people, count(users));
     setText(this.#refs.peopleWord, users === 1 ? 'person online' : 'people online');
+  }
+
+  #ranked(rooms) {
     this.hot = new Map(rooms.map((room, index) => [room.room_id, { ...room, rank: index + 1 }]));
     renderRanking(this.#refs.hotList, rooms.slice(0, RANKED), null);
-    setText(this.#refs.roomsLive, String(rooms.length));
+    setText(this.#refs.roomsLive, rooms.length === 0 ? '' : String(rooms.length));
     if (this.#open) this.render();
     this.#onhot();
   }
@@ -116,24 +141,18 @@ export class Lobby {
       tab.setAttribute('aria-pressed', String(Number(tab.dataset.status) === this.#status));
     }
     const filter = refs.roomFilter.value.trim().toLowerCase();
-    const rooms = this.#ordered().filter(({ title, anchor_id: anchor }) =>
+    const rooms = inOrder(this.#rooms, this.#status, this.hot).filter(({ title, anchor_id: anchor }) =>
       `${title}\n${anchor}`.toLowerCase().includes(filter),
     );
     this.#draw(rooms);
     refs.moreRooms.hidden = this.#next === null;
     refs.newRoom.hidden = !me.mayHaveRooms;
     refs.hot.hidden = this.hot.size === 0;
-    const [head, detail] = filter === '' ? NONE[this.#status] : ['No room is called that', ''];
-    refs.noRooms.hidden = rooms.length > 0 || !this.#known;
+    const shut = me.required && me.token === null;
+    const [head, detail] = shut ? ['Sign in to see the rooms', ''] : filter === '' ? NONE[this.#status] : ['No room is called that', ''];
+    refs.noRooms.hidden = rooms.length > 0 || !(this.#known || shut);
     setText(refs.noRoomsHead, head);
     setText(refs.noRoomsDetail, detail);
-  }
-
-  /** Live rooms by heat, others the newest first. */
-  #ordered() {
-    const heatOf = ({ id }) => this.hot.get(id)?.heat ?? 0;
-    const newest = (a, b) => (a.updated_at < b.updated_at ? 1 : -1);
-    return [...this.#rooms].sort((a, b) => heatOf(b) - heatOf(a) || newest(a, b));
   }
 
   #draw(rooms) {
@@ -151,6 +170,17 @@ export class Lobby {
       this.#cards.delete(id);
     }
   }
+}
+
+/**
+ * Live rooms by heat, and those alike as all others: what happened last comes first.
+ *
+ * @param {Room[]} rooms @param {number} status @param {Map<number, {heat: number}>} hot by room
+ */
+export function inOrder(rooms, status, hot) {
+  // The ranking is read now and then: it may still name rooms that are over.
+  const heatOf = ({ id }) => (status === STATUS.live ? (hot.get(id)?.heat ?? 0) : 0);
+  return [...rooms].sort((a, b) => heatOf(b) - heatOf(a) || Date.parse(b.updated_at) - Date.parse(a.updated_at));
 }
 
 function makeCard({ id }) {

@@ -1,7 +1,7 @@
 /** The server's interface for live rooms and their users, as far as the page needs it. */
 
 import { ApiError, get, request, socketUrl } from './http.js';
-import { errorText } from './words.js';
+import { roomRefusal } from './words.js';
 
 /** A room's status, as the server numbers it. */
 export const STATUS = { idle: 0, live: 1, ended: 2 };
@@ -123,8 +123,7 @@ export async function explainMemberRefusal(id) {
     return { state: 'retry', why: 'The connection to the room was refused.' };
   } catch (error) {
     if (!(error instanceof ApiError)) return { state: 'retry', why: 'The server cannot be reached.' };
-    const final = [400, 401, 403, 404].includes(error.status);
-    return { state: final ? 'refused' : 'retry', why: errorText({ code: error.code, error: error.message }) };
+    return { state: roomRefusal(error) === null ? 'retry' : 'refused', why: error.words };
   }
 }
 

@@ -2,9 +2,11 @@
 
 import { Celebration } from './celebrate.js';
 import { Chat } from './chat.js';
+import { Confirm } from './confirm.js';
 import { Danmaku } from './danmaku.js';
 import { ApiError } from './http.js';
 import { me } from './identity.js';
+import { Likes } from './likes.js';
 import { Member } from './member.js';
 import { STATUS, explainMemberRefusal, getRoom, memberSocketUrl, messagesAfter, messagesOf, startRoom, stopRoom } from './platform.js';
 import { Player } from './player.js';
@@ -12,19 +14,13 @@ import { Poll } from './poll.js';
 import { RoomPanel } from './room_panel.js';
 import { Talk } from './talk.js';
 import { wireFullscreen, wireSound } from './ui.js';
-import { errorText } from './words.js';
+import { roomRefusal } from './words.js';
 
 /** Between two looks at a room that is not live yet, or was not reached, in ms. */
 const POLL_MS = 3000;
 
-/** Likes are gathered for so long, in ms: a finger is faster than a member may send. */
-const LIKES_MS = 500;
-
 /** A tab that was hidden for longer than this, in ms, does not trust its connection. */
 const FROZEN_MS = 60_000;
-
-/** Likes that one message may say. */
-const LIKES = 99;
 
 export class RoomPage {
   #refs;
@@ -35,18 +31,23 @@ export class RoomPage {
   #danmaku;
   #celebration;
   #player;
+  /** @type {Confirm} */
+  #ending;
   #poll = new Poll(() => this.#look(), POLL_MS);
   /** @type {Member | null} */
   #member = null;
   #id = null;
+  /** Counts up with each room, and each time that one is opened anew: answers for another one come too late. */
+  #visit = 0;
   /** @type {import('./platform.js').Room | null} */
   #room = null;
+  /** @type {import('./words.js').Refusal | null} */
   #refusal = null;
+  #trouble = null;
   #viewers = null;
-  #likes = 0;
-  #unsentLikes = 0;
-  #likeTimer = null;
+  #likes = new Likes((count) => this.#member?.sendLightly('like', '', { count }));
   #hiddenAt = 0;
+  #commanding = false;
 
   /** @param {Record<string, HTMLElement>} refs @param {import('./lobby.js').Lobby} lobby */
   constructor(refs, lobby) {
@@ -75,9 +76,16 @@ export class RoomPage {
   }
 
   close() {
-    this.#id = this.#room = this.#refusal = this.#viewers = null;
-    this.#likes = this.#unsentLikes = 0;
+    this.#id = this.#refusal = this.#trouble = null;
+    this.#visit += 1;
     this.#poll.stop();
+    this.#forget();
+  }
+
+  /** Nothing of the room stays in sight. */
+  #forget() {
+    this.#room = this.#viewers = null;
+    this.#likes.clear();
     this.#member?.close();
     this.#member = null;
     this.#player.close();
@@ -101,43 +109,53 @@ export class RoomPage {
 
   render() {
     if (this.#id === null) return;
-    this.#panel.render({
+    const mayEnd = this.#panel.render({
       id: this.#id,
       room: this.#room,
       refusal: this.#refusal,
+      trouble: this.#trouble,
       member: this.#member?.view ?? null,
       position: this.#member?.position ?? null,
       pending: this.#member?.pending ?? 0,
       viewers: this.#viewers,
-      likes: this.#likes,
+      likes: this.#likes.count,
       hot: this.#lobby.hot.get(this.#id) ?? null,
       player: this.#player.view,
+      commanding: this.#commanding,
       flights: this.#danmaku.flights,
     });
+    if (!mayEnd) this.#ending.close();
   }
 
   /** Reads the room; what its status is decides what the page does. */
   async #look() {
-    const id = this.#id;
+    const visit = this.#visit;
     try {
-      const room = await getRoom(id);
-      if (id === this.#id) await this.#found(room);
+      const room = await getRoom(this.#id);
+      if (visit === this.#visit) await this.#found(room);
     } catch (error) {
-      if (id !== this.#id) return;
-      this.#refusal = refusalText(error);
-      if (error instanceof ApiError && error.status < 500) this.#poll.stop();
+      if (visit !== this.#visit) return;
+      this.#trouble = wordsOf(error);
+      if (error instanceof ApiError) this.#refused(roomRefusal(error));
     }
     this.render();
+  }
+
+  #refused(refusal) {
+    if (refusal === null) return;
+    this.#refusal = refusal;
+    this.#poll.stop();
+    this.#forget();
   }
 
   async #found(room) {
     const before = this.#room?.status;
     this.#room = room;
-    this.#refusal = null;
+    this.#trouble = null;
     if (room.status !== STATUS.live || this.#viewers === null) this.#viewers = room.viewer_count;
     if (room.status !== STATUS.idle) this.#poll.stop();
     if (room.status === STATUS.live && before !== STATUS.live) this.#enter();
-    if (room.status === STATUS.ended && this.#member === null) await this.#recall(room.id);
+    if (room.status === STATUS.ended && this.#member === null) await this.#recall();
   }
 
   #enter() {
@@ -160,9 +178,10 @@ export class RoomPage {
   }
 
   /** What was said in a room that is over. */
-  async #recall(id) {
-    const messages = await messagesOf(id).catch(() => []);
-    if (id !== this.#id) return;
+  async #recall() {
+    const visit = this.#visit;
+    const messages = await messagesOf(this.#id).catch(() => []);
+    if (visit !== this.#visit) return;
     for (const message of messages) {
       if (message.type !== 'like') this.#chat.add(message, null, message.user_id === me.userId);
     }
@@ -170,7 +189,8 @@ export class RoomPage {
 
   #changed() {
     const state = this.#member?.view.state;
-    if (state === 'ended' || state === 'idle') {
+    // Where we may not stay, the next look forgets the room.
+    if (state === 'ended' || state === 'idle' || state === 'refused') {
       this.#player.close();
       this.#poll.start();
     }
@@ -183,8 +203,7 @@ export class RoomPage {
     // What was said before we came is read, not celebrated again.
     if (past) return;
     if (message.type === 'like') {
-      const { count } = message.data ?? {};
-      this.#likes += Number.isSafeInteger(count) && count > 0 ? Math.min(count, LIKES) : 1;
+      this.#likes.heard(message);
       this.#celebration.like();
       return;
     }
@@ -225,23 +244,20 @@ export class RoomPage {
 
   #like() {
     this.#celebration.like();
-    this.#unsentLikes = Math.min(this.#unsentLikes + 1, LIKES);
-    this.#likeTimer ??= setTimeout(() => {
-      this.#likeTimer = null;
-      if (this.#unsentLikes > 0) this.#member?.sendLightly('like', '', { count: this.#unsentLikes });
-      this.#unsentLikes = 0;
-    }, LIKES_MS);
+    this.#likes.add();
   }
 
   async #command(task) {
-    const { roomStart, roomStop } = this.#refs;
-    roomStart.disabled = roomStop.disabled = true;
+    const visit = this.#visit;
+    this.#commanding = true;
+    this.render();
     try {
-      await this.#found(await task(this.#id));
+      const room = await task(this.#id);
+      if (visit === this.#visit) await this.#found(room);
     } catch (error) {
-      this.#chat.note(refusalText(error));
+      if (visit === this.#visit) this.#chat.note(wordsOf(error));
     }
-    roomStart.disabled = roomStop.disabled = false;
+    this.#commanding = false;
     this.render();
   }
 
@@ -251,7 +267,7 @@ export class RoomPage {
     refs.like.addEventListener('click', () => this.#like());
     refs.roomRetry.addEventListener('click', () => this.retryNow());
     refs.roomStart.addEventListener('click', () => this.#command(startRoom));
-    refs.roomStop.addEventListener('click', () => this.#command(stopRoom));
+    this.#ending = new Confirm(refs.roomStop, refs.roomSure, { yes: refs.roomStopYes, no: refs.roomStopNo }, () => this.#command(stopRoom));
     refs.danmakuSwitch.hidden = !this.#danmaku.on;
     refs.danmakuSwitch.addEventListener('click', () => {
       const on = refs.danmakuSwitch.getAttribute('aria-pressed') !== 'true';
@@ -266,8 +282,6 @@ export class RoomPage {
   }
 }
 
-function refusalText(error) {
-  if (!(error instanceof ApiError)) return 'The server cannot be reached.';
-  if (error.status === 401) return 'Sign in to come in.';
-  return errorText({ code: error.code, error: error.message });
+function wordsOf(error) {
+  return error instanceof ApiError ? error.words : 'The server cannot be reached.';
 }

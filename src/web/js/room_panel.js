@@ -13,8 +13,11 @@ const STATES = {
   reconnecting: 'Reconnecting',
   idle: 'Not started',
   ended: 'Ended',
-  refused: 'Closed to you',
+  refused: 'Closed',
 };
+
+/** States in which one is in the room, or about to be. */
+const INSIDE = ['connecting', 'live', 'reconnecting'];
 
 /** What is shown over the place of the picture while the device's has a reason not to be there. */
 const PICTURE = {
@@ -29,7 +32,8 @@ const PICTURE = {
  * @typedef {object} RoomView
  * @property {number} id
  * @property {import('./platform.js').Room | null} room null before it was read
- * @property {string | null} refusal why it cannot be read
+ * @property {import('./words.js').Refusal | null} refusal why it is not shown
+ * @property {string | null} trouble why it could not be read, which may pass
  * @property {import('./member.js').Member['view'] | null} member
  * @property {import('./member.js').Position | null} position
  * @property {number} pending own messages on their way
@@ -38,6 +42,7 @@ const PICTURE = {
  * @property {(import('./platform.js').HotRoom & {rank: number}) | null} hot
  * @property {import('./player.js').View} player
  * @property {import('./flights.js').Flights} flights
+ * @property {boolean} commanding whether the room is being started or ended
  */
 export class RoomPanel {
   #refs;
@@ -59,20 +64,34 @@ export class RoomPanel {
     this.#refs.gifts.append(...buttons);
   }
 
-  /** @param {RoomView} view */
-  render(view) {
-    const state = stateOf(view);
+  /** @param {RoomView} given @returns {boolean} whether the room can be ended from here now */
+  render(given) {
+    const state = stateOf(given);
+    // The ranking is read now and then: it may still name a room that is over.
+    const view = { ...given, hot: INSIDE.includes(state) ? given.hot : null };
     this.#attributes(view, state);
     this.#head(view, state);
     this.#message(view, state);
     this.#connection(view);
     const refs = this.#refs;
-    const inside = state === 'live' || state === 'reconnecting' || state === 'connecting';
+    const inside = INSIDE.includes(state);
     for (const control of [refs.say, refs.sayGo, ...refs.gifts.children]) control.disabled = !inside;
     refs.like.disabled = state !== 'live';
     refs.say.placeholder = inside ? 'Say something' : STATES[state];
     setText(refs.likes, view.likes > 0 ? short(view.likes) : 'Like');
     setText(refs.tabViewers, view.viewers === null ? '' : short(view.viewers));
+    return this.#lead(view, state);
+  }
+
+  /** What its anchor does with a room. */
+  #lead({ room, commanding }, state) {
+    const { roomStart, roomStop } = this.#refs;
+    const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
+    roomStart.hidden = !own || room.status !== STATUS.idle;
+    roomStop.hidden = !own || room.status !== STATUS.live || state === 'ended';
+    roomStart.disabled = commanding;
+    roomStop.disabled = commanding || state !== 'live';
+    return !roomStop.hidden && !roomStop.disabled;
   }
 
   #attributes(view, state) {
@@ -98,25 +117,20 @@ export class RoomPanel {
     for (const [name, value] of Object.entries(shown)) setData(this.#refs.room, name, value);
   }
 
-  #head({ room, viewers, hot }, state) {
+  #head({ room, refusal, viewers, hot }, state) {
     const refs = this.#refs;
     setText(refs.roomTitle, room?.title ?? 'Room');
     document.title = `${room?.title ?? 'Room'} · media-service`;
     setText(refs.roomAnchor, room?.anchor_id ?? '');
     setFace(refs.roomFace, room?.anchor_id ?? '');
     setText(refs.roomSince, room === null ? '' : sinceText(room));
-    setText(refs.roomPill, STATES[state]);
+    setText(refs.roomPill, (state === 'refused' && refusal?.name) || STATES[state]);
     setText(refs.roomViewers, viewers === null ? '–' : short(viewers));
     setText(refs.roomHeat, heat(hot?.heat));
-    refs.roomHeat.parentElement.hidden = state === 'ended' || state === 'idle';
+    refs.roomHeat.parentElement.hidden = !INSIDE.includes(state);
     setText(refs.roomRank, hot === null ? '' : `No. ${hot.rank}`);
-    const own = room !== null && (room.anchor_id === me.userId || me.role === 'admin');
-    refs.roomStart.hidden = !own || room.status !== STATUS.idle;
-    refs.roomStop.hidden = !own || room.status !== STATUS.live || state === 'ended';
-    if (room !== null) {
-      showCover(refs.roomBackdrop, room);
-      setText(refs.roomMark, [...room.title][0] ?? '');
-    }
+    showCover(refs.roomBackdrop, room);
+    setText(refs.roomMark, [...(room?.title ?? '')][0] ?? '');
   }
 
   #message(view, state) {
@@ -147,15 +161,16 @@ function stateOf({ room, refusal, member }) {
 }
 
 /** Headline and detail over the stage; empty while all is well. @param {RoomView} view */
-function messageFor({ room, refusal, member, viewers, player }, state) {
+function messageFor({ room, refusal, trouble, member, viewers, player }, state) {
   switch (state) {
     case 'refused':
-      return ['You cannot come in', refusal ?? member?.why ?? ''];
+      return refusal === null ? ['You cannot come in', member?.why ?? ''] : [refusal.head, refusal.detail];
     case 'idle':
       return ['Not started yet', room?.anchor_id === me.userId ? 'Start it when you are ready.' : 'It opens by itself when it begins.'];
     case 'ended':
       return ['This room is over', viewers === null ? '' : `${viewers} ${viewers === 1 ? 'viewer' : 'viewers'} at its end.`];
     default:
+      if (room === null && trouble !== null) return [trouble, 'It is tried again every few seconds.'];
       if (room?.device_id === undefined) return ['', ''];
       if (player.state === 'failed') return ['The picture cannot be played', player.why];
       return [PICTURE[player.state] ?? '', ''];

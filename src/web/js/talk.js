@@ -35,19 +35,17 @@ export class Talk {
   }
 
   open(roomId) {
-    clearTimeout(this.#timer);
-    this.#timer = null;
     this.#roomId = roomId;
     this.#readAt = 0;
-    this.#refs.viewerRows.replaceChildren();
-    setText(this.#refs.viewerMore, '');
-    setText(this.#refs.arrivals, '');
     this.show('chat');
   }
 
   close() {
     clearTimeout(this.#timer);
-    this.#roomId = null;
+    this.#timer = this.#roomId = null;
+    this.#refs.viewerRows.replaceChildren();
+    setText(this.#refs.viewerMore, '');
+    setText(this.#refs.arrivals, '');
   }
 
   /** @param {'chat' | 'viewers' | 'ranking'} name */
@@ -59,7 +57,7 @@ export class Talk {
       tab.tabIndex = chosen ? 0 : -1;
       document.getElementById(tab.getAttribute('aria-controls')).hidden = !chosen;
     }
-    if (name === 'viewers') this.#read();
+    if (name === 'viewers' && this.#roomId !== null) this.#read();
   }
 
   /** @param {{joined?: unknown, left?: unknown, joined_count?: unknown}} presence */

@@ -13,6 +13,9 @@ const ERRORS = {
   room_busy: 'The room is too busy right now.',
   overloaded: 'The server is too busy right now.',
   not_stored: 'The server could not keep this message.',
+  no_token: 'Sign in first.',
+  token_expired: 'Your token has expired: sign in again.',
+  forbidden: 'Your token does not allow it.',
   bad_credentials: 'User name or password is wrong.',
   username_taken: 'This user name is taken.',
   no_jwt_secret: 'This server does not sign users in by password: use a token.',
@@ -35,6 +38,26 @@ export function errorText(message) {
   if (typeof message.error === 'string' && message.error !== '') return sentence(message.error);
   if (typeof message.code === 'string') return `The server reported “${message.code}”.`;
   return 'The server reported an error.';
+}
+
+/**
+ * Why a room is not shown.
+ *
+ * @typedef {{name: string, head: string, detail: string}} Refusal
+ * @param {{status: number, words: string}} error @returns {Refusal | null} null for what may pass by itself
+ */
+export function roomRefusal({ status, words }) {
+  switch (status) {
+    case 401:
+      return { name: 'Signed out', head: 'Sign in to come in', detail: '' };
+    case 403:
+      return { name: 'Closed to you', head: 'This room is not open to you', detail: words };
+    case 400:
+    case 404:
+      return { name: 'Not found', head: 'There is no such room', detail: 'Its address may be incomplete, or it was over long ago.' };
+    default:
+      return null;
+  }
 }
 
 /** @param {unknown} reason of a `closing` message: a few words of the server */

@@ -47,7 +47,7 @@ test('signed in, the token names the user until it expires', () => {
   const identity = scene.make();
   identity.rename('ada');
   assert.ok(identity.signIn(token({ sub: 'bøb'.replace('ø', 'o'), role: 'anchor', exp: scene.now + HOUR })));
-  assert.deepEqual([identity.userId, identity.role, identity.mayHaveRooms], ['bob', 'anchor', true]);
+  assert.deepEqual([identity.userId, identity.role, identity.mayHaveRooms, identity.comesForRooms], ['bob', 'anchor', true, true]);
   assert.ok(!identity.rename('eve'));
   assert.equal(scene.make().userId, 'bob', 'a reload stays signed in');
   scene.now += HOUR;

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 
 import { coverUrl } from '../js/cover.js';
 import { clock, heat, short } from '../js/format.js';
+import { inOrder } from '../js/lobby.js';
+import { STATUS } from '../js/platform.js';
 import { arrivalsText } from '../js/talk.js';
 import { hue } from '../js/ui.js';
 
@@ -43,4 +45,18 @@ test('neighbouring rooms and users do not look the same', () => {
   const buckets = new Set(hues.map((value) => Math.floor(value / 30)));
   assert.ok(buckets.size >= 10, `${buckets.size} of 12`);
   assert.equal(hue('ada'), hue('ada'));
+});
+
+test('live rooms are listed by heat, others by what happened last', () => {
+  const rooms = [
+    { id: 1, updated_at: '2026-01-01T10:00:00Z' },
+    { id: 2, updated_at: '2026-01-01T10:00:00.500Z' },
+    { id: 3, updated_at: '2026-01-01T09:00:00Z' },
+    { id: 4, updated_at: '2026-01-01T10:00:01Z' },
+  ];
+  const hot = new Map([[3, { heat: 7 }], [1, { heat: 2 }]]);
+  const ids = (status) => inOrder(rooms, status, hot).map(({ id }) => id);
+  assert.deepEqual(ids(STATUS.live), [3, 1, 4, 2]);
+  for (const status of [STATUS.idle, STATUS.ended]) assert.deepEqual(ids(status), [4, 2, 1, 3]);
+  assert.equal(rooms[0].id, 1, 'the list itself stays as it was');
 });
