@@ -39,6 +39,8 @@ impl ConnectionId {
 pub struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
+    /// What may be asked for over it.
+    pub(crate) scope: Scope,
     /// Bytes that came and could not be handled yet.
     pub(crate) input: Vec<u8>,
     pub(crate) output: Output,
@@ -51,6 +53,15 @@ pub struct Connection {
     pub(crate) dirty: bool,
     /// The peer sends no more: what is left of it lies in the socket, and the end behind it.
     pub(crate) hung_up: bool,
+}
+
+/// What may be asked for over the connections of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All that there is.
+    Everything,
+    /// Metrics and probes, by anybody who reaches it (`metrics.listen`).
+    Metrics,
 }
 
 /// What becomes of a connection once its output is written.
@@ -151,6 +162,7 @@ impl Connection {
         Self {
             id,
             peer,
+            scope: Scope::Everything,
             input: Vec::new(),
             output: Output::default(),
             alarm: Alarm::default(),

@@ -16,7 +16,7 @@ use rtc::SocketIndex;
 use tracing::warn;
 
 use self::sockets::Sockets;
-use crate::connection::{ConnectionId, Transfer};
+use crate::connection::{ConnectionId, Scope, Transfer};
 use crate::limits::{
     ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
 };
@@ -44,8 +44,8 @@ pub enum Mail {
 pub struct DriverSeed {
     /// What the state machine is made from.
     pub shard: ShardSeed,
-    /// One per address.
-    pub listeners: Vec<Listener>,
+    /// One per address, with what may be asked for through it.
+    pub listeners: Vec<(Listener, Scope)>,
     /// One per media address, in the order of the plane's sockets.
     pub ports: Vec<UdpPort>,
     /// The shard's mailbox.
@@ -111,17 +111,19 @@ struct Driver {
 
 struct Door {
     listener: Listener,
+    scope: Scope,
     /// Descriptors had run out: closed until then.
     closed_until: Option<Instant>,
 }
 
 impl Driver {
-    fn register(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+    fn register(&mut self, listeners: Vec<(Listener, Scope)>) -> io::Result<()> {
         let reactor = &self.seat.reactor;
-        for (i, listener) in listeners.into_iter().enumerate() {
+        for (i, (listener, scope)) in listeners.into_iter().enumerate() {
             reactor.register(listener.as_fd(), token::listener(i), Trigger::Level)?;
             self.listeners.push(Door {
                 listener,
+                scope,
                 closed_until: None,
             });
         }
@@ -269,16 +271,16 @@ impl Driver {
     /// Takes those who wait at a listener. True: there may be more.
     fn accept(&mut self, now: Instant, index: usize) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
-            match self.listeners[index].listener.accept(now) {
+            let door = &mut self.listeners[index];
+            match door.listener.accept(now) {
                 Accepted::Connection { socket, peer } => {
-                    if let Ok(id) = self.shard.accepted(now, peer) {
+                    if let Ok(id) = self.shard.accepted(now, peer, door.scope) {
                         self.watch(now, id, socket);
                     }
                 }
                 Accepted::Empty => return false,
                 Accepted::Exhausted { retry_at } => {
                     warn!("out of descriptors: no connections are accepted for a moment");
-                    let door = &mut self.listeners[index];
                     door.closed_until = Some(retry_at);
                     // Level-triggered, it would be reported again and again.
                     let _ = self.seat.reactor.deregister(door.listener.as_fd());

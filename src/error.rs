@@ -68,6 +68,12 @@ pub enum ApiError {
         /// As it stood in the path.
         id: String,
     },
+    /// The anchor has too many rooms (`limits.rooms_per_anchor`).
+    #[error("{limit} of your rooms have not ended: start and stop one of them first")]
+    TooManyRooms {
+        /// The bound.
+        limit: usize,
+    },
     /// The room is in no state for that.
     #[error("{0}")]
     Room(RoomError),
@@ -212,7 +218,7 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => 413,
             ApiError::UnsupportedMediaType { .. } => 415,
             ApiError::UpgradeRequired(_) => 426,
-            ApiError::TooManyCandidates { .. } => 429,
+            ApiError::TooManyCandidates { .. } | ApiError::TooManyRooms { .. } => 429,
             ApiError::Internal => 500,
             ApiError::Room(error) => match error {
                 RoomError::BadMessage(_)
@@ -249,6 +255,7 @@ impl ApiError {
             ApiError::UnknownDevice { .. } => "unknown_device",
             ApiError::UnknownRoom { .. } => "unknown_room",
             ApiError::Room(error) => error.code(),
+            ApiError::TooManyRooms { .. } => "too_many_rooms",
             ApiError::StoreBusy => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",

@@ -1,5 +1,7 @@
 //! From a configuration to running shards, and to their end.
 
+mod sockets;
+
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -8,14 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::{
-    BindError, CpuList, EXIT_SHARD_DIED, Listener, Pool, PoolError, PoolOptions, Postbox,
-    Preflight, UdpPort, bind_all, cpu, mailboxes,
+    BindError, CpuList, EXIT_SHARD_DIED, Pool, PoolError, PoolOptions, Postbox, Preflight, cpu,
+    mailboxes,
 };
 use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+use self::sockets::{Addresses, Sockets};
 use crate::accounts::{self, AccountQueue, Accounts};
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -25,12 +28,13 @@ use crate::logging::LogGuard;
 use crate::memory;
 use crate::message::Message;
 use crate::metrics::StoreFigures;
-use crate::placement::{ShardId, Shards};
+use crate::placement::Shards;
 use crate::rooms::RoomRecord;
 use crate::shard::ShardSeed;
 use crate::side::{SideView, side};
 use crate::store::{
-    self, MessageRow, Reader, Store, StoreOpenError, StoreQueue, StoreThread, StoreView, Windows,
+    self, MessageRow, Reader, Store, StoreFault, StoreOpenError, StoreQueue, StoreThread,
+    StoreView, Windows,
 };
 use crate::totals::{Total, Totals};
 
@@ -63,6 +67,9 @@ pub enum LaunchError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreOpenError),
+    /// Its users cannot be counted.
+    #[error("the users cannot be counted: {0}")]
+    Users(StoreFault),
     /// The shards cannot start, or one has died.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -88,6 +95,7 @@ impl LaunchError {
             | LaunchError::Bind(_)
             | LaunchError::Identity(_)
             | LaunchError::Store(_)
+            | LaunchError::Users(_)
             | LaunchError::Pool(_)
             | LaunchError::Io { .. } => EXIT_FAILED,
         }
@@ -116,42 +124,35 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     let totals = Arc::new(Totals::new(shards.count()));
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
-    let (jobs, side) = side();
+    let sockets = Sockets::bind(&config, shards)?;
+    let store = start_store(&config, shards, &postbox)?;
     let auth = Authenticator::new(&config.auth).map(Arc::new);
+    let [reader, of_accounts] = store.readers;
+    let accounts = start_accounts(&config, auth.clone(), of_accounts, &postbox)?;
+    let (jobs, side) = side(accounts);
 
-    let (listen, mut listeners) = bind_http(&config, shards)?;
+    let addresses = sockets.addresses;
+    let listen: Arc<[SocketAddr]> = addresses.own().into();
     let identity = Identity::generate()?;
-    let mut store = start_store(&config, shards, &postbox)?;
-    let mut media = Vec::new();
     let mut seeds = Vec::new();
-    for (id, inbox) in shards.all().zip(inboxes) {
-        let (ports, sockets) = bind_media(&config, id)?;
-        media.extend(sockets.iter().map(|socket| socket.advertised));
-        let limits = PlaneLimits {
-            candidates: config.media.candidates.get().unwrap_or(usize::MAX),
-            ..PlaneLimits::default()
-        };
-        let plane = PlaneConfig {
-            identity: identity.clone(),
-            sockets,
-            limits,
-            seed: random()?,
-        };
+    let of_shards = sockets.of_shards.into_iter().zip(store.rooms);
+    for ((id, inbox), (sockets, rooms)) in shards.all().zip(inboxes).zip(of_shards) {
+        let plane = plane(&config, &identity, sockets.media)?;
         seeds.push(DriverSeed {
             shard: ShardSeed {
                 id,
                 shards,
                 config: config.clone(),
-                listen: listen.clone().into(),
+                listen: listen.clone(),
                 plane,
                 random: random()?,
                 totals: totals.clone(),
-                rooms: std::mem::take(&mut store.rooms[id.index()]),
+                rooms,
                 store: store.windows.clone(),
                 auth: auth.clone(),
             },
-            listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
-            ports,
+            listeners: sockets.listeners,
+            ports: sockets.ports,
             inbox,
             postbox: postbox.clone(),
             side: jobs.clone(),
@@ -159,17 +160,12 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         });
     }
     drop((jobs, store.queue));
-    let pool = executor::spawn(
-        PoolOptions {
-            cpus: cpus.clone(),
-            stall: Default::default(),
-        },
-        seeds,
-        driver::run,
-    )?;
-    let [reader, of_accounts] = store.readers;
+    let options = PoolOptions {
+        cpus: cpus.clone(),
+        stall: Default::default(),
+    };
+    let pool = executor::spawn(options, seeds, driver::run)?;
     let view = SideView {
-        accounts: start_accounts(&config, auth, of_accounts, &postbox)?,
         postbox: postbox.clone(),
         health: pool.health(),
         totals: totals.clone(),
@@ -178,8 +174,26 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         reader,
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
-    announce(&config, shards, &cpus, &listen, &media);
+    announce(&config, shards, &cpus, &addresses);
     supervise(&config, pool, signals, &postbox, &totals, store.thread)
+}
+
+/// A shard's media plane.
+fn plane(
+    config: &Config,
+    identity: &Identity,
+    sockets: Vec<MediaSocket>,
+) -> Result<PlaneConfig, LaunchError> {
+    let limits = PlaneLimits {
+        candidates: config.media.candidates.get().unwrap_or(usize::MAX),
+        ..PlaneLimits::default()
+    };
+    Ok(PlaneConfig {
+        identity: identity.clone(),
+        sockets,
+        limits,
+        seed: random()?,
+    })
 }
 
 fn start_accounts(
@@ -188,9 +202,8 @@ fn start_accounts(
     reader: Reader,
     postbox: &Postbox<Mail>,
 ) -> Result<AccountQueue, LaunchError> {
-    let token_ttl = config.auth.token_ttl;
-    let accounts = Accounts { auth, token_ttl };
-    accounts::start(accounts, reader, postbox.clone()).map_err(LaunchError::io("accounts thread"))
+    let accounts = Accounts::new(config, auth, reader).map_err(LaunchError::Users)?;
+    accounts::start(accounts, postbox.clone()).map_err(LaunchError::io("accounts thread"))
 }
 
 /// The store at work, and what was in it.
@@ -283,40 +296,6 @@ fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
     }
 }
 
-/// The addresses as they were bound, and for each of them one listener a shard.
-fn bind_http(
-    config: &Config,
-    shards: Shards,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<Listener>>), LaunchError> {
-    let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
-    for &address in &config.server.listen {
-        let bound = bind_all(address, shards.count())?;
-        addresses.extend(bound.first().map(Listener::local_addr));
-        listeners.push(bound);
-    }
-    Ok((addresses, listeners))
-}
-
-/// The shard's UDP ports, one per media address.
-fn bind_media(
-    config: &Config,
-    shard: ShardId,
-) -> Result<(Vec<UdpPort>, Vec<MediaSocket>), LaunchError> {
-    let port = config
-        .media
-        .port_of(shard)
-        .ok_or(LaunchError::Shards(shard.index() + 1))?;
-    let (mut ports, mut sockets) = (Vec::new(), Vec::new());
-    for address in config.media_addresses() {
-        let udp = UdpPort::bind(SocketAddr::new(address.bind, port))?;
-        let bound = udp.local_addr();
-        let advertised = SocketAddr::new(address.advertise, bound.port());
-        sockets.push(MediaSocket { bound, advertised });
-        ports.push(udp);
-    }
-    Ok((ports, sockets))
-}
-
 fn random() -> Result<[u8; 32], LaunchError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|fault| LaunchError::Io {
@@ -327,13 +306,7 @@ fn random() -> Result<[u8; 32], LaunchError> {
 }
 
 /// The `ready` line: every address and port, so that port 0 can be used.
-fn announce(
-    config: &Config,
-    shards: Shards,
-    cpus: &[usize],
-    listen: &[SocketAddr],
-    media: &[SocketAddr],
-) {
+fn announce(config: &Config, shards: Shards, cpus: &[usize], addresses: &Addresses) {
     let list = |addresses: &[SocketAddr]| {
         addresses
             .iter()
@@ -342,9 +315,11 @@ fn announce(
             .join(" ")
     };
     let cores = CpuList::new(cpus.iter().copied());
+    let metrics = (!addresses.metrics.is_empty()).then(|| list(&addresses.metrics));
     info!(
-        http = list(listen), media = list(media), shards = shards.count(), %cores,
-        demo = config.demo, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
+        http = list(&addresses.http), metrics, media = list(&addresses.media),
+        shards = shards.count(), %cores, demo = config.demo,
+        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
         "ready"
     );
 }

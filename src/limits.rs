@@ -117,8 +117,12 @@ const _: () = assert!(MESSAGES_PER_TURN <= MAILBOX_MESSAGES);
 /// takes 64 messages in a turn, so one that does not within a second is not answering anybody.
 pub const MAIL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Jobs that wait for the side thread: scrapes, each of some megabytes.
-pub const SIDE_JOBS: usize = 16;
+/// Scrapes that wait to be written, each of some megabytes. They go first, and wait behind nothing
+/// else: whoever floods the server with requests must not blind those who look after it.
+pub const SIDE_SCRAPES: usize = 4;
+/// Reads of the store (histories, profiles) that wait: at less than 2 ms each for the largest page the
+/// last of them waits for half a second, and whoever comes then is refused at once.
+pub const SIDE_READS: usize = 256;
 /// Sign-ups and log-ins that wait for their thread: at some 25 ms each the last of them waits for half
 /// a second, and whoever comes then is refused at once.
 pub const ACCOUNT_TASKS: usize = 16;

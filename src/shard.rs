@@ -6,6 +6,7 @@ mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod jobs;
 mod members;
 mod requests;
 mod rooms;
@@ -30,12 +31,12 @@ use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
-pub use self::gather::Job;
+pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
 pub(crate) use self::sessions::Session;
 pub(crate) use self::timers::Timer;
-use crate::api::LastSketch;
+use crate::api::LastUsers;
 use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
@@ -98,7 +99,7 @@ pub struct Shard {
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
     pub(crate) rooms: Rooms,
-    pub(crate) last_sketch: LastSketch,
+    pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turn.
@@ -150,7 +151,7 @@ pub struct Outbox {
     pub moves: Vec<(ConnectionId, ShardId, Box<Transfer>)>,
     /// Messages to other shards.
     pub messages: Vec<(ShardId, Message)>,
-    /// Work for the side thread.
+    /// Work for the threads beside the shards.
     pub jobs: Vec<Job>,
     /// Rows for the store.
     pub rows: Vec<Entry>,
@@ -211,7 +212,7 @@ impl Shard {
             gathers: HashMap::new(),
             last_gather: 0,
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
-            last_sketch: LastSketch::default(),
+            last_users: LastUsers::default(),
             paused: Vec::new(),
             waiting: Vec::new(),
             demo: None,

@@ -1,48 +1,63 @@
 //! The side thread: what would hold up a shard for milliseconds runs here.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use executor::{Health, Postbox};
+use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, select_biased};
+use executor::{EXIT_SHARD_DIED, Health, Postbox};
 use tracing::{error, warn};
 
-use crate::accounts::AccountQueue;
+use crate::accounts::{AccountQueue, profile};
 use crate::driver::Mail;
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::RoomId;
-use crate::limits::{MAIL_PATIENCE, SIDE_JOBS};
+use crate::limits::{MAIL_PATIENCE, SIDE_READS, SIDE_SCRAPES};
 use crate::logging::DroppedLines;
 use crate::message::Message;
 use crate::metrics::{
     ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
 };
 use crate::placement::ShardId;
-use crate::shard::Job;
+use crate::shard::{Job, Read, ReadJob, Scrape};
 use crate::store::Reader;
 use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
 const LEAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The shards' end of the side thread's queue. Pushing never waits.
+/// The shards' end of the queues beside them. Pushing never waits.
 #[derive(Debug, Clone)]
-pub struct SideQueue(SyncSender<Job>);
+pub struct SideQueue {
+    scrapes: Sender<Scrape>,
+    reads: Sender<ReadJob>,
+    accounts: AccountQueue,
+}
 
 impl SideQueue {
-    /// Gives the thread a job; it comes back when the queue is full.
+    /// Gives a job to the thread that does it; it comes back when that has enough of its kind.
     pub fn push(&self, job: Job) -> Result<(), Job> {
-        self.0.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
-        })
+        match job {
+            Job::Scrape(job) => refused(self.scrapes.try_send(job)).map_err(Job::Scrape),
+            Job::Read(job) => refused(self.reads.try_send(job)).map_err(Job::Read),
+            Job::Account(job) => self.accounts.push(job).map_err(Job::Account),
+        }
     }
+}
+
+/// What comes back of a queue that is full, or whose thread has ended.
+fn refused<T>(sent: Result<(), TrySendError<T>>) -> Result<(), T> {
+    sent.map_err(TrySendError::into_inner)
 }
 
 /// The side thread's own end, before it runs.
 #[derive(Debug)]
-pub struct Side(Receiver<Job>);
+pub struct Side {
+    scrapes: Receiver<Scrape>,
+    reads: Receiver<ReadJob>,
+}
 
 /// What the side thread reads the process' figures from.
 pub struct SideView {
@@ -58,22 +73,34 @@ pub struct SideView {
     pub store: Arc<StoreFigures>,
     /// What is stored.
     pub reader: Reader,
-    /// Passwords and log-ins, on a thread of their own.
-    pub accounts: AccountQueue,
 }
 
-/// Makes the queue.
-pub fn side() -> (SideQueue, Side) {
-    let (sender, receiver) = sync_channel(SIDE_JOBS);
-    (SideQueue(sender), Side(receiver))
+/// Makes the queues; `accounts` is that of the thread of accounts.
+pub fn side(accounts: AccountQueue) -> (SideQueue, Side) {
+    let (scrapes, scrapes_out) = bounded(SIDE_SCRAPES);
+    let (reads, reads_out) = bounded(SIDE_READS);
+    let queue = SideQueue {
+        scrapes,
+        reads,
+        accounts,
+    };
+    let side = Side {
+        scrapes: scrapes_out,
+        reads: reads_out,
+    };
+    (queue, side)
 }
 
 impl Side {
     /// Starts the thread. It ends with the last [`SideQueue`].
     pub fn start(self, view: SideView) -> std::io::Result<()> {
-        thread::Builder::new()
-            .name("side".into())
-            .spawn(move || self.run(&view))?;
+        thread::Builder::new().name("side".into()).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| self.run(&view))).is_err() {
+                // Nobody would see any figures again: like a shard that died.
+                error!("the side thread died");
+                std::process::exit(EXIT_SHARD_DIED);
+            }
+        })?;
         Ok(())
     }
 
@@ -87,13 +114,17 @@ impl Side {
                 sample_at = now + LEAK_SAMPLE_INTERVAL;
                 leak.sample(now, unaccounted(view, &ProcessFigures::read()));
             }
-            match self
-                .0
-                .recv_timeout(sample_at.saturating_duration_since(now))
-            {
-                Ok(job) => run_job(view, &leak, &mut last, job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            // A scrape first, where there is one.
+            select_biased! {
+                recv(self.scrapes) -> scrape => match scrape {
+                    Ok(scrape) => write(view, &leak, &mut last, scrape),
+                    Err(RecvError) => return,
+                },
+                recv(self.reads) -> job => match job {
+                    Ok(job) => answer(view, job),
+                    Err(RecvError) => return,
+                },
+                default(sample_at.saturating_duration_since(now)) => {}
             }
         }
     }
@@ -105,68 +136,50 @@ fn unaccounted(view: &SideView, process: &ProcessFigures) -> u64 {
     held.saturating_sub(view.totals.sum(Total::Connections) as u64)
 }
 
-fn run_job(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, job: Job) {
-    match job {
-        Job::EncodeMetrics {
-            from,
-            connection,
-            gather,
-            snapshots,
-        } => {
-            let mut process = ProcessFigures::read();
-            process.tasks = leak.count();
-            process.tasks_max = leak.max();
-            process.potential_leak = leak.potential_leak();
-            process.log_lines_dropped = view.log.count() as u64;
-            let figures = |shard: executor::ShardHealth| ExecutorFigures {
-                kicks: shard.kicks,
-                longest_stall: shard.longest_stall,
+fn write(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, scrape: Scrape) {
+    let mut process = ProcessFigures::read();
+    process.tasks = leak.count();
+    process.tasks_max = leak.max();
+    process.potential_leak = leak.potential_leak();
+    process.log_lines_dropped = view.log.count() as u64;
+    let figures = |shard: executor::ShardHealth| ExecutorFigures {
+        kicks: shard.kicks,
+        longest_stall: shard.longest_stall,
+    };
+    process.store = view.store.read();
+    process.executors = view.health.shards().map(figures).collect();
+    match encode(last.update(scrape.snapshots), &process) {
+        Ok(text) => {
+            let message = Message::Encoded {
+                connection: scrape.connection,
+                gather: scrape.gather,
+                text,
             };
-            process.store = view.store.read();
-            process.executors = view.health.shards().map(figures).collect();
-            match encode(last.update(snapshots), &process) {
-                Ok(text) => {
-                    let message = Message::Encoded {
-                        connection,
-                        gather,
-                        text,
-                    };
-                    deliver(&view.postbox, from, message);
-                }
-                Err(fault) => error!("the metrics cannot be written: {fault}"),
-            }
+            deliver(&view.postbox, scrape.from, message);
         }
-        Job::History {
-            from,
-            connection,
-            gather,
-            room,
-            after,
-            limit,
-        } => {
-            let message = Message::Replied {
-                connection,
-                gather,
-                reply: history(&view.reader, room, after, limit),
-            };
-            deliver(&view.postbox, from, message);
-        }
-        Job::Account(job) => {
-            if let Err(refused) = view.accounts.push(job) {
-                let message = Message::Replied {
-                    connection: refused.connection,
-                    gather: refused.gather,
-                    reply: Err(ApiError::ShardBusy),
-                };
-                deliver(&view.postbox, refused.from, message);
-            }
-        }
+        Err(fault) => error!("the metrics cannot be written: {fault}"),
     }
 }
 
-/// Stored messages of a room, as the answer to who asks for them. They are objects as they are:
-/// nothing is parsed.
-pub fn history(
+fn answer(view: &SideView, job: ReadJob) {
+    let message = Message::Replied {
+        connection: job.connection,
+        gather: job.gather,
+        reply: read(&view.reader, &job.read),
+    };
+    deliver(&view.postbox, job.from, message);
+}
+
+/// What is stored, as the answer to who asks for it.
+pub fn read(reader: &Reader, read: &Read) -> Result<Response, ApiError> {
+    match read {
+        Read::History { room, after, limit } => history(reader, *room, *after, *limit),
+        Read::Profile { user, role, online } => profile(reader, user, *role, *online),
+    }
+}
+
+/// Stored messages of a room. They are objects as they are: nothing is parsed.
+fn history(
     reader: &Reader,
     room: RoomId,
     after: (u32, u64),
@@ -194,5 +207,46 @@ pub(crate) fn deliver(postbox: &Postbox<Mail>, to: ShardId, message: Message) {
             }
             Err(_) => return warn!(shard, "an answer was lost: the mailbox stayed full"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::connection::ConnectionId;
+    use crate::message::GatherId;
+    use crate::placement::Shards;
+
+    #[test]
+    fn reads_that_wait_keep_no_scrape_out() {
+        let (accounts, _thread) = AccountQueue::new();
+        let (queue, side) = side(accounts);
+        let shards = Shards::new(NonZeroUsize::MIN).unwrap();
+        let from = shards.all().next().unwrap();
+        let (connection, gather) = (ConnectionId::new(0, 0), GatherId(0));
+        let history = || {
+            let (after, limit) = ((0, 0), 1);
+            let room = RoomId::new(1).unwrap();
+            Job::Read(ReadJob {
+                from,
+                connection,
+                gather,
+                read: Read::History { room, after, limit },
+            })
+        };
+        for _ in 0..SIDE_READS {
+            queue.push(history()).unwrap();
+        }
+        assert!(matches!(queue.push(history()), Err(Job::Read(_))));
+        let scrape = Job::Scrape(Scrape {
+            from,
+            connection,
+            gather,
+            snapshots: Vec::new(),
+        });
+        queue.push(scrape).unwrap();
+        assert_eq!((side.scrapes.len(), side.reads.len()), (1, SIDE_READS));
     }
 }

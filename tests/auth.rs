@@ -284,6 +284,80 @@ fn users_sign_up_log_in_and_use_their_token() {
     assert!(!log.contains("horse") && !log.contains("argon2"), "{log}");
 }
 
+/// Passwords take tens of milliseconds each, and anybody may have one verified.
+#[test]
+fn a_flood_of_log_ins_keeps_nobody_else_waiting() {
+    let file = with_secret();
+    let server = start(&file);
+    let (ann, admin) = (
+        token(&file, &["--sub", "ann", "--role", "anchor"]),
+        token(&file, &["--sub", "ops", "--role", "admin"]),
+    );
+    let title = Some(json!({"title": "Morning"}));
+    let room = ask(&server, "POST", "/api/v1/rooms", &ann, title).expect(201);
+    let history = format!("/api/v1/rooms/{}/messages", room.json()["id"]);
+    let body = json!({"username": "eve", "password": "wrong horse"}).to_string();
+    let mut flood: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    for connection in &mut flood {
+        let sent = connection.send_request("POST", "/api/v1/users/login", &[], body.as_bytes());
+        sent.expect("the server reads");
+    }
+    let targets = [
+        ("/api/v1/users/me", &ann),
+        (&history, &ann),
+        ("/metrics", &admin),
+    ];
+    for (target, token) in targets {
+        get(&server, target, token).expect(200);
+    }
+    let statuses: Vec<u16> = flood.iter_mut().map(|it| it.response().status).collect();
+    assert!(statuses.contains(&503), "more than may wait: {statuses:?}");
+    assert!(statuses.contains(&401), "some had their turn: {statuses:?}");
+}
+
+#[test]
+fn metrics_have_a_listener_of_their_own_that_has_nothing_else() {
+    let file = config(&format!(
+        "jwt_secret = '{SECRET}'\n[metrics]\nlisten = ['127.0.0.1:0']"
+    ));
+    let server = start(&file);
+    let [address] = *server.scraped_at() else {
+        panic!("one address is bound: {:?}", server.scraped_at());
+    };
+    let ask = |method: &str, target: &str| http::request(address, method, target, &[], b"");
+    let text = ask("GET", "/metrics").expect(200).text();
+    for shard in ["0", "1"] {
+        let up = format!("media_shard_up{{shard=\"{shard}\"}} 1");
+        assert!(text.contains(&up), "{up}");
+    }
+    for probe in ["/health", "/health/live", "/health/ready"] {
+        ask("GET", probe).expect(200);
+    }
+    let admin = format!(
+        "Bearer {}",
+        token(&file, &["--sub", "a", "--role", "admin"])
+    );
+    let admin = [("Authorization", admin.as_str())];
+    for (method, target) in [
+        ("GET", "/"),
+        ("GET", "/openapi.json"),
+        ("GET", "/api/media/devices"),
+        ("POST", "/api/v1/users/login"),
+        ("PUT", "/api/media/devices/cam-1/video"),
+        ("GET", "/ws?room_id=1"),
+    ] {
+        let refused = http::request(address, method, target, &admin, b"");
+        refused.expect_error(404, "not_found");
+    }
+    // Elsewhere they want a token still; and a name that was pointed here is nobody's.
+    server.get("/metrics").expect_error(401, "no_token");
+    let mut rebound = http::Connection::open(address);
+    rebound
+        .send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        .expect("the server reads");
+    rebound.response().expect_error(403, "foreign_origin");
+}
+
 #[test]
 fn what_is_no_sign_up_is_named_without_the_password() {
     let file = config(&format!("jwt_secret = '{SECRET}'\nsignup = false"));

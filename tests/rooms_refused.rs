@@ -392,7 +392,9 @@ fn a_room_that_is_not_live_takes_nobody() {
 fn rooms_are_created_up_to_the_cap_and_no_more() {
     const CAP: usize = 2000;
     const CLIENTS: usize = 16;
-    let server = Server::start(&["--shards", "2", "--set", &format!("limits.rooms={CAP}")]);
+    let cap = format!("limits.rooms={CAP}");
+    let own = "limits.rooms_per_anchor=0";
+    let server = Server::start(&["--shards", "2", "--set", &cap, "--set", own]);
     let before = server.footprint();
     for wrong in [
         json!({}),

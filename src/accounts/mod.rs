@@ -1,8 +1,8 @@
 //! Users who sign up here: names, passwords, log-ins.
 //!
-//! A password costs tens of milliseconds to hash, so all of it runs on a thread of its own: a
+//! A password costs tens of milliseconds to hash, so whatever needs one runs on a thread of its own: a
 //! shard hands a [`Task`] over, and answers its client with what comes back. A new user's row goes through
-//! the shard to the store, as every row does.
+//! the shard to the store, as every row does. What is only read ([`profile`]) waits for no hash.
 
 mod credentials;
 mod hash;
@@ -19,9 +19,11 @@ pub use thread::{AccountJob, AccountQueue, start};
 use crate::api::{LoggedIn, ProfileView, UserView};
 use crate::auth::{Authenticator, DeviceClaim, MintError, Role};
 use crate::clock;
+use crate::config::Config;
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::UserId;
+use crate::limits::Cap;
 use crate::store::{Reader, StoreFault, UserRecord};
 
 /// What is done for a request about a user.
@@ -45,15 +47,6 @@ pub enum Task {
         /// Since 1970.
         unix: Duration,
     },
-    /// `GET /api/v1/users/me`
-    Profile {
-        /// Who asks.
-        user: UserId,
-        /// What the token allows.
-        role: Role,
-        /// Whether the user is anywhere on this server.
-        online: bool,
-    },
 }
 
 /// Bytes of a password's salt (RFC 9106 §3.1: 16 are recommended).
@@ -71,30 +64,49 @@ pub enum Outcome {
 /// Does the tasks.
 pub struct Accounts {
     /// Verifies and mints tokens; `None`: nobody is asked for one.
-    pub auth: Option<Arc<Authenticator>>,
-    /// How long the token of a log-in is good (`auth.token_ttl`).
-    pub token_ttl: Duration,
+    auth: Option<Arc<Authenticator>>,
+    /// How long the token of a log-in is good.
+    token_ttl: Duration,
+    /// How many users there may be.
+    limit: Cap,
+    /// How many there are: counted in the store, and one more for each that was handed to it since.
+    users: usize,
+    reader: Reader,
 }
 
 impl Accounts {
+    /// Over the users that are stored.
+    ///
+    /// # Errors
+    /// When they cannot be counted.
+    pub fn new(
+        config: &Config,
+        auth: Option<Arc<Authenticator>>,
+        reader: Reader,
+    ) -> Result<Self, StoreFault> {
+        Ok(Self {
+            auth,
+            token_ttl: config.auth.token_ttl,
+            limit: config.limits.users,
+            users: reader.user_count()?,
+            reader,
+        })
+    }
+
     /// Does one. Takes as long as a password's hash does.
-    pub fn run(&self, reader: &Reader, task: Task) -> Outcome {
-        let done = match task {
+    pub fn run(&mut self, task: Task) -> Outcome {
+        match task {
             Task::SignUp {
                 credentials,
                 salt,
                 role,
                 unix,
-            } => {
-                return match self.minter() {
-                    Ok(_) => sign_up(reader, &credentials, salt, role, unix),
-                    Err(refusal) => Outcome::Reply(Err(refusal)),
-                };
-            }
-            Task::LogIn { credentials, unix } => self.log_in(reader, &credentials, unix),
-            Task::Profile { user, role, online } => profile(reader, user, role, online),
-        };
-        Outcome::Reply(done)
+            } => match self.minter() {
+                Ok(_) => self.sign_up(&credentials, salt, role, unix),
+                Err(refusal) => Outcome::Reply(Err(refusal)),
+            },
+            Task::LogIn { credentials, unix } => Outcome::Reply(self.log_in(&credentials, unix)),
+        }
     }
 
     /// What signs tokens: without it nobody could ever log in.
@@ -103,14 +115,10 @@ impl Accounts {
         auth.ok_or(ApiError::NoJwtSecret)
     }
 
-    fn log_in(
-        &self,
-        reader: &Reader,
-        credentials: &Credentials,
-        unix: Duration,
-    ) -> Result<Response, ApiError> {
+    fn log_in(&self, credentials: &Credentials, unix: Duration) -> Result<Response, ApiError> {
         let auth = self.minter()?;
-        let found = reader
+        let found = self
+            .reader
             .user_by_name(credentials.username.as_str())
             .map_err(unreadable)?;
         // Whether the name exists must not show in the time that the answer takes.
@@ -142,51 +150,77 @@ impl Accounts {
         };
         Ok(Response::json(200, &logged_in).header("Cache-Control", "no-store"))
     }
-}
 
-fn sign_up(
-    reader: &Reader,
-    credentials: &Credentials,
-    salt: [u8; SALT_BYTES],
-    role: Role,
-    unix: Duration,
-) -> Outcome {
-    let username = &credentials.username;
-    // The store says so too, who has the last word, but a hash later.
-    let refusal = match reader.user_by_name(username.as_str()) {
-        Ok(None) => None,
-        Ok(Some(_)) => Some(ApiError::UsernameTaken {
+    fn sign_up(
+        &mut self,
+        credentials: &Credentials,
+        salt: [u8; SALT_BYTES],
+        role: Role,
+        unix: Duration,
+    ) -> Outcome {
+        let username = &credentials.username;
+        if let Err(error) = self.admit(username) {
+            return Outcome::Reply(Err(error));
+        }
+        let Some(password_hash) = hash::hash(&credentials.password, salt) else {
+            error!("a password cannot be hashed");
+            return Outcome::Reply(Err(ApiError::Internal));
+        };
+        self.users += 1;
+        let user = UserRecord {
+            id: username.user_id(),
             username: username.as_str().into(),
-        }),
-        Err(fault) => Some(unreadable(fault)),
-    };
-    if let Some(error) = refusal {
-        return Outcome::Reply(Err(error));
+            password_hash,
+            role,
+            created_at: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        };
+        let response = Response::json(201, &UserView::from(&user));
+        Outcome::Store(Box::new(user), response)
     }
-    let Some(password_hash) = hash::hash(&credentials.password, salt) else {
-        error!("a password cannot be hashed");
-        return Outcome::Reply(Err(ApiError::Internal));
-    };
-    let user = UserRecord {
-        id: username.user_id(),
-        username: username.as_str().into(),
-        password_hash,
-        role,
-        created_at: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
-    };
-    let response = Response::json(201, &UserView::from(&user));
-    Outcome::Store(Box::new(user), response)
+
+    /// Whether there is a place for one more, of this name.
+    fn admit(&mut self, username: &Username) -> Result<(), ApiError> {
+        // The store says so too, who has the last word, but a hash later.
+        if self
+            .reader
+            .user_by_name(username.as_str())
+            .map_err(unreadable)?
+            .is_some()
+        {
+            let username = username.as_str().into();
+            return Err(ApiError::UsernameTaken { username });
+        }
+        if self.limit.allows(self.users + 1) {
+            return Ok(());
+        }
+        // Those that the store has refused were counted too; the few that it has not got to yet are not
+        // counted now.
+        self.users = self.reader.user_count().map_err(unreadable)?;
+        match self.limit.get().filter(|&limit| self.users >= limit) {
+            Some(limit) => Err(ApiError::Full {
+                what: "users",
+                limit,
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Somebody whose token another issuer signed is stored nowhere here.
-fn profile(reader: &Reader, user: UserId, role: Role, online: bool) -> Result<Response, ApiError> {
-    let stored = reader.user(&user).map_err(unreadable)?;
+/// The answer to `GET /api/v1/users/me`, by what the token says and the store has of the user: somebody
+/// whose token another issuer signed is stored nowhere here.
+pub fn profile(
+    reader: &Reader,
+    user: &UserId,
+    role: Role,
+    online: bool,
+) -> Result<Response, ApiError> {
+    let stored = reader.user(user).map_err(unreadable)?;
     let view = ProfileView {
         username: stored
             .as_ref()
             .map_or(user.as_str(), |stored| &stored.username),
         created_at: stored.as_ref().map(created_at),
-        id: &user,
+        id: user,
         online,
         role,
     };

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config;
 use crate::store::{Entry, Row, Store};
 
 const UNIX: Duration = Duration::from_millis(1_800_000_000_250);
@@ -16,33 +15,29 @@ struct World {
     accounts: Accounts,
 }
 
-fn auth(secret: bool) -> Option<Arc<Authenticator>> {
-    let config = config::Auth {
-        jwt_secret: secret.then(|| "a secret of thirty-two characters".into()),
-        ..config::Auth::default()
-    };
-    Authenticator::new(&config).map(Arc::new)
-}
-
 impl World {
     fn new(secret: bool) -> Self {
-        let config = config::Store {
-            path: PathBuf::from(":memory:"),
-            ..config::Store::default()
-        };
-        let store = Store::open(&config).unwrap();
+        Self::with(secret, Cap::OFF)
+    }
+
+    fn with(secret: bool, users: Cap) -> Self {
+        let mut config = Config::default();
+        config.auth.jwt_secret = secret.then(|| "a secret of thirty-two characters".into());
+        config.auth.token_ttl = Duration::from_secs(3_600);
+        config.limits.users = users;
+        config.store.path = PathBuf::from(":memory:");
+        let store = Store::open(&config.store).unwrap();
+        let reader = || store.reader().unwrap();
+        let auth = Authenticator::new(&config.auth).map(Arc::new);
         Self {
-            reader: store.reader().unwrap(),
+            accounts: Accounts::new(&config, auth, reader()).unwrap(),
+            reader: reader(),
             store,
-            accounts: Accounts {
-                auth: auth(secret),
-                token_ttl: Duration::from_secs(3_600),
-            },
         }
     }
 
-    fn run(&self, task: Task) -> Outcome {
-        self.accounts.run(&self.reader, task)
+    fn run(&mut self, task: Task) -> Outcome {
+        self.accounts.run(task)
     }
 
     /// What a sign-up is answered with; the user is stored.
@@ -68,7 +63,7 @@ impl World {
         Ok(shown(&response, 201))
     }
 
-    fn log_in(&self, username: &str, password: &str) -> Result<Value, ApiError> {
+    fn log_in(&mut self, username: &str, password: &str) -> Result<Value, ApiError> {
         let credentials = credentials(username, password);
         let unix = UNIX;
         match self.run(Task::LogIn { credentials, unix }) {
@@ -78,15 +73,9 @@ impl World {
     }
 
     fn profile(&self, user: &str) -> Value {
-        let task = Task::Profile {
-            user: user.parse().unwrap(),
-            role: Role::Viewer,
-            online: true,
-        };
-        match self.run(task) {
-            Outcome::Reply(Ok(response)) => shown(&response, 200),
-            other => panic!("{other:?}"),
-        }
+        let user = user.parse().unwrap();
+        let response = profile(&self.reader, &user, Role::Viewer, true).unwrap();
+        shown(&response, 200)
     }
 }
 
@@ -136,10 +125,41 @@ fn a_name_is_taken_whatever_its_case() {
 }
 
 #[test]
+fn there_are_no_more_users_than_may_be() {
+    let mut world = World::with(true, Cap::new(2));
+    for username in ["ada", "bob"] {
+        world.sign_up(username, "correct horse").unwrap();
+    }
+    let refused = world.sign_up("eve", "correct horse").unwrap_err();
+    assert_eq!((refused.status(), refused.code()), (503, "full"));
+    assert_eq!(
+        refused.to_string(),
+        "the server has its 2 users already; try again later"
+    );
+    let taken = world.sign_up("ada", "correct horse").unwrap_err();
+    assert_eq!(taken.code(), "username_taken");
+    world.log_in("bob", "correct horse").unwrap();
+}
+
+#[test]
+fn a_user_that_was_not_stored_takes_no_place() {
+    let mut world = World::with(true, Cap::new(1));
+    let lost = Task::SignUp {
+        credentials: credentials("ada", "correct horse"),
+        salt: [7; SALT_BYTES],
+        role: Role::Viewer,
+        unix: UNIX,
+    };
+    assert!(matches!(world.run(lost), Outcome::Store(..)));
+    world.sign_up("bob", "correct horse").unwrap();
+}
+
+#[test]
 fn an_unknown_name_and_a_wrong_password_are_told_the_same() {
     let mut world = World::new(true);
     world.sign_up("ada", "correct horse").unwrap();
-    let sentence = |username, password| world.log_in(username, password).unwrap_err().to_string();
+    let mut sentence =
+        |username, password| world.log_in(username, password).unwrap_err().to_string();
     assert_eq!(
         sentence("ada", "wrong horse"),
         "username or password is wrong"

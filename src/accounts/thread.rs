@@ -1,20 +1,22 @@
-//! A thread of its own for accounts: anybody may ask for a password to be hashed, and neither a scrape
-//! nor a room's history waits behind those who do.
+//! A thread of its own for accounts: anybody may ask for a password to be hashed, and nobody else waits
+//! behind those who do.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use executor::Postbox;
+use tracing::error;
 
 use super::{Accounts, Outcome, Task};
 use crate::connection::ConnectionId;
 use crate::driver::Mail;
+use crate::error::ApiError;
 use crate::limits::ACCOUNT_TASKS;
 use crate::message::{GatherId, Message};
 use crate::placement::ShardId;
 use crate::side::deliver;
-use crate::store::Reader;
 
 /// A task, and whose request it is for.
 #[derive(Debug)]
@@ -30,10 +32,16 @@ pub struct AccountJob {
 }
 
 /// The thread's queue. Pushing never waits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AccountQueue(SyncSender<AccountJob>);
 
 impl AccountQueue {
+    /// The queue, and the thread's end of it.
+    pub(crate) fn new() -> (Self, Receiver<AccountJob>) {
+        let (sender, receiver) = sync_channel(ACCOUNT_TASKS);
+        (Self(sender), receiver)
+    }
+
     /// Gives the thread a job; it comes back when the queue is full.
     pub fn push(&self, job: AccountJob) -> Result<(), AccountJob> {
         self.0.try_send(job).map_err(|refused| match refused {
@@ -43,24 +51,15 @@ impl AccountQueue {
 }
 
 /// Starts the thread, which ends with its queue.
-pub fn start(
-    accounts: Accounts,
-    reader: Reader,
-    postbox: Postbox<Mail>,
-) -> io::Result<AccountQueue> {
-    let (sender, receiver) = sync_channel(ACCOUNT_TASKS);
+pub fn start(accounts: Accounts, postbox: Postbox<Mail>) -> io::Result<AccountQueue> {
+    let (queue, receiver) = AccountQueue::new();
     thread::Builder::new()
         .name("accounts".into())
-        .spawn(move || run(&accounts, &reader, &postbox, &receiver))?;
-    Ok(AccountQueue(sender))
+        .spawn(move || run(accounts, &postbox, &receiver))?;
+    Ok(queue)
 }
 
-fn run(
-    accounts: &Accounts,
-    reader: &Reader,
-    postbox: &Postbox<Mail>,
-    receiver: &Receiver<AccountJob>,
-) {
+fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<AccountJob>) {
     for AccountJob {
         from,
         connection,
@@ -68,7 +67,7 @@ fn run(
         task,
     } in receiver
     {
-        let message = match accounts.run(reader, task) {
+        let message = match guarded(|| accounts.run(task)) {
             Outcome::Reply(reply) => Message::Replied {
                 connection,
                 gather,
@@ -83,4 +82,21 @@ fn run(
         };
         deliver(postbox, from, message);
     }
+}
+
+/// A panic is the answer to one request: who comes after it still logs in.
+fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        error!("a task of the accounts thread failed");
+        Outcome::Reply(Err(ApiError::Internal))
+    })
+}
+
+#[cfg(test)]
+#[test]
+fn a_panic_is_one_requests_answer() {
+    let Outcome::Reply(Err(error)) = guarded(|| panic!("a fault of the server")) else {
+        panic!("it has an answer");
+    };
+    assert_eq!((error.status(), error.code()), (500, "internal"));
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 pub use operation::{History, MemberQuery, NewRoom, Operation, Publication, SessionFilter, Watch};
 pub(crate) use rooms::RoomList;
 pub use stats::{EXACT_USERS, Online, UserSet};
-pub(crate) use stats::{HotRooms, LastSketch, OnlineStats};
+pub(crate) use stats::{HotRooms, LastUsers, OnlineStats};
 pub use users::{LoggedIn, ProfileView, UserView};
 pub use views::{
     AudioView, ConnectionView, DeviceList, DeviceView, Published, PublisherView, SessionList,

@@ -11,7 +11,7 @@ use crate::error::{ApiError, Forbidden};
 use crate::http::Response;
 use crate::ids::{RoomId, UserId};
 use crate::rooms::{Replay, RoomError, RoomView, Rooms, Time, Welcome};
-use crate::shard::{Job, Reply, Shard};
+use crate::shard::{Read, Reply, Shard};
 use crate::ws::MemberSocket;
 
 /// A page of rooms.
@@ -131,14 +131,8 @@ impl Shard {
             (epoch, after) => (epoch.unwrap_or(record.epoch), after.unwrap_or(0)),
         };
         let gather = self.next_gather();
-        self.outbox.jobs.push(Job::History {
-            from: self.id,
-            connection,
-            gather,
-            room,
-            after,
-            limit: history.limit,
-        });
+        let limit = history.limit;
+        self.ask_store(connection, gather, Read::History { room, after, limit });
         Ok(Reply::Wait {
             gather,
             prepared: None,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cardinality_estimator::CardinalityEstimator;
@@ -14,8 +15,9 @@ use crate::rooms::{HotRoom, Rooms};
 /// sends stays below 32 KiB.
 pub const EXACT_USERS: usize = 4096;
 
-/// A sketch is made anew when it is so old: it takes a millisecond for twenty thousand users.
-const SKETCH_FRESH: Duration = Duration::from_secs(1);
+/// A shard's users are counted anew when the last count is so old: it takes a millisecond for twenty
+/// thousand of them, and anybody may ask.
+const USERS_FRESH: Duration = Duration::from_secs(1);
 
 /// Registers of the sketch, as a power of two: a standard error of 0.8 %.
 const SKETCH_PRECISION: usize = 14;
@@ -36,17 +38,17 @@ pub enum UserSet {
 /// One shard's part of `/api/v1/stats/online`.
 #[derive(Debug)]
 pub struct Online {
-    /// Everybody in a room.
-    pub users: UserSet,
+    /// Everybody in a room, a second ago at most.
+    pub users: Arc<UserSet>,
     /// Connections that are members of a room.
     pub connections: usize,
     /// Rooms that are live.
     pub rooms_live: usize,
 }
 
-/// A shard's last sketch, and when it was made.
+/// A shard's users, and when they were counted.
 #[derive(Debug, Default)]
-pub(crate) struct LastSketch(Option<(Instant, UserSet)>);
+pub(crate) struct LastUsers(Option<(Instant, Arc<UserSet>)>);
 
 /// The answer of `/api/v1/stats/online`.
 #[derive(Debug, Serialize)]
@@ -75,16 +77,17 @@ impl UserSet {
     }
 
     /// Adds those of another shard.
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: &Self) {
         match (&mut *self, other) {
             (UserSet::Exact(mine), UserSet::Exact(theirs)) => mine.extend(theirs),
-            (UserSet::Sketch(mine), UserSet::Sketch(theirs)) => mine.merge(&theirs),
+            (UserSet::Sketch(mine), UserSet::Sketch(theirs)) => mine.merge(theirs),
             (UserSet::Sketch(mine), UserSet::Exact(theirs)) => {
-                theirs.into_iter().for_each(|hash| mine.insert_hash(hash));
+                theirs.iter().for_each(|&hash| mine.insert_hash(hash));
             }
-            (UserSet::Exact(mine), UserSet::Sketch(mut theirs)) => {
-                mine.iter().for_each(|&hash| theirs.insert_hash(hash));
-                *self = UserSet::Sketch(theirs);
+            (UserSet::Exact(mine), UserSet::Sketch(theirs)) => {
+                let mut sketch = theirs.clone();
+                mine.iter().for_each(|&hash| sketch.insert_hash(hash));
+                *self = UserSet::Sketch(sketch);
             }
         }
     }
@@ -105,18 +108,14 @@ fn hash(user: &UserId) -> u64 {
     hasher.finish()
 }
 
-impl LastSketch {
-    /// Everybody in these rooms; past [`EXACT_USERS`] up to a second old.
-    pub(crate) fn users(&mut self, now: Instant, rooms: &Rooms) -> UserSet {
-        let count = rooms.user_count();
-        if count <= EXACT_USERS {
-            return UserSet::of(rooms.users(), count);
-        }
-        let fresh = |made: &Instant| now.saturating_duration_since(*made) < SKETCH_FRESH;
+impl LastUsers {
+    /// Everybody in these rooms, up to a second ago.
+    pub(crate) fn users(&mut self, now: Instant, rooms: &Rooms) -> Arc<UserSet> {
+        let fresh = |made: &Instant| now.saturating_duration_since(*made) < USERS_FRESH;
         match &self.0 {
             Some((made, users)) if fresh(made) => users.clone(),
             _ => {
-                let users = UserSet::of(rooms.users(), count);
+                let users = Arc::new(UserSet::of(rooms.users(), rooms.user_count()));
                 self.0 = Some((now, users.clone()));
                 users
             }
@@ -130,7 +129,7 @@ impl OnlineStats {
         let mut users = UserSet::Exact(HashSet::new());
         let (mut connections, mut rooms_live) = (0, 0);
         for part in parts {
-            users.merge(part.users);
+            users.merge(&part.users);
             connections += part.connections;
             rooms_live += part.rooms_live;
         }
@@ -169,7 +168,7 @@ mod tests {
     #[test]
     fn users_on_several_shards_count_once() {
         let part = |range| Online {
-            users: users(range),
+            users: Arc::new(users(range)),
             connections: 2,
             rooms_live: 1,
         };
@@ -190,10 +189,21 @@ mod tests {
         for order in [[0, 1, 2], [2, 0, 1]] {
             let mut all = UserSet::Exact(HashSet::new());
             for index in order {
-                all.merge(parts[index].clone());
+                all.merge(&parts[index]);
             }
             let error = all.len() as f64 / 41_000.0 - 1.0;
             assert!(error.abs() < 0.03, "{}", all.len());
         }
+    }
+
+    #[test]
+    fn users_are_counted_once_a_second_however_often_they_are_asked_for() {
+        let (now, mut last) = (Instant::now(), LastUsers::default());
+        let rooms = Rooms::new(now, &crate::config::Rooms::default(), 256);
+        let first = last.users(now, &rooms);
+        let again = last.users(now + USERS_FRESH / 2, &rooms);
+        assert!(Arc::ptr_eq(&first, &again));
+        let later = last.users(now + USERS_FRESH, &rooms);
+        assert!(!Arc::ptr_eq(&first, &later));
     }
 }

@@ -220,21 +220,27 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         sessions_per_device,
         devices,
         rooms,
+        rooms_per_anchor,
+        users,
         connections,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
     v.key("limits.sessions_per_device", sessions_per_device, CapOf);
     v.key("limits.devices", devices, CapOf);
     v.key("limits.rooms", rooms, CapOf);
+    v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
+    v.key("limits.users", users, CapOf);
     v.key("limits.connections", connections, CapOf);
 }
 
 fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
     let Metrics {
+        listen,
         session_series,
         device_series,
         per_session,
     } = group;
+    v.key("metrics.listen", listen, List(Address));
     v.key("metrics.session_series", session_series, CapOf);
     v.key("metrics.device_series", device_series, CapOf);
     v.key("metrics.per_session", per_session, Switch);

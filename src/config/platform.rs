@@ -16,7 +16,8 @@ pub struct Rooms {
     /// Messages a second that a room takes from all its members together, 0: any number. What is
     /// past it is refused to its sender. Default: 10,000.
     pub message_rate: Cap,
-    /// Recent messages that a live room keeps in memory for members that come back. Default: 1,024.
+    /// Recent messages that a live room keeps in memory for members that come back, up to 1 MiB, and
+    /// 256 MiB for all rooms of a shard. Default: 1,024.
     pub recent: usize,
     /// A join by REST lapses after so long, unless repeated. Default: 60 s.
     pub join_timeout: Duration,
@@ -25,7 +26,8 @@ pub struct Rooms {
     pub anchor_timeout: Duration,
     /// The time in which a room's heat falls to its half. Default: 5 minutes.
     pub heat_half_life: Duration,
-    /// Ended rooms and their messages are deleted after so long. Default: 30 days.
+    /// Rooms that ended so long ago are deleted with their messages, and those that were created so
+    /// long ago and never started. Default: 30 days.
     pub retention: Duration,
 }
 

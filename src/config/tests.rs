@@ -140,11 +140,14 @@ message_retention = "3d"
 
 [limits]
 rooms = 3
+rooms_per_anchor = 4
+users = 4
 sessions = 0
 sessions_per_device = 7
 devices = 8
 connections = 9
 [metrics]
+listen = ["127.0.0.1:9100"]
 session_series = 10
 device_series = 0
 per_session = false
@@ -196,6 +199,7 @@ fn every_key_can_be_set_in_the_file() {
         IpAddr::from([203, 0, 113, 7])
     );
     assert_eq!(config.limits.sessions_per_device, Cap::new(7));
+    assert_eq!(config.limits.rooms_per_anchor, Cap::new(4));
     assert_eq!(config.metrics.device_series, Cap::OFF);
     assert_eq!(config.log.format, LogFormat::Json);
 }

@@ -270,6 +270,12 @@ pub struct Limits {
     /// Rooms that are held, ended ones included until `rooms.retention` has passed. Default:
     /// 100,000, at some 500 B each.
     pub rooms: Cap,
+    /// Rooms of one anchor that have not ended, whatever its role. Counted by each shard for itself:
+    /// on N shards an anchor may have up to N times as many. Default: 100.
+    pub rooms_per_anchor: Cap,
+    /// Users who signed up here. Default: 1,000,000, at some 300 B of disk each; anybody may add one,
+    /// and none is ever deleted.
+    pub users: Cap,
     /// TCP connections. Default: 15,000, which with a shard's own descriptors fits a limit of
     /// 20,000 (`ulimit -n`). Raise both for more; an idle connection costs about 5 kB.
     pub connections: Cap,
@@ -282,6 +288,8 @@ impl Default for Limits {
             sessions_per_device: Cap::OFF,
             devices: Cap::new(10_000),
             rooms: Cap::new(100_000),
+            rooms_per_anchor: Cap::new(100),
+            users: Cap::new(1_000_000),
             connections: Cap::new(15_000),
         }
     }
@@ -290,6 +298,9 @@ impl Default for Limits {
 /// `[metrics]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
+    /// TCP addresses that answer `/metrics` and the probes to whoever reaches them, without a token,
+    /// and nothing else. Default: none.
+    pub listen: Vec<SocketAddr>,
     /// Sessions with series of their own; the others are in the aggregates alone. Default: 1,000,
     /// some 10,000 series.
     pub session_series: Cap,
@@ -302,6 +313,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
+            listen: Vec::new(),
             session_series: Cap::new(1_000),
             device_series: Cap::new(1_000),
             per_session: true,

@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use super::Config;
 use super::kinds::span_text;
 use super::sources::Sources;
+use crate::auth::Role;
 use crate::placement::ShardId;
 
 /// Reports what does not fit, each by the key that is most likely to be wrong.
 pub(super) fn validate(config: &Config, sources: &mut Sources) {
     check_listen(config, sources);
+    check_metrics_listen(config, sources);
+    check_signup(config, sources);
     check_media_addresses(config, sources);
     check_media_ports(config, sources);
     check_ws(config, sources);
@@ -41,6 +44,31 @@ fn check_listen(config: &Config, sources: &mut Sources) {
             ];
             sources.blame(&keys, problem);
         }
+    }
+}
+
+fn check_metrics_listen(config: &Config, sources: &mut Sources) {
+    let listen = &config.metrics.listen;
+    for (i, address) in listen.iter().enumerate() {
+        if address.port() == 0 {
+            continue;
+        }
+        if listen[..i].contains(address) {
+            sources.blame(&["metrics.listen"], format!("names {address} twice"));
+        }
+        if config.server.listen.contains(address) {
+            let problem = format!("{address} is one of server.listen: choose another port");
+            sources.blame(&["metrics.listen", "server.listen"], problem);
+        }
+    }
+}
+
+/// Whoever asks first would own the server.
+fn check_signup(config: &Config, sources: &mut Sources) {
+    if config.auth.signup && config.auth.signup_role == Role::Admin {
+        let problem = "admin would let anybody who signs up do everything: choose another role, or \
+                       close the sign-up (auth.signup = false)";
+        sources.blame(&["auth.signup_role", "auth.signup"], problem.to_owned());
     }
 }
 

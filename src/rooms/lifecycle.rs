@@ -38,11 +38,14 @@ impl Rooms {
         });
         let (id, anchor_timeout) = (record.id, self.config.anchor_timeout);
         match record.status {
-            Status::Idle => {}
+            Status::Idle | Status::Ended => self.retire_later(time, &record),
             Status::Live => self.after(time, anchor_timeout, Timer::Anchor(id)),
-            Status::Ended => self.retire_later(time, &record),
         }
-        self.add(Room { record, live });
+        let is_live = live.is_some();
+        let slot = self.add(Room { record, live });
+        if is_live {
+            self.trim(time.now, slot);
+        }
     }
 
     /// A room that was just created. To store it is for the caller.
@@ -312,8 +315,11 @@ impl Rooms {
     /// The last member of a room that has ended is gone: what is left is its record.
     pub(super) fn forget_live(&mut self, slot: u32) {
         let live = self.rooms.get_mut(slot).and_then(|room| room.live.take());
-        for user in live.iter().flat_map(|live| live.people.names()) {
-            self.online.depart(user);
+        if let Some(live) = live {
+            self.kept.bytes -= live.counted;
+            for user in live.people.names() {
+                self.online.depart(user);
+            }
         }
     }
 
@@ -325,6 +331,9 @@ impl Rooms {
             .and_then(|slot| self.rooms.remove(slot))
         {
             self.by_status[room.record.status as usize].remove(&id);
+            if room.record.status != Status::Ended {
+                self.one_open_less(&room.record.anchor);
+            }
         }
     }
 
@@ -338,12 +347,16 @@ impl Rooms {
         self.wheel.schedule(time.now + wait, timer);
     }
 
-    fn add(&mut self, room: Room) {
+    fn add(&mut self, room: Room) -> u32 {
         let (id, status) = (room.record.id, room.record.status);
         debug_assert!(!self.contains(id), "room {id} is here already");
+        if status != Status::Ended {
+            *self.open.entry(room.record.anchor.clone()).or_default() += 1;
+        }
         let slot = self.rooms.insert(room);
         self.by_id.insert(id, slot);
         self.by_status[status as usize].insert(id);
+        slot
     }
 
     fn change_status(&mut self, slot: u32, status: Status) {
@@ -353,7 +366,19 @@ impl Rooms {
             self.by_status[status as usize].insert(record.id);
             record.status = status;
             let record = Box::new(record.clone());
+            if status == Status::Ended {
+                self.one_open_less(&record.anchor);
+            }
             self.events.push(RoomEvent::Changed(record));
+        }
+    }
+
+    fn one_open_less(&mut self, anchor: &UserId) {
+        if let Some(rooms) = self.open.get_mut(anchor) {
+            *rooms -= 1;
+            if *rooms == 0 {
+                self.open.remove(anchor);
+            }
         }
     }
 }

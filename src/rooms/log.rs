@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 /// Bytes of recent messages that are kept for members that come back, besides `rooms.recent`. A
 /// thousand messages of 170 bytes take a sixth of it.
 pub(super) const RECENT_BYTES: u64 = 1 << 20;
-/// Bytes of a log at most, whoever still needs them. At 500 kB/s that is half a minute, at 4 MB/s
-/// what a member may be blocked for; past it messages are refused.
+/// Bytes of recent messages that all rooms of a shard keep together; their buffers may be twice as
+/// large. So many rooms have all they may keep: with more of them, each has its share.
+pub(super) const RECENT_TOTAL_BYTES: u64 = 256 * RECENT_BYTES;
+/// Bytes of a log at most, whoever still needs them; past it messages are refused.
 pub(super) const LOG_BYTES: u64 = 16 << 20;
 const _: () = assert!(RECENT_BYTES < LOG_BYTES);
 /// Frames per recent message that are kept: presence frames between messages must not pile up.
@@ -18,6 +20,13 @@ const CLOSE: u8 = 0x88;
 /// The payload's length follows in two bytes, or in eight.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
+
+/// What is kept for members that come back: the newest of both at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recent {
+    pub(super) messages: usize,
+    pub(super) bytes: u64,
+}
 
 /// The log is full.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +67,12 @@ impl Log {
 
     /// Where the first byte stands that is held.
     pub(super) fn start(&self) -> u64 {
-        self.end - (self.bytes.len() - self.gone) as u64
+        self.end - self.held()
+    }
+
+    /// How many bytes are held.
+    pub(super) fn held(&self) -> u64 {
+        (self.bytes.len() - self.gone) as u64
     }
 
     /// Where the next byte will stand.
@@ -115,7 +129,7 @@ impl Log {
     }
 
     fn push_text(&mut self, at: u32, text: &str, message: bool) -> Result<(), Full> {
-        if self.end - self.start() + text.len() as u64 > LOG_BYTES {
+        if self.held() + text.len() as u64 > LOG_BYTES {
             return Err(Full);
         }
         self.frame(at, TEXT, text.as_bytes(), message);
@@ -221,9 +235,8 @@ impl Log {
         Some(self.frames.get(index)?.at)
     }
 
-    /// Lets go of what stands before `floor`, but for the newest `recent` messages. Whether
-    /// anything went.
-    pub(super) fn trim(&mut self, floor: u64, recent: usize) -> bool {
+    /// Lets go of what stands before `floor`, but for what is recent. Whether anything went.
+    pub(super) fn trim(&mut self, floor: u64, recent: Recent) -> bool {
         let before = self.gone;
         while let Some(frame) = self.frames.front() {
             if frame.end > floor || self.keeps(frame, recent) {
@@ -241,11 +254,11 @@ impl Log {
 
     /// Whether the first frame is kept for members that come back. Presence before the first message
     /// tells them nothing.
-    fn keeps(&self, first: &Frame, recent: usize) -> bool {
+    fn keeps(&self, first: &Frame, recent: Recent) -> bool {
         first.message
-            && first.seq + recent as u64 > self.last_seq
-            && self.frames.len() <= recent.saturating_mul(FRAMES_PER_MESSAGE)
-            && self.end - self.start() <= RECENT_BYTES
+            && first.seq + recent.messages as u64 > self.last_seq
+            && self.frames.len() <= recent.messages.saturating_mul(FRAMES_PER_MESSAGE)
+            && self.held() <= recent.bytes
     }
 
     /// Moves what is held to the front, once it is no more than what is not: each byte is moved once
@@ -297,6 +310,11 @@ mod tests {
         texts
     }
 
+    fn recent(messages: usize) -> Recent {
+        let bytes = RECENT_BYTES;
+        Recent { messages, bytes }
+    }
+
     #[test]
     fn every_length_has_its_form() {
         for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
@@ -316,7 +334,7 @@ mod tests {
             log.push_notice(0, "presence").unwrap();
             log.push_message(0, &text(seq)).unwrap();
         }
-        log.trim(log.end(), 3);
+        log.trim(log.end(), recent(3));
         let held = (0..12).filter(|&seq| log.message(seq).is_some());
         assert!(held.eq(6..9));
         for seq in 6..9 {
@@ -343,11 +361,11 @@ mod tests {
         let text = "x".repeat(10_000);
         while log.push_message(0, &text).is_ok() {}
         assert!(log.end() > LOG_BYTES - 11_000 && log.end() <= LOG_BYTES);
-        log.trim(log.end(), 50);
+        log.trim(log.end(), recent(50));
         assert_eq!(texts(log.from(log.start())).len(), 50);
         assert!(log.bytes.capacity() < 2_000_000, "{}", log.bytes.capacity());
         log.push_message(0, &text).unwrap();
-        log.trim(log.end(), 0);
+        log.trim(log.end(), recent(0));
         assert_eq!(log.bytes.capacity() + log.frames.capacity(), 0);
     }
 
@@ -357,12 +375,12 @@ mod tests {
         for _ in 0..10 {
             log.push_notice(0, "presence").unwrap();
         }
-        log.trim(log.end(), 100);
+        log.trim(log.end(), recent(100));
         assert_eq!(log.start(), log.end());
         log.push_message(0, "one").unwrap();
         for _ in 0..1000 {
             log.push_notice(0, "presence").unwrap();
-            log.trim(log.end(), 100);
+            log.trim(log.end(), recent(100));
         }
         assert!(log.frames.len() <= 200, "{}", log.frames.len());
     }
@@ -372,7 +390,7 @@ mod tests {
         #[test]
         fn a_log_is_a_list_of_texts(
             steps in proptest::collection::vec((0..400usize, any::<bool>(), any::<bool>()), 1..60),
-            recent in 0..20usize,
+            count in 0..20usize,
         ) {
             let mut log = Log::new(7);
             // The frame's end, its text, the seq up to it.
@@ -387,7 +405,7 @@ mod tests {
                 seq += u64::from(message);
                 all.push((log.end(), text, seq));
                 if trim {
-                    log.trim(all[all.len() / 2].0, recent);
+                    log.trim(all[all.len() / 2].0, recent(count));
                 }
                 let floor = log.start();
                 prop_assert!(floor <= all[all.len() / 2].0, "the floor holds");

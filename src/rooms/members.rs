@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::log::{Log, RECENT_BYTES};
+use super::log::{LOG_BYTES, Log, RECENT_BYTES};
 use super::message::{Hello, Truncated, json};
 use super::room::{Live, live_of};
 use super::timers::Timer;
@@ -15,9 +15,14 @@ use crate::ids::{RoomId, UserId};
 /// most: more than the second after which they are closed for being behind.
 pub(super) const BLOCKED_HOLD: Duration = Duration::from_secs(2);
 
+/// It is held up to so many bytes alone, two seconds of a room at 4 MB/s. The rest of the log is for
+/// what is said until the next turn's end: a member that refuses bytes never fills it.
+pub(super) const BLOCKED_MOST_BYTES: u64 = LOG_BYTES / 2;
+
 /// Of what was before a member blocked, so much is held at most: members that come for old messages
 /// again and again, and do not read them, cannot fill the log.
 const BLOCKED_HOLD_BYTES: u64 = 2 * RECENT_BYTES;
+const _: () = assert!(BLOCKED_HOLD_BYTES <= BLOCKED_MOST_BYTES);
 
 /// A member of a live room on this shard. Good until [`Rooms::disconnect`]; then it is given out
 /// again.

@@ -7,6 +7,7 @@
 
 mod error;
 mod heat;
+mod kept;
 mod lifecycle;
 mod log;
 mod members;
@@ -24,7 +25,7 @@ mod tests;
 mod timers;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use executor::Wheel;
@@ -37,6 +38,7 @@ pub use self::record::{RoomRecord, Status};
 pub use self::views::{HotRoom, RoomFilter, RoomView, ViewerPage, ViewerView};
 
 use self::heat::Ranking;
+use self::kept::Kept;
 use self::people::Online;
 use self::rate::Rate;
 use self::room::Room;
@@ -64,7 +66,8 @@ pub enum RoomEvent {
     /// A member is to be closed at once: it would miss what the log has let go of, or has not taken
     /// the end of its room in time.
     Cut(ConnectionId),
-    /// A room that ended long ago is forgotten: its messages may go too.
+    /// A room that ended long ago, or was not started for as long, is forgotten: its messages may go
+    /// too.
     Removed(RoomId),
 }
 
@@ -119,12 +122,17 @@ pub struct Rooms {
     rooms: Slots<Room>,
     by_id: BTreeMap<RoomId, u32>,
     by_status: [BTreeSet<RoomId>; Status::ALL.len()],
+    /// How many rooms each anchor has that have not ended.
+    open: BTreeMap<UserId, usize>,
     online: Online,
     members: usize,
     sweeps: Sweeps,
+    kept: Kept,
     ranking: Ranking,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
+    /// Rooms whose retention has passed.
+    retiring: VecDeque<RoomId>,
     events: Vec<RoomEvent>,
     counters: RoomCounters,
     /// The text of the message that is being sent.
@@ -144,12 +152,15 @@ impl Rooms {
             rooms: Slots::default(),
             by_id: BTreeMap::new(),
             by_status: Default::default(),
+            open: BTreeMap::new(),
             online: Online::default(),
             members: 0,
             sweeps: Sweeps::default(),
+            kept: Kept::default(),
             ranking: Ranking::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
+            retiring: VecDeque::new(),
             events: Vec::new(),
             counters: RoomCounters::default(),
             text: String::new(),
@@ -180,6 +191,11 @@ impl Rooms {
     /// Rooms of this status.
     pub fn with_status(&self, status: Status) -> usize {
         self.by_status[status as usize].len()
+    }
+
+    /// Rooms of this anchor that have not ended.
+    pub fn open_rooms(&self, anchor: &UserId) -> usize {
+        self.open.get(anchor).copied().unwrap_or_default()
     }
 
     /// The room as it was last stored.

@@ -1,8 +1,8 @@
 //! A room, and what it has while it is live.
 
 use super::heat::Heat;
-use super::log::Log;
-use super::members::Member;
+use super::log::{Log, Recent};
+use super::members::{BLOCKED_MOST_BYTES, Member};
 use super::people::People;
 use super::rate::Bucket;
 use super::repeats::Repeats;
@@ -32,6 +32,8 @@ pub(super) struct Live {
     pub(super) rotating: bool,
     pub(super) people: People,
     pub(super) sweep: Sweep,
+    /// What [`super::kept::Kept`] counts of its log.
+    pub(super) counted: u64,
     /// Its messages were appended or taken, so that its log may be trimmed.
     pub(super) touched: bool,
     pub(super) intake: Bucket,
@@ -55,6 +57,7 @@ impl Live {
             marks: [0; 2],
             rotating: false,
             people: People::default(),
+            counted: 0,
             touched: false,
             intake: Bucket::full(),
             repeats: Repeats::default(),
@@ -67,15 +70,19 @@ impl Live {
 
     /// Lets go of what nobody needs any more: what every member has that takes bytes, and what those
     /// that do not are given up for. Whether anything went.
-    pub(super) fn trim(&mut self, recent: usize) -> bool {
+    pub(super) fn trim(&mut self, recent: Recent) -> bool {
         if self.log.is_closed() {
             // It grows no more, and its end is for everybody who is left.
             return false;
         }
+        let end = self.log.end();
         let floor = match (self.members.is_empty(), self.blocked) {
-            (true, _) => self.log.end(),
+            (true, _) => end,
             (false, 0) => self.sweep.given(),
-            (false, _) => self.sweep.given().min(self.marks[0]),
+            (false, _) => {
+                let held = self.marks[0].max(end.saturating_sub(BLOCKED_MOST_BYTES));
+                self.sweep.given().min(held)
+            }
         };
         self.log.trim(floor, recent)
     }

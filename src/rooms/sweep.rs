@@ -60,6 +60,11 @@ impl Sweep {
         }
     }
 
+    /// Members may have been left behind.
+    pub(super) fn look_again(&mut self) {
+        self.again = true;
+    }
+
     /// Where the log is held from for the members that take bytes.
     pub(super) fn given(&self) -> u64 {
         self.given
@@ -183,15 +188,7 @@ impl Rooms {
             }
         }
         for slot in std::mem::take(&mut self.sweeps.touched) {
-            let Some(live) = live_of(&mut self.rooms, slot) else {
-                continue;
-            };
-            live.touched = false;
-            if live.trim(self.config.recent) && live.blocked > 0 {
-                // A sweep finds those that are left behind.
-                live.sweep.again = true;
-                self.sweeps.said(now, slot, live);
-            }
+            self.trim(now, slot);
         }
     }
 

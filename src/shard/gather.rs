@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::jobs::{Job, Scrape};
 use super::{Session, Shard, Timer};
-use crate::accounts::{AccountJob, Task};
 use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
-use crate::ids::{RoomId, UserId};
+use crate::ids::UserId;
 use crate::message::{Answer, GatherId, Message, Query};
-use crate::metrics::{self, Snapshot};
+use crate::metrics;
 use crate::placement::ShardId;
 use crate::rooms::RoomFilter;
 use crate::store::Row;
@@ -23,39 +23,6 @@ const LIST_PATIENCE: Duration = Duration::from_secs(1);
 /// one scrape in 15 s usually, which takes milliseconds to write.
 pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 const _: () = assert!(LIST_PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
-
-/// Work for the side thread: what would hold up media for milliseconds.
-#[derive(Debug)]
-pub enum Job {
-    /// Write the snapshots as Prometheus text and send it back as [`Message::Encoded`].
-    EncodeMetrics {
-        /// Who asks.
-        from: ShardId,
-        /// For which connection.
-        connection: ConnectionId,
-        /// For which of its requests.
-        gather: GatherId,
-        /// One a shard; `None`: it did not answer.
-        snapshots: Vec<Option<Snapshot>>,
-    },
-    /// Do something about a user, and send back [`Message::Replied`] or [`Message::Hashed`].
-    Account(AccountJob),
-    /// Read messages of a room and send them back as [`Message::Replied`].
-    History {
-        /// Who asks.
-        from: ShardId,
-        /// For which connection.
-        connection: ConnectionId,
-        /// For which of its requests.
-        gather: GatherId,
-        /// The room.
-        room: RoomId,
-        /// After this epoch and `seq`.
-        after: (u32, u64),
-        /// At most so many.
-        limit: usize,
-    },
-}
 
 /// An aggregate on its way.
 #[derive(Debug)]
@@ -119,18 +86,6 @@ impl Shard {
     pub(crate) fn next_gather(&mut self) -> GatherId {
         self.last_gather += 1;
         GatherId(self.last_gather)
-    }
-
-    /// Asks the side thread for the answer to a connection's request.
-    pub(super) fn ask_side(&mut self, connection: ConnectionId, task: Task) -> GatherId {
-        let (from, gather) = (self.id, self.next_gather());
-        self.outbox.jobs.push(Job::Account(AccountJob {
-            from,
-            connection,
-            gather,
-            task,
-        }));
-        gather
     }
 
     /// A message came from another shard, or from the process.
@@ -218,7 +173,7 @@ impl Shard {
                 Answer::Hot(self.rooms.hot(time, *limit))
             }
             Query::Online => Answer::Online(Online {
-                users: self.last_sketch.users(now, &self.rooms),
+                users: self.last_users.users(now, &self.rooms),
                 connections: self.rooms.members(),
                 rooms_live: self.rooms.live(),
             }),
@@ -255,12 +210,12 @@ impl Shard {
                     _ => None,
                 });
                 let (from, snapshots) = (self.id, snapshots.collect());
-                self.outbox.jobs.push(Job::EncodeMetrics {
+                self.outbox.jobs.push(Job::Scrape(Scrape {
                     from,
                     connection,
                     gather: id,
                     snapshots,
-                });
+                }));
                 return;
             }
             Query::UserOnline(user) => {
@@ -294,48 +249,10 @@ impl Shard {
         self.give(now, connection, id, result);
     }
 
-    /// The side thread cannot take a job.
-    pub fn job_refused(&mut self, now: Instant, job: Job) {
-        match job {
-            Job::EncodeMetrics {
-                connection, gather, ..
-            }
-            | Job::Account(AccountJob {
-                connection, gather, ..
-            })
-            | Job::History {
-                connection, gather, ..
-            } => self.give(now, connection, gather, Err(ApiError::ShardBusy)),
-        }
-    }
-
     /// Whether something of the user's is on this shard.
     fn is_online(&self, user: &UserId) -> bool {
         let watches = |session: &Session| session.user == *user;
         self.rooms.online(user) || self.sessions.values().any(watches)
-    }
-
-    /// The rest of `GET /api/v1/users/me`, which is stored.
-    fn ask_profile(
-        &mut self,
-        connection: ConnectionId,
-        gather: GatherId,
-        user: UserId,
-        online: bool,
-    ) {
-        let Some(Role::Http(http)) = self.connections.get(connection).map(|it| &it.role) else {
-            return;
-        };
-        let Phase::Wait(exchange, _) = &http.phase else {
-            return;
-        };
-        let (from, role) = (self.id, exchange.identity.role);
-        self.outbox.jobs.push(Job::Account(AccountJob {
-            from,
-            connection,
-            gather,
-            task: Task::Profile { user, role, online },
-        }));
     }
 
     /// Answers a connection, if it still waits for that.

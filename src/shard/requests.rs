@@ -171,7 +171,7 @@ impl Shard {
             prepared: None,
             complete,
         });
-        match self.admit(now, &exchange) {
+        match self.admit(now, connection.scope, &exchange) {
             Ok(identity) => exchange.identity = identity,
             Err(error) => {
                 self.refuse(now, connection, exchange, error);
@@ -303,7 +303,7 @@ impl Shard {
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }
             Reply::Account(task) => {
-                let id = self.ask_side(connection.id, task);
+                let id = self.ask_accounts(connection.id, task);
                 self.set_alarm(connection, now + ANSWER_PATIENCE);
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }

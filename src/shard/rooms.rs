@@ -68,6 +68,11 @@ impl Shard {
             let what = "rooms";
             return Err(ApiError::Full { what, limit });
         }
+        if let Some(limit) = self.config.limits.rooms_per_anchor.get()
+            && self.rooms.open_rooms(&anchor) >= limit
+        {
+            return Err(ApiError::TooManyRooms { limit });
+        }
         let id = self.draw_room_id();
         Ok(self.insert_room(now, id, anchor, room))
     }

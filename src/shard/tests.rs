@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::connection::Scope;
 use crate::ids::{RoomId, UserId};
 use crate::rooms::Status;
 use crate::store::STORE_ROWS_PER_SHARD;
@@ -51,7 +52,7 @@ fn a_panic_ends_the_connection_that_it_was_in() {
     let now = Instant::now();
     let mut shard = shard(now);
     let peer = SocketAddr::from(([198, 51, 100, 1], 1_024));
-    let [struck, other] = [(); 2].map(|()| shard.accepted(now, peer).unwrap());
+    let [struck, other] = [(); 2].map(|()| shard.accepted(now, peer, Scope::Everything).unwrap());
     let publish = "PUT /api/media/devices/cam-1/video HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\
                    Content-Type: video/h264\r\nTransfer-Encoding: chunked\r\n\r\n";
     shard.received(now, struck, publish.as_bytes());

@@ -6,18 +6,21 @@ use std::time::Instant;
 
 use super::{ConnectionRefused, Flushed, Moving, Shard, Step};
 use crate::api::Operation;
-use crate::connection::{Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Transfer};
+use crate::connection::{
+    Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Scope, Transfer,
+};
 use crate::error::ApiError;
 use crate::limits::{LINGER, READ_BYTES};
 use crate::metrics::ConnectionEnd;
 use crate::totals::Total;
 
 impl Shard {
-    /// A connection was accepted.
+    /// A connection was accepted, over which so much may be asked for.
     pub fn accepted(
         &mut self,
         now: Instant,
         peer: SocketAddr,
+        scope: Scope,
     ) -> Result<ConnectionId, ConnectionRefused> {
         let open = self.totals.sum(Total::Connections);
         if !self.config.limits.connections.allows(open + 1) {
@@ -27,6 +30,7 @@ impl Shard {
         self.metrics.connections_accepted += 1;
         let id = self.connections.reserve();
         let mut connection = Box::new(Connection::new(id, peer));
+        connection.scope = scope;
         let patience = match self.draining {
             Some(_) => LINGER,
             None => self.config.http.head_timeout,

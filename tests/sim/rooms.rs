@@ -428,3 +428,22 @@ fn nothing_is_left_of_rooms_when_everybody_has_gone() {
     assert_eq!(metrics.sum("media_websocket_connections", &[]), 0.0);
     assert_eq!(metrics.sum("media_outbound_buffer_bytes", &[]), 0.0);
 }
+
+#[test]
+fn an_anchor_has_so_many_rooms_that_have_not_ended() {
+    let mut sim = Sim::with(1, 83, |config| {
+        config.limits.rooms_per_anchor = media_service::limits::Cap::new(2);
+    });
+    let first = sim.live_room(0);
+    sim.idle_room(0);
+    let client = sim.connect(0);
+    let ann = [("X-User-Id", "ann")];
+    let body = json!({"title": "Evening"}).to_string();
+    let refused = sim.request(client, "POST", "/api/v1/rooms", &ann, body.as_bytes());
+    assert_eq!(refused.expect(429).json()["code"], "too_many_rooms");
+    let bob = [("X-User-Id", "bob")];
+    let bobs = sim.request(client, "POST", "/api/v1/rooms", &bob, body.as_bytes());
+    bobs.expect(201);
+    sim.act(first, "stop", "ann");
+    sim.idle_room(0);
+}

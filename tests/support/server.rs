@@ -59,6 +59,7 @@ pub struct Server {
     process: Process,
     log: JsonLines,
     http: SocketAddr,
+    scraped_at: Vec<SocketAddr>,
     media: Vec<SocketAddr>,
     shards: usize,
 }
@@ -99,6 +100,10 @@ impl Server {
             std::thread::sleep(Duration::from_millis(2));
         };
         let http = addresses(&ready["http"])[0];
+        let scraped_at = match &ready["metrics"] {
+            Value::Null => Vec::new(),
+            listed => addresses(listed),
+        };
         let media = addresses(&ready["media"]);
         let shards = ready["shards"]
             .as_u64()
@@ -108,6 +113,7 @@ impl Server {
             process,
             log,
             http,
+            scraped_at,
             media,
             shards,
         }
@@ -116,6 +122,11 @@ impl Server {
     /// Where HTTP is served.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where metrics alone are served.
+    pub fn scraped_at(&self) -> &[SocketAddr] {
+        &self.scraped_at
     }
 
     /// Media addresses, shard by shard.

@@ -65,6 +65,22 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "root",
         "root is none of viewer, controller, anchor, admin",
     ),
+    (
+        "auth.signup_role",
+        "admin",
+        "admin would let anybody who signs up do everything: choose another role, or close the \
+             sign-up (auth.signup = false)",
+    ),
+    (
+        "metrics.listen",
+        "127.0.0.1:30006",
+        "127.0.0.1:30006 is one of server.listen: choose another port",
+    ),
+    (
+        "metrics.listen",
+        "[::1]:9100,[::1]:9100",
+        "names [::1]:9100 twice",
+    ),
     ("auth.token_ttl", "0s", "0s is not from 1s to 8784h"),
     ("server.insecure", "yes", "yes is neither true nor false"),
     (

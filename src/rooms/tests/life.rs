@@ -194,6 +194,94 @@ fn an_ended_room_is_forgotten_after_its_retention() {
     world.run_for(50 * SECOND);
     assert!(removed(&world, 1));
     assert!(world.rooms.is_empty() && world.rooms.wheel.is_empty());
+
+    // Never started.
+    let now = world.time();
+    let idle = RoomRecord {
+        created_at: now.unix_ms,
+        updated_at: now.unix_ms,
+        ..record(3)
+    };
+    world.rooms.insert(now, idle.clone());
+    world.rooms.insert(
+        now,
+        RoomRecord {
+            id: room(4),
+            ..idle
+        },
+    );
+    world.run_for(90 * SECOND);
+    world.rooms.start(world.time(), room(4)).unwrap();
+    world.run_for(11 * SECOND);
+    assert!(removed(&world, 3) && !removed(&world, 4));
+    world.rooms.stop(world.time(), room(4)).unwrap();
+    world.run_for(99 * SECOND);
+    assert!(!removed(&world, 4));
+    world.run_for(2 * SECOND);
+    assert!(removed(&world, 4));
+}
+
+#[test]
+fn rooms_are_forgotten_some_in_each_tick() {
+    let mut world = World::new(&config(), 0);
+    for n in 1..=100 {
+        let old = RoomRecord {
+            status: Status::Ended,
+            updated_at: 0,
+            ..record(n)
+        };
+        world.rooms.restore(world.time(), old, Vec::new());
+    }
+    world.tick();
+    let left = world.rooms.len();
+    assert!((50..100).contains(&left), "{left}");
+    for _ in 0..20 {
+        world.tick();
+    }
+    assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn rooms_that_have_not_ended_are_counted_by_their_anchor() {
+    let config = config::Rooms {
+        retention: 100 * SECOND,
+        ..config()
+    };
+    let mut world = World::new(&config, 2);
+    let time = world.time();
+    let idle = RoomRecord {
+        updated_at: time.unix_ms,
+        ..record(3)
+    };
+    world.rooms.insert(time, idle.clone());
+    world.rooms.insert(
+        time,
+        RoomRecord {
+            id: room(4),
+            ..idle
+        },
+    );
+    let other = RoomRecord {
+        anchor: user("other"),
+        ..record(5)
+    };
+    let ended = RoomRecord {
+        status: Status::Ended,
+        id: room(6),
+        ..other.clone()
+    };
+    world.rooms.restore(time, other, Vec::new());
+    world.rooms.restore(time, ended, Vec::new());
+    let counts = |world: &World| {
+        ["anchor", "other", "nobody"].map(|name| world.rooms.open_rooms(&user(name)))
+    };
+    assert_eq!(counts(&world), [4, 1, 0]);
+    world.rooms.remove(room(3));
+    world.rooms.stop(time, room(1)).unwrap();
+    assert_eq!(counts(&world), [2, 1, 0]);
+    world.run_for(101 * SECOND);
+    assert_eq!(counts(&world), [1, 0, 0], "the idle ones went");
+    assert_eq!(world.rooms.len(), 1);
 }
 
 #[test]

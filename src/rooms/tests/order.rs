@@ -6,6 +6,7 @@ use super::super::*;
 use super::world::{Frame, START_MS, World, config, frames, room, user};
 use super::{record, row};
 use crate::limits::Cap;
+use crate::store::MessageRow;
 
 #[test]
 fn everybody_gets_the_message_as_the_server_completed_it_the_sender_too() {
@@ -204,7 +205,7 @@ fn a_user_has_one_rate_whatever_it_does() {
     // Nothing is kept of one who is away for longer.
     world.disconnect(back);
     world.run_for(Duration::from_secs(5));
-    assert!(world.rooms.wheel.is_empty());
+    assert_eq!(world.timers(), 0);
     let back = world.connect(room(1), "a", Replay::None);
     for _ in 0..20 {
         world.say(back, "x").unwrap();
@@ -252,6 +253,61 @@ fn a_room_that_comes_back_goes_on_where_it_was() {
     let back = world.connect(room(9), "a", Replay::Since { seq: 6, epoch: 3 });
     assert_eq!(world.clients[back].truncated.as_ref().unwrap()["from"], 9);
     assert_eq!(world.say(back, "x"), Ok(9));
+}
+
+#[test]
+fn many_rooms_share_the_memory_for_what_they_have_said() {
+    const KEPT: u64 = 1 << 20;
+    let mut world = World::new(&config(), 0);
+    world.rooms.kept.most = KEPT;
+    let text = "x".repeat(1000);
+    let held = |world: &World| {
+        let logs = (1..=100).filter_map(|n| world.rooms.room(room(n)).ok()?.live.as_ref());
+        let held: u64 = logs.map(|live| live.log.held()).sum();
+        assert_eq!(held, world.rooms.kept.bytes);
+        held
+    };
+    let mut first = Vec::new();
+    // Each says 200 kB, one after the other.
+    for n in 1..=100 {
+        world.rooms.insert(world.time(), record(n));
+        world.rooms.start(world.time(), room(n)).unwrap();
+        let talker = world.connect(room(n), "talker", Replay::None);
+        for _ in 0..200 {
+            world.say(talker, &text).unwrap();
+            world.turn();
+        }
+        first.push(world.clients[talker].seqs().len());
+        assert!(held(&world) < KEPT + KEPT / 8, "{n}: {}", held(&world));
+    }
+    assert!(first.iter().all(|&count| count == 200));
+    // The quiet ones have what is theirs, and have given back what was not.
+    let back = world.connect(room(1), "back", Replay::Recent(usize::MAX));
+    world.turn();
+    let count = world.clients[back].seqs().len() as u64;
+    assert!((5..=KEPT / 1000 / 5).contains(&count), "{count}");
+    for n in 1..=100 {
+        world.rooms.stop(world.time(), room(n)).unwrap();
+    }
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(world.rooms.kept.bytes, 0);
+
+    // Rooms that come back have no more.
+    let mut world = World::new(&config(), 0);
+    world.rooms.kept.most = KEPT;
+    for n in 1..=100 {
+        let mut rows: Vec<MessageRow> = (1..=200).map(|seq| row(n, 1, seq)).collect();
+        for row in &mut rows {
+            row.text = format!("{{\"content\":\"{text}\",\"seq\":{}}}", row.seq).into();
+        }
+        let stored = RoomRecord {
+            status: Status::Live,
+            last_seq: 200,
+            ..record(n)
+        };
+        world.rooms.restore(world.time(), stored, rows);
+    }
+    assert!(held(&world) < 2 * KEPT, "{}", held(&world));
 }
 
 #[test]

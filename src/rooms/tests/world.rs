@@ -21,6 +21,8 @@ pub(super) struct World {
     /// How long a turn takes from its sweep to its flush.
     pub(super) turn_takes: Duration,
     pub(super) events: Vec<RoomEvent>,
+    /// What the wheel holds of rooms in which nothing goes on: their retention.
+    quiet: usize,
 }
 
 /// A member and its socket.
@@ -134,6 +136,7 @@ impl World {
             slice: 64,
             turn_takes: Duration::ZERO,
             events: Vec::new(),
+            quiet: rooms as usize,
         };
         for id in 1..=rooms {
             world.rooms.insert(world.time(), record(id));
@@ -277,6 +280,11 @@ impl World {
                 self.disconnect(client);
             }
         }
+    }
+
+    /// What the rooms have to do by themselves.
+    pub(super) fn timers(&self) -> usize {
+        self.rooms.wheel.len() - self.quiet
     }
 
     /// Clients that were cut.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use media_service::connection::Scope;
 use serde_json::{Value, json};
 
 use super::{Client, Sim, Wire};
@@ -52,9 +53,14 @@ impl Sim {
 
     /// A connection, if the shard takes it.
     pub(crate) fn try_connect(&mut self, shard: usize) -> Option<Client> {
+        self.try_connect_to(shard, Scope::Everything)
+    }
+
+    /// A connection to a listener of that scope, if the shard takes it.
+    pub(crate) fn try_connect_to(&mut self, shard: usize, scope: Scope) -> Option<Client> {
         let client = Client(self.wires.len());
         let peer = ([198, 51, 100, 1], 1_024 + (client.0 % 60_000) as u16).into();
-        let id = self.shards[shard].accepted(self.now, peer).ok()?;
+        let id = self.shards[shard].accepted(self.now, peer, scope).ok()?;
         self.wires.push(Wire::new());
         self.own(client, shard, id);
         Some(client)

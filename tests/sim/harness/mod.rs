@@ -35,7 +35,7 @@ use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::Shards;
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
-use media_service::side::history;
+use media_service::side::read;
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -470,37 +470,26 @@ impl Sim {
             Side::Silent => return,
         }
         let (to, message) = match job {
-            Job::EncodeMetrics {
-                from,
-                connection,
-                gather,
-                snapshots,
-            } => {
-                let text = encode(self.last.update(snapshots), &ProcessFigures::default())
+            Job::Scrape(scrape) => {
+                let snapshots = self.last.update(scrape.snapshots);
+                let text = encode(snapshots, &ProcessFigures::default())
                     .expect("figures that can be written");
                 let message = Message::Encoded {
-                    connection,
-                    gather,
+                    connection: scrape.connection,
+                    gather: scrape.gather,
                     text,
                 };
-                (from, message)
+                (scrape.from, message)
             }
-            Job::History {
-                from,
-                connection,
-                gather,
-                room,
-                after,
-                limit,
-            } => {
+            Job::Read(job) => {
                 let message = Message::Replied {
-                    connection,
-                    gather,
-                    reply: history(&self.store.reader, room, after, limit),
+                    connection: job.connection,
+                    gather: job.gather,
+                    reply: read(&self.store.reader, &job.read),
                 };
-                (from, message)
+                (job.from, message)
             }
-            Job::Account { .. } => panic!("users sign up and log in over real sockets: {job:?}"),
+            Job::Account(job) => panic!("users sign up and log in over real sockets: {job:?}"),
         };
         // The side thread tries for a second; a mailbox that stays full loses it.
         let _ = self.mail(to.index(), Letter::Message(message));
