@@ -91,6 +91,10 @@ pub const SWEEP_MEMBERS: usize = 64;
 /// left waits so that everybody else's sockets are served in between.
 pub const MEMBER_MESSAGES_PER_TURN: usize = 64;
 
+/// Members that go on in a turn with what they sent too much of in an earlier one: a turn handles 256
+/// messages of theirs, however many of them wait.
+pub const PAUSED_MEMBERS_PER_TURN: usize = 4;
+
 /// RTP packets written in one slice of fan-out: about half a millisecond at 2 µs each, so that a
 /// keyframe for a thousand viewers keeps nobody else waiting.
 pub const FAN_OUT_PACKETS: usize = 256;

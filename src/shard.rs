@@ -19,7 +19,7 @@ mod tests;
 mod timers;
 mod transport;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -102,14 +102,18 @@ pub struct Shard {
     pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
-    /// Members that go on in the next turn.
-    waiting: Vec<ConnectionId>,
+    /// Members that go on in the next turns, some in each, in this order.
+    waiting: VecDeque<ConnectionId>,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
+    /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
+    rooms_close_by: Option<Instant>,
     /// What the store is done with of the rows that it was sent.
     pub(crate) windows: Arc<Windows>,
     pub(crate) rows_sent: u64,
     unstored: Unstored,
+    /// Those of its rows that somebody waits for, and that the store has not answered.
+    receipts_due: usize,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
     due: Vec<Timer>,
@@ -214,12 +218,14 @@ impl Shard {
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
             paused: Vec::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             demo: None,
             draining: None,
+            rooms_close_by: None,
             windows: seed.store,
             rows_sent: 0,
             unstored: Unstored::default(),
+            receipts_due: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
             due: Vec::new(),
@@ -250,6 +256,7 @@ impl Shard {
             self.fire(now, timer);
         }
         self.due = due;
+        self.close_acknowledged(now);
         self.rooms.tick(self.time(now));
         self.take_room_events(now, None);
         self.store_rooms(now);

@@ -87,6 +87,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("/js/lobby.js", JS),
     asset!("/js/member.js", JS),
     asset!("/js/message.js", JS),
+    asset!("/js/order.js", JS),
     asset!("/js/own.js", JS),
     asset!("/js/panel.js", JS),
     asset!("/js/picture.js", JS),

@@ -89,12 +89,12 @@ fn a_member_that_does_not_read_is_dropped_and_nobody_waits_for_it() {
             Instant::now() < deadline,
             "it is still there after {sent} messages"
         );
-        for _ in 0..200 {
+        for _ in 0..50 {
             loud.say(&content);
             loud.message();
             sent += 1;
         }
-        assert_eq!(bystander.talks().len(), 200, "the others get everything");
+        assert_eq!(bystander.talks().len(), 50, "the others get everything");
         loud.message();
         // It may be gone.
         let _ = rude.socket.try_send(Message::text("[]"));
@@ -114,10 +114,8 @@ fn a_member_that_does_not_read_is_dropped_and_nobody_waits_for_it() {
                 Err(end) => break end,
             }
         };
-        assert!(
-            matches!(end, Ended::Closed(None | Some(1008))),
-            "what it was sent is whole, then comes the end: {end:?}"
-        );
+        let told = Ended::Closed(Some(1008));
+        assert_eq!(end, told, "what it was sent is whole, then comes the end");
     }
     loud.socket.close();
     bystander.member.socket.close();

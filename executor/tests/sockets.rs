@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use executor::{
     Accepted, BindError, MAX_RUN_BYTES, MAX_RUN_SEGMENTS, RECV_BATCH_DATAGRAMS, Received,
@@ -17,6 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
+}
+
+/// Connects from an address of its own: connections that were closed lately may still hold every port
+/// of 127.0.0.1 (TIME_WAIT), and connect(2) then finds none.
+fn connect(to: SocketAddr) -> TcpStream {
+    let from: SocketAddr = "127.64.0.1:0".parse().unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&from.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
 }
 
 fn wait_for(fd: impl AsFd, events: i16) {
@@ -50,7 +60,7 @@ fn connections_are_spread_over_the_listeners_of_one_port() {
             .iter()
             .all(|listener| listener.local_addr() == addr)
     );
-    let clients: Vec<TcpStream> = (0..90).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    let clients: Vec<TcpStream> = (0..90).map(|_| connect(addr)).collect();
     let addresses: HashSet<SocketAddr> = clients
         .iter()
         .map(|client| client.local_addr().unwrap())
@@ -73,7 +83,7 @@ fn connections_are_spread_over_the_listeners_of_one_port() {
 #[test]
 fn an_accepted_connection_is_ready_for_the_reactor() {
     let mut listeners = bind_all(loopback(), 1).unwrap();
-    let mut client = TcpStream::connect(listeners[0].local_addr()).unwrap();
+    let mut client = connect(listeners[0].local_addr());
     wait_for(&listeners[0], libc::POLLIN);
     let Accepted::Connection { mut socket, peer } = listeners[0].accept(Instant::now()) else {
         panic!("nobody there");
@@ -126,7 +136,7 @@ fn a_second_server_on_the_port_is_refused() {
 fn a_restarted_server_gets_its_port_back_at_once() {
     let mut listeners = bind_all(loopback(), 1).unwrap();
     let addr = listeners[0].local_addr();
-    let mut client = TcpStream::connect(addr).unwrap();
+    let mut client = connect(addr);
     wait_for(&listeners[0], libc::POLLIN);
     let accepted = listeners[0].accept(Instant::now());
     assert!(matches!(accepted, Accepted::Connection { .. }));

@@ -162,9 +162,14 @@ impl Rooms {
         }
     }
 
+    /// Shutdown begins: nobody comes, nothing more is said.
+    pub fn refuse(&mut self) {
+        self.draining = true;
+    }
+
     /// Shutdown: every member is told and then closed, nobody comes, nothing more is said.
     pub fn drain(&mut self, time: Time, reason: &str) {
-        self.draining = true;
+        self.refuse();
         let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES)];
         let live = self.by_status[Status::Live as usize].iter();
         let slots: Vec<u32> = live.filter_map(|id| self.by_id.get(id).copied()).collect();

@@ -16,6 +16,10 @@ use crate::totals::Total;
 /// up the whole time of a shutdown.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Members are told that the server goes away when what they have said is acknowledged, which takes
+/// a batch of the store; and so long after the last message at the latest, should the store hang.
+const ACKS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What viewers and agents are told.
 pub(super) const SHUTTING_DOWN: &str = "the server is shutting down";
 
@@ -34,10 +38,21 @@ impl Shard {
         }
         self.totals.set(self.id, Total::Drained, closed);
         self.drain_rooms(now);
+        let left = deadline.saturating_duration_since(now);
+        self.rooms_close_by = Some(now + ACKS_PATIENCE.min(left / 2));
+        self.close_acknowledged(now);
         for id in self.connections.ids() {
             self.drain_connection(now, id);
         }
         info!(shard = self.id.index(), sessions = closed, "draining");
+    }
+
+    /// Tells and closes the members of a shard that drains, once nobody waits for the store any more.
+    pub(super) fn close_acknowledged(&mut self, now: Instant) {
+        let due = |&mut by: &mut Instant| self.receipts_due == 0 || now >= by;
+        if self.rooms_close_by.take_if(due).is_some() {
+            self.rooms.drain(self.time(now), SHUTTING_DOWN);
+        }
     }
 
     fn drain_connection(&mut self, now: Instant, id: ConnectionId) {

@@ -8,6 +8,7 @@ use tracing::debug;
 use super::Shard;
 use super::sockets::{POLICY_VIOLATION, codec_of};
 use crate::connection::{Connection, ConnectionId, Fate, Output, Role};
+use crate::limits::PAUSED_MEMBERS_PER_TURN;
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::rooms::{Backlog, Inbound, MemberKey, Published, RoomError, Took};
 use crate::store::{Ack, MessageRow, Receipt, Row, StoreFault};
@@ -241,10 +242,11 @@ impl Shard {
         }
     }
 
-    /// Goes on with those who had more than the turn before could handle. True: there are more of
-    /// them now.
+    /// Goes on with some of those who had more than an earlier turn could handle. True: there are
+    /// more of them now.
     pub(super) fn resume_paused(&mut self, now: Instant) -> bool {
-        for id in std::mem::replace(&mut self.waiting, std::mem::take(&mut self.paused)) {
+        let turn = self.waiting.len().min(PAUSED_MEMBERS_PER_TURN);
+        for id in self.waiting.drain(..turn).collect::<Vec<_>>() {
             self.with(now, id, |_, connection| {
                 if let Role::Member(socket) = &mut connection.role {
                     socket.paused = false;
@@ -253,7 +255,7 @@ impl Shard {
             });
         }
         // Those who are paused again wait behind the others.
-        self.waiting.append(&mut self.paused);
+        self.waiting.extend(self.paused.drain(..));
         !self.waiting.is_empty()
     }
 

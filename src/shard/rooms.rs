@@ -5,7 +5,6 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::Shard;
-use super::drain::SHUTTING_DOWN;
 use crate::api::NewRoom;
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
@@ -211,11 +210,11 @@ impl Shard {
         }
     }
 
-    /// Members are told; what moved in the rooms since it was stored is stored, whatever the store
-    /// says: there is no later, and the rooms that moved are what bounds it.
+    /// Nothing more is said in the rooms, and what moved in them since it was stored is stored,
+    /// whatever the store says: there is no later, and the rooms that moved are what bounds it.
     pub(super) fn drain_rooms(&mut self, now: Instant) {
         let time = self.time(now);
-        self.rooms.drain(time, SHUTTING_DOWN);
+        self.rooms.refuse();
         for record in self.rooms.records_to_save(time) {
             self.unstored.changed(record.id);
         }

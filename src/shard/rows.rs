@@ -66,6 +66,7 @@ impl Shard {
     /// Hands a row to the store; [`Shard::store_takes`] was asked, unless the shard ends or starts.
     pub(crate) fn store(&mut self, row: Row, receipt: Option<Receipt>) {
         self.rows_sent += 1;
+        self.receipts_due += usize::from(receipt.is_some());
         self.outbox.rows.push(Entry {
             shard: self.id,
             row,
@@ -105,6 +106,8 @@ impl Shard {
 
     /// What became of rows that somebody here waits for.
     pub(super) fn stored(&mut self, now: Instant, receipts: Receipts) {
+        // None are lost but where the mailbox stayed full.
+        self.receipts_due = self.receipts_due.saturating_sub(receipts.len());
         for (receipt, result) in receipts {
             match receipt {
                 Receipt::Ack(id, ack) => self.acknowledged(now, id, ack, &result),

@@ -127,3 +127,55 @@ fn a_request_that_moves_to_a_shard_which_has_ended_is_answered() {
     );
     sim.response(client).expect_error(503, "shard_busy");
 }
+
+#[test]
+fn what_was_said_before_a_shutdown_is_acknowledged_before_the_goodbye() {
+    let mut sim = Sim::new(2, 85);
+    let room = sim.live_room(0);
+    let (mut ann, mut slow) = (sim.member(room, "ann"), sim.member(room, "slow"));
+    ann.listen(&mut sim, 2 * SECOND);
+    sim.store.delay = 300 * MS;
+    // The answer to the one waits behind a frame of the room.
+    let wire = sim.wire(slow.client);
+    wire.window = wire.to_client.len() + 50;
+    let said = |n| json!({"type": "danmu", "content": "good night", "id": n});
+    ann.send(&mut sim, &said(1));
+    sim.run_for(20 * MS);
+    slow.send(&mut sim, &said(2));
+    sim.run_for(20 * MS);
+    sim.drain(30 * SECOND);
+    sim.step();
+    ann.send(&mut sim, &said(3));
+    let refused = ann.expect(&mut sim, "error");
+    assert_eq!(
+        (&refused["code"], &refused["id"]),
+        (&json!("draining"), &json!(3))
+    );
+    assert_eq!(ann.expect(&mut sim, "ack")["id"], 1);
+    ann.expect(&mut sim, "closing");
+    assert_eq!(ann.closed(&mut sim), Some(1001));
+
+    sim.wire(slow.client).window = usize::MAX;
+    assert_eq!(slow.expect(&mut sim, "ack")["id"], 2);
+    slow.expect(&mut sim, "closing");
+    assert_eq!(slow.closed(&mut sim), Some(1001));
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_store_that_hangs() {
+    let mut sim = Sim::new(1, 86);
+    let room = sim.live_room(0);
+    let mut ann = sim.member(room, "ann");
+    sim.store.delay = 60 * SECOND;
+    ann.send(
+        &mut sim,
+        &json!({"type": "danmu", "content": "lost?", "id": 1}),
+    );
+    sim.step();
+    sim.drain(30 * SECOND);
+    let before = ann.listen(&mut sim, 900 * MS);
+    assert!(before.iter().all(|frame| frame["type"] != "closing"));
+    ann.expect(&mut sim, "closing");
+    assert_eq!(ann.closed(&mut sim), Some(1001));
+    sim.run_until(3 * SECOND, "the shard ends", |sim| sim.has_ended(0));
+}

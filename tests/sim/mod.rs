@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod backlog;
 mod drain;
 mod expiry;
 mod limits;

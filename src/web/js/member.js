@@ -2,6 +2,7 @@
 
 import { Backoff } from './backoff.js';
 import { parseMessage } from './message.js';
+import { Order } from './order.js';
 import { OwnMessages } from './own.js';
 import { closeCodeText, closingText, errorText } from './words.js';
 
@@ -25,16 +26,17 @@ const CHECK_MS = 1000;
  * - `idle`: not started; `ended`: over; `refused`: it makes no sense to try again.
  *
  * @typedef {'off' | 'connecting' | 'live' | 'reconnecting' | 'idle' | 'ended' | 'refused'} State
- * @typedef {{epoch: number, seq: number}} Position the last message that was seen
- *
+ * @typedef {import('./order.js').Position} Position
  * @typedef {import('./own.js').Own} Own
  *
  * @typedef {object} Hooks
  * @property {(after: Position | null) => string} url
  * @property {() => Promise<{state: 'retry' | 'idle' | 'ended' | 'refused', why: string}>} explain a refused connection
+ * @property {(after: Position) => Promise<import('./order.js').Stored>} stored what is kept after that message
  * @property {() => void} onchange of `view`
  * @property {(message: object, own: Own | null, past: boolean) => void} onmessage in order, each once; `own`: it is that
  *     message of ours; `past`: it was said before we came
+ * @property {(count: number) => void} onviewers how many there are now, ourselves too
  * @property {(presence: object) => void} onpresence
  * @property {(own: Own) => void} onown one of our messages has another state
  * @property {(text: string) => void} onnotice something to know that ended nothing
@@ -56,21 +58,15 @@ const BROWSER = {
 export class Member {
   /** @type {{state: State, why: string, retryAt: number | null, connections: number, received: number, gaps: number}} */
   view = { state: 'off', why: '', retryAt: null, connections: 0, received: 0, gaps: 0 };
-  /** @type {Position | null} */
-  position = null;
+  #order;
   #own = new OwnMessages();
   #hooks;
   #browser;
   #backoff;
   #socket = null;
   #greeted = false;
-  #epoch = null;
-  /** The room's last message when it greeted us. */
-  #past = 0;
   #heardAt = 0;
   #closing = null;
-  /** Whether what comes next may leave out numbers: the server has said so, or it is the first of a replay. */
-  #jumping = true;
   #retryTimer = null;
   #helloTimer = null;
   #checkTimer = null;
@@ -81,6 +77,17 @@ export class Member {
     this.#hooks = hooks;
     this.#browser = browser;
     this.#backoff = new Backoff(browser.random);
+    this.#order = new Order({
+      stored: hooks.stored,
+      onmessage: (message, past) => this.#show(message, past),
+      onack: ({ id }) => this.#settle(id, 'sent'),
+      onhole: () => hooks.onnotice('Some messages may be missing here.'),
+    });
+  }
+
+  /** The last message that was seen. @returns {Position | null} */
+  get position() {
+    return this.#order.position;
   }
 
   /** Enters the room, or tries at once where the next attempt is waited for. */
@@ -166,26 +173,19 @@ export class Member {
     if (message === null) return;
     this.#heardAt = this.#browser.now();
     if (message.type === 'hello') this.#hello(message);
-    else if (message.type === 'ack') this.#settle(message.id, 'sent');
     else if (message.type === 'error') this.#refused(errorText(message), message.id);
-    else if (message.type === 'presence') this.#hooks.onpresence(message);
+    else if (message.type === 'presence') this.#presence(message);
     else if (message.type === 'closing') this.#closing = message;
-    else if (Number.isSafeInteger(message.seq)) this.#sequenced(message);
-    else if (message.code === 'history_truncated') this.#truncated(message);
+    else if (message.code === 'history_truncated') this.#order.truncated(message);
+    else this.#order.receive(message);
   }
 
-  #hello({ epoch, seq }) {
-    this.#past = seq;
+  #hello(hello) {
     this.#browser.forget(this.#helloTimer);
     this.#greeted = true;
     this.#forgiveWhenStable();
-    if (this.position?.epoch !== epoch) {
-      // Messages count anew. Where there are none yet, even the first one can be missed.
-      this.position = seq === 0 ? { epoch, seq: 0 } : null;
-      this.#epoch = epoch;
-      this.#jumping = true;
-      this.#own.forgetEchoes();
-    }
+    if (this.#order.greet(hello)) this.#own.forgetEchoes();
+    this.#count(hello);
     for (const own of this.#own.all) this.#transmit(own);
     this.#set({ state: 'live', why: '' });
   }
@@ -198,20 +198,20 @@ export class Member {
     }, STABLE_MS);
   }
 
-  #sequenced(message) {
-    const last = this.position?.seq ?? 0;
-    if (this.position !== null && message.seq <= last) return;
-    if (!this.#jumping && message.seq !== last + 1) this.view.gaps += 1;
-    this.#jumping = false;
-    this.position = { epoch: this.#epoch, seq: message.seq };
-    this.view.received += 1;
-    const own = message.user_id === this.userId ? this.#own.echo(message) : null;
-    this.#hooks.onmessage(message, own, message.seq <= this.#past);
+  #presence(presence) {
+    this.#count(presence);
+    this.#hooks.onpresence(presence);
   }
 
-  #truncated(message) {
-    this.#jumping = true;
-    if (this.view.received > 0) this.#hooks.onnotice('Some messages may be missing here.');
+  #count({ viewer_count: viewers }) {
+    if (Number.isSafeInteger(viewers)) this.#hooks.onviewers(viewers);
+  }
+
+  #show(message, past) {
+    this.view.received += 1;
+    this.view.gaps = this.#order.gaps;
+    const own = message.user_id === this.userId ? this.#own.echo(message) : null;
+    this.#hooks.onmessage(message, own, past);
   }
 
   /** What names none of our messages is about the connection, or about a light one. */
@@ -286,6 +286,7 @@ export class Member {
     const socket = this.#socket;
     this.#socket = null;
     this.#greeted = false;
+    this.#order.broken();
     this.#browser.forget(this.#helloTimer);
     socket?.close(1000);
   }

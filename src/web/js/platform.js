@@ -18,6 +18,9 @@ const VIEWERS = 200;
 /** Messages shown of a room that has ended. */
 const MESSAGES = 200;
 
+/** Messages asked for of what a member has missed: as many as the server gives at once. */
+const MISSED = 500;
+
 /** Messages that a member gets when it comes. */
 const RECENT = 50;
 
@@ -82,6 +85,12 @@ export async function viewersOf(id) {
 /** What was said in a room, from the beginning. */
 export async function messagesOf(id) {
   return list((await get(`/api/v1/rooms/${id}/messages?limit=${MESSAGES}`)).messages);
+}
+
+/** What was said after a message. @param {import('./order.js').Position} after @returns {Promise<import('./order.js').Stored>} */
+export async function messagesAfter(id, { epoch, seq }) {
+  const messages = list((await get(`/api/v1/rooms/${id}/messages?epoch=${epoch}&after=${seq}&limit=${MISSED}`)).messages);
+  return { messages, more: messages.length === MISSED };
 }
 
 /** @returns {Promise<string>} a token */

@@ -5,6 +5,8 @@ export class Poll {
   #timer = null;
   #on = false;
   #running = false;
+  /** Whether a run was asked for while another one ran, which may be about something else by now. */
+  #again = false;
 
   /** @param {() => Promise<void>} task @param {number} ms from the end of a run to the next */
   constructor(task, ms) {
@@ -26,10 +28,16 @@ export class Poll {
 
   async now() {
     clearTimeout(this.#timer);
-    if (!this.#on || this.#running || document.hidden) return;
+    if (!this.#on || document.hidden) return;
+    this.#again = this.#running;
+    if (this.#running) return;
     this.#running = true;
     await this.#task().catch(() => {});
     this.#running = false;
+    if (this.#again) {
+      this.now();
+      return;
+    }
     if (this.#on && !document.hidden) this.#timer = setTimeout(() => this.now(), this.#ms);
   }
 }

@@ -6,7 +6,7 @@ import { Danmaku } from './danmaku.js';
 import { ApiError } from './http.js';
 import { me } from './identity.js';
 import { Member } from './member.js';
-import { STATUS, explainMemberRefusal, getRoom, memberSocketUrl, messagesOf, startRoom, stopRoom } from './platform.js';
+import { STATUS, explainMemberRefusal, getRoom, memberSocketUrl, messagesAfter, messagesOf, startRoom, stopRoom } from './platform.js';
 import { Player } from './player.js';
 import { Poll } from './poll.js';
 import { RoomPanel } from './room_panel.js';
@@ -145,9 +145,11 @@ export class RoomPage {
     const member = new Member(me.userId, {
       url: (after) => memberSocketUrl(id, after),
       explain: () => explainMemberRefusal(id),
+      stored: (after) => messagesAfter(id, after),
       onchange: () => this.#changed(),
       onmessage: (message, own, past) => this.#message(message, own, past),
-      onpresence: (presence) => this.#presence(presence),
+      onviewers: (count) => this.#counted(count),
+      onpresence: (presence) => this.#talk.presence(presence),
       onown: (own) => this.#chat.renderOwn(own),
       onnotice: (text) => this.#chat.note(text),
     });
@@ -190,9 +192,8 @@ export class RoomPage {
     if (message.type === 'gift') this.#celebration.gift(message);
   }
 
-  #presence(presence) {
-    if (Number.isSafeInteger(presence.viewer_count)) this.#viewers = presence.viewer_count;
-    this.#talk.presence(presence);
+  #counted(viewers) {
+    this.#viewers = viewers;
     this.render();
   }
 

@@ -11,6 +11,12 @@ export class Room {
   away = false;
   /** Nothing reaches the member, without an end of the connection. */
   silent = false;
+  /** What is kept, over crashes too. */
+  kept = [];
+  /** The store does not answer; or it answers when it is told to. */
+  unread = false;
+  slow = null;
+  viewers = 1;
   #recent;
   #held = 0;
   #now = 0;
@@ -63,6 +69,7 @@ export class Room {
   say(user, content, type = 'danmu') {
     const message = { type, room_id: 1, user_id: user, content, timestamp: this.#now, seq: this.log.length + 1 };
     this.log.push(message);
+    this.kept.push({ epoch: this.epoch, ...message });
     this.send(message);
     return message.seq;
   }
@@ -102,12 +109,22 @@ export class Room {
     socket?.onclose({ code });
   }
 
-  /** Everything of this epoch is lost. */
-  crash() {
+  /** Everything of this epoch is forgotten, and the last messages are lost. */
+  crash({ lost = 0 } = {}) {
+    this.kept.splice(this.kept.length - lost);
     this.epoch += 1;
     this.log = [];
+    this.#held = 0;
     this.#ids.clear();
     this.cut();
+  }
+
+  /** A page of what is kept after a message. */
+  async stored({ epoch, seq }, limit = 20) {
+    await this.slow;
+    if (this.unread) throw new Error('unreachable');
+    const all = this.kept.filter((message) => message.epoch > epoch || (message.epoch === epoch && message.seq > seq));
+    return { messages: all.slice(0, limit), more: all.length > limit };
   }
 
   /** The messages up to this `seq` are no longer held. */
@@ -133,7 +150,7 @@ export class Room {
     socket.readyState = 1;
     this.#socket = socket;
     const last = this.log.length;
-    this.send({ type: 'hello', room_id: 1, epoch: this.epoch, seq: last });
+    this.send({ type: 'hello', room_id: 1, epoch: this.epoch, seq: last, viewer_count: this.viewers });
     let since = Math.max(0, last - this.#recent);
     if (url !== 'recent') {
       const [epoch, seq] = url.split(':').map(Number);

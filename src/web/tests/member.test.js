@@ -5,13 +5,15 @@ import { Member } from '../js/member.js';
 import { Room } from './fake_room.js';
 
 const entered = async (room = new Room()) => {
-  const scene = { room, seen: [], notices: [], presence: [], states: [], changes: 0 };
+  const scene = { room, seen: [], notices: [], presence: [], viewers: [], states: [], changes: 0 };
   scene.member = new Member('ada', {
     url: (after) => (after === null ? 'recent' : `${after.epoch}:${after.seq}`),
     explain: async () => room.explanation,
+    stored: (after) => room.stored(after),
     onchange: () => (scene.changes += 1),
     onmessage: (message, own) => scene.seen.push({ ...message, own }),
     onpresence: (presence) => scene.presence.push(presence),
+    onviewers: (count) => scene.viewers.push(count),
     onown: (own) => scene.states.push(`${own.content} ${own.state}`),
     onnotice: (text) => scene.notices.push(text),
   }, room.browser);
@@ -122,28 +124,119 @@ test('a refused message says why and can be sent again', async () => {
 });
 
 test('an unclean restart begins to count anew, and what it lost of ours is said again', async () => {
-  const { room, member, contents } = await entered();
+  const { room, member, contents, notices } = await entered();
   room.say('bob', 'before');
   member.send('danmu', 'mine');
   room.serve({ acknowledge: false });
-  room.crash();
+  room.crash({ lost: 1 });
   await room.pass(1000);
   room.serve();
   room.say('bob', 'after');
   assert.deepEqual(contents(), ['before', 'mine', 'mine', 'after']);
   assert.deepEqual(member.position, { epoch: 2, seq: 2 });
-  assert.equal(member.view.gaps, 0);
+  assert.deepEqual([member.view.gaps, notices], [0, []]);
 });
 
-test('messages that the server no longer holds are told, not counted as a fault', async () => {
-  const { room, member, notices } = await entered();
+test('what was said while we were away is shown, also of an epoch that is over', async () => {
+  const { room, member, contents, notices } = await entered();
+  room.say('bob', 'seen');
+  room.away = true;
+  room.cut();
+  room.say('bob', 'missed');
+  room.crash();
+  room.say('bob', 'missed, of the next epoch');
+  room.crash();
+  for (let n = 1; n <= 3; n += 1) room.say('bob', `anew ${n}`);
+  room.forget(2);
+  room.away = false;
+  await room.pass(1000);
+  room.say('bob', 'live');
+  const missed = ['missed', 'missed, of the next epoch', 'anew 1', 'anew 2', 'anew 3'];
+  assert.deepEqual(contents(), ['seen', ...missed, 'live']);
+  assert.deepEqual([member.position, member.view.gaps, notices], [{ epoch: 3, seq: 4 }, 0, []]);
+});
+
+test('what comes while the store is asked waits its turn, our own too', async () => {
+  const { room, member, contents, states } = await entered();
   room.say('bob', 'seen');
   room.cut();
-  for (let n = 0; n < 10; n += 1) room.say('bob', `missed ${n}`);
+  room.say('bob', 'missed');
+  room.crash();
+  let answer;
+  room.slow = new Promise((resolve) => (answer = resolve));
+  await room.pass(1000);
+  member.send('danmu', 'mine');
+  room.serve();
+  assert.deepEqual([contents(), states], [['seen'], []]);
+  answer();
+  await room.settle();
+  assert.deepEqual([contents(), states], [['seen', 'missed', 'mine'], ['mine sent']]);
+});
+
+test('a connection that breaks while the store is asked changes nothing', async () => {
+  const { room, member, contents, notices } = await entered();
+  room.say('bob', 'seen');
+  room.cut();
+  room.say('bob', 'missed');
+  room.crash();
+  let answer;
+  room.slow = new Promise((resolve) => (answer = resolve));
+  await room.pass(1000);
+  room.say('bob', 'after');
+  room.cut();
+  answer();
+  await room.pass(2000);
+  assert.deepEqual([contents(), notices], [['seen', 'missed', 'after'], []]);
+  assert.deepEqual(member.position, { epoch: 2, seq: 1 });
+});
+
+test('messages that the room no longer holds come from the store', async () => {
+  const { room, member, contents, notices } = await entered();
+  room.say('bob', '0');
+  room.cut();
+  for (let n = 1; n <= 10; n += 1) room.say('bob', `${n}`);
   room.forget(8);
   await room.pass(1000);
-  assert.equal(notices.length, 1);
-  assert.deepEqual([member.view.gaps, member.position.seq, member.view.received], [0, 11, 4]);
+  assert.deepEqual(contents(), Array.from({ length: 11 }, (_, n) => `${n}`));
+  assert.deepEqual([member.view.gaps, member.position.seq, member.view.received, notices], [0, 11, 11, []]);
+});
+
+test('messages that cannot be got are told, not counted as a fault', async () => {
+  const ways = {
+    'the store cannot be asked': (room) => (room.unread = true),
+    'it keeps them no more': (room) => room.kept.splice(0, 5),
+    'there are more than we ask for': (room) => {
+      for (let n = 0; n < 40; n += 1) room.say('bob', `more ${n}`);
+      room.forget(45);
+    },
+    'there are more of an epoch that is over than we ask for': (room) => {
+      for (let n = 0; n < 40; n += 1) room.say('bob', `more ${n}`);
+      room.crash();
+    },
+  };
+  for (const [why, way] of Object.entries(ways)) {
+    const { room, member, contents, notices } = await entered();
+    room.say('bob', 'seen');
+    room.cut();
+    for (let n = 0; n < 10; n += 1) room.say('bob', `missed ${n}`);
+    room.forget(8);
+    way(room);
+    await room.pass(1000);
+    room.say('bob', 'last');
+    assert.deepEqual(notices, ['Some messages may be missing here.'], why);
+    assert.deepEqual([member.view.gaps, member.position.seq, contents().at(-1)], [0, room.log.length, 'last'], why);
+  }
+});
+
+test('how many are there is known from the greeting on', async () => {
+  const room = new Room();
+  room.viewers = 2;
+  const { viewers, presence } = await entered(room);
+  room.viewers = 1;
+  room.cut();
+  await room.pass(1000);
+  room.send({ type: 'presence', joined: ['bob'], left: [], viewer_count: 2 });
+  assert.deepEqual([viewers, presence.length], [[2, 1, 2], 1]);
 });
 
 test('a connection that went silent under an unanswered message is given up', async () => {

@@ -93,6 +93,8 @@ pub(crate) struct Sim {
     owners: HashMap<Client, (usize, ConnectionId)>,
     clients: HashMap<(usize, ConnectionId), Client>,
     ended: Vec<bool>,
+    /// Turns that all shards have taken.
+    pub(crate) turns: usize,
     last: LastAnswers,
     random: ChaCha20Rng,
 }
@@ -140,6 +142,7 @@ impl Sim {
             owners: HashMap::new(),
             clients: HashMap::new(),
             ended: vec![false; shards],
+            turns: 0,
             last: LastAnswers::new(),
             random: ChaCha20Rng::seed_from_u64(seed),
         };
@@ -312,6 +315,7 @@ impl Sim {
         // The driver takes further turns at once while there is more to do.
         let mut more = true;
         while more {
+            self.turns += 1;
             more = self.shards[shard].end_turn(now);
             self.flush(shard);
             self.shards[shard].flushed(now);
