@@ -258,7 +258,7 @@ impl Shard {
         self.due = due;
         self.close_acknowledged(now);
         self.rooms.tick(self.time(now));
-        self.take_room_events(now, None);
+        self.take_room_events(now, rooms::ANCHOR_AWAY, None);
         self.store_rooms(now);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Shard;
 use crate::api::NewRoom;
@@ -15,6 +15,9 @@ use crate::message::GatherId;
 use crate::rooms::{RoomEvent, RoomFilter, RoomRecord, RoomView, Status, Time};
 use crate::store::{Asker, MessageRow, Receipt, Row};
 use crate::totals::Total;
+
+/// Why rooms end by themselves.
+pub(super) const ANCHOR_AWAY: &str = "its anchor stayed away";
 
 impl Shard {
     /// This moment, for the rooms.
@@ -42,7 +45,7 @@ impl Shard {
     /// A slice of the sweeps: who is due is flushed with this turn. True: there is more.
     pub(super) fn sweep_rooms(&mut self, now: Instant) -> bool {
         let more = self.rooms.sweep(now, SWEEP_MEMBERS, &mut self.outbox.dirty);
-        self.take_room_events(now, None);
+        self.take_room_events(now, ANCHOR_AWAY, None);
         more
     }
 
@@ -143,7 +146,7 @@ impl Shard {
         if let Err(error) = self.rooms.start(time, id) {
             warn!(room = %id, "the demo's room does not start: {error}");
         }
-        self.take_room_events(now, None);
+        self.take_room_events(now, "the demo", None);
     }
 
     /// Stores a room that was just made, for a request.
@@ -159,15 +162,16 @@ impl Shard {
     }
 
     /// Stores what a request has changed of a room. Should that fail the room stays as it is now, and
-    /// is stored as soon as it can be.
+    /// is stored as soon as it can be. `who` has asked for it.
     pub(crate) fn store_change(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         room: RoomId,
+        who: &'static str,
     ) -> GatherId {
         let gather = self.next_gather();
-        self.take_room_events(now, Some((room, Asker { connection, gather })));
+        self.take_room_events(now, who, Some((room, Asker { connection, gather })));
         gather
     }
 
@@ -181,15 +185,22 @@ impl Shard {
         self.count_rooms();
     }
 
-    /// What the rooms report: to be stored, to be closed, to be forgotten. `waiting`: who waits for
-    /// what has changed of a room; what nobody waits for is stored with one of the next ticks.
-    pub(super) fn take_room_events(&mut self, now: Instant, waiting: Option<(RoomId, Asker)>) {
+    /// What the rooms report: to be stored, to be closed, to be forgotten. `why` a room has started or
+    /// ended is for the log. `waiting`: who waits for what has changed of a room; what nobody waits
+    /// for is stored with one of the next ticks.
+    pub(super) fn take_room_events(
+        &mut self,
+        now: Instant,
+        why: &'static str,
+        waiting: Option<(RoomId, Asker)>,
+    ) {
         let mut waiting = waiting;
         // None, nearly always: nothing is allocated then.
         for event in self.rooms.events().collect::<Vec<_>>() {
             match event {
                 RoomEvent::Changed(record) => {
                     let id = record.id;
+                    self.log_change(&record, why);
                     match waiting.take_if(|(room, _)| *room == id) {
                         Some((_, asker)) => {
                             let receipt = Receipt::Room(Some(asker), id);
@@ -206,6 +217,18 @@ impl Shard {
                     shard.cut_member(now, connection);
                     None
                 }),
+            }
+        }
+    }
+
+    fn log_change(&self, record: &RoomRecord, why: &'static str) {
+        let (room, anchor, shard) = (record.id, &record.anchor, self.id.index());
+        match record.status {
+            Status::Idle => {}
+            Status::Live => info!(%room, %anchor, why, shard, "room started"),
+            Status::Ended => {
+                let viewers = record.viewer_count;
+                info!(%room, %anchor, why, viewers, shard, "room ended");
             }
         }
     }
