@@ -204,7 +204,8 @@ impl People {
     /// Whether a presence frame is to be scheduled now: there is something to tell or to let go of,
     /// and none is.
     pub(super) fn announce(&mut self) -> bool {
-        let due = !self.announced && !(self.changes.is_empty() && self.spent.is_empty());
+        let wanted = !self.changes.is_empty() || !self.spent.is_empty();
+        let due = wanted && !self.announced;
         self.announced |= due;
         due
     }

@@ -31,8 +31,7 @@ pub enum Published<'a> {
 impl Rooms {
     /// Appends a member's message to its room's log: encoded once, for all members, the sender too.
     /// A message with an `id` that its sender has used for one of the room's last 1,024 with an id
-    /// is that one, sent again. `privileged`: the sender may send
-    /// [`Kind::System`].
+    /// is that one, sent again. `privileged`: the sender may send [`Kind::System`].
     ///
     /// # Errors
     /// [`RoomError::Ended`], [`RoomError::Draining`], [`RoomError::Forbidden`],

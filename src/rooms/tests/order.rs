@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::sweep::APART_LEAST;
 use super::super::*;
 use super::world::{Frame, START_MS, World, config, frames, room, user};
 use super::{record, row};
@@ -276,6 +277,7 @@ fn many_rooms_share_the_memory_for_what_they_have_said() {
         for _ in 0..200 {
             world.say(talker, &text).unwrap();
             world.turn();
+            world.now += APART_LEAST;
         }
         first.push(world.clients[talker].seqs().len());
         assert!(held(&world) < KEPT + KEPT / 8, "{n}: {}", held(&world));
