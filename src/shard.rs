@@ -237,8 +237,8 @@ impl Shard {
         shard.restore_rooms(now, seed.rooms);
         if shard.config.demo {
             shard.start_demo(now);
-            shard.start_demo_room(now);
         }
+        shard.settle_demo_rooms(now);
         Ok(shard)
     }
 

@@ -112,17 +112,16 @@ impl Shard {
         record
     }
 
-    /// The room of the bundled clip: the one that is live since an earlier start, or a new one.
-    pub(super) fn start_demo_room(&mut self, now: Instant) {
+    /// The room of the bundled clip: the newest one that is live since an earlier start, or a new
+    /// one. Others end, and without the clip all do: nobody comes who would end them.
+    pub(super) fn settle_demo_rooms(&mut self, now: Instant) {
         let device = DeviceId::try_from(DEMO_DEVICE);
         let anchor = UserId::try_from(DEMO_DEVICE);
         let (Some(first), Ok(device), Ok(anchor)) = (RoomId::new(DEMO_ROOM), device, anchor) else {
             return;
         };
-        if self.shards.shard_of_room(first) != self.id {
-            return;
-        }
         let time = self.time(now);
+        let wanted = self.config.demo && self.shards.shard_of_room(first) == self.id;
         let live = self.rooms.list(&RoomFilter {
             status: Some(Status::Live),
             after: None,
@@ -130,9 +129,26 @@ impl Shard {
         });
         let is_demo =
             |room: &RoomView| room.anchor_id == anchor && room.device_id.as_ref() == Some(&device);
-        if let Some(room) = live.into_iter().find(is_demo) {
-            return self.rooms.heard_of_anchor(room.id, &anchor);
+        let mut demos: Vec<RoomId> = live
+            .into_iter()
+            .filter(is_demo)
+            .map(|room| room.id)
+            .collect();
+        demos.sort_by_key(|&id| self.rooms.record(id).map(|record| record.created_at));
+        match demos.pop_if(|_| wanted) {
+            Some(newest) => self.rooms.heard_of_anchor(newest, &anchor),
+            None if wanted => self.start_demo_room(now, first, anchor, device),
+            None => {}
         }
+        for old in demos {
+            if let Err(error) = self.rooms.stop(time, old) {
+                warn!(room = %old, "a room of the demo does not end: {error}");
+            }
+        }
+        self.take_room_events(now, "no demo", None);
+    }
+
+    fn start_demo_room(&mut self, now: Instant, first: RoomId, anchor: UserId, device: DeviceId) {
         let id = match self.rooms.contains(first) {
             true => self.draw_room_id(),
             false => first,
@@ -143,7 +159,7 @@ impl Shard {
             device: Some(device),
         };
         self.insert_room(now, id, anchor, room);
-        if let Err(error) = self.rooms.start(time, id) {
+        if let Err(error) = self.rooms.start(self.time(now), id) {
             warn!(room = %id, "the demo's room does not start: {error}");
         }
         self.take_room_events(now, "the demo", None);
