@@ -1,5 +1,6 @@
 //! The connection that writes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
@@ -224,6 +225,16 @@ impl Store {
     /// A connection that reads what is committed, also while this one writes.
     pub fn reader(&self) -> Result<Reader, StoreOpenError> {
         Reader::open(&self.place).map_err(|source| StoreOpenError::of(self.place.path(), source))
+    }
+
+    /// The file, or `:memory:`.
+    pub fn path(&self) -> PathBuf {
+        self.place.path()
+    }
+
+    /// Until [`Store::load`]: whether the process before ended in order, so that no message is lost.
+    pub fn is_clean(&self) -> bool {
+        self.clean
     }
 
     /// It keeps nothing beyond the process.
