@@ -34,6 +34,18 @@ fn nobody_else_may_read_a_new_store() {
 }
 
 #[test]
+fn a_new_file_has_pages_of_the_size_that_was_measured() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    stored(&mut store, messages(1, 1..=1, 7));
+    store.finish().unwrap();
+    let bytes = disk
+        .raw()
+        .pragma_query_value(None, "page_size", |row| row.get(0));
+    assert_eq!(bytes, Ok(PAGE_BYTES));
+}
+
+#[test]
 fn a_link_to_a_store_is_that_store() {
     let disk = Disk::new();
     let _store = disk.open();
