@@ -157,7 +157,7 @@ export class RoomPage {
     if (device !== undefined) this.#player.open(device, performance.now());
   }
 
-  /** What was said in a room that is over. */
+  /** What was said last in a room that is over. */
   async #recall(id) {
     const messages = await messagesOf(id).catch(() => []);
     if (id !== this.#id) return;
