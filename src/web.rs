@@ -1,7 +1,8 @@
 //! The page: a console to watch and control devices, and the live rooms; embedded in the binary.
 //!
-//! Plain HTML, CSS and ES modules, served as they are in `src/web/`: no framework, no build step, nothing fetched from
-//! another host. The files keep to [`CONTENT_SECURITY_POLICY`], which the tests below check as far as text can show.
+//! Plain HTML, CSS and ES modules, served as they are in `src/web/`: no framework, no build step, and nothing fetched
+//! from another host but the covers of rooms, which are whatever pictures their anchors have named. The files keep to
+//! [`CONTENT_SECURITY_POLICY`], which the tests below check as far as text can show.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
@@ -9,10 +10,11 @@ use std::sync::LazyLock;
 /// Policy that belongs on every response with one of these files (CSP level 3).
 ///
 /// Nothing inline and nothing from elsewhere runs. WebSockets are named by scheme, since older browsers do not count
-/// them into `'self'`; `blob:` and `data:` allow stills of the picture. Other sites may not frame the page, so that
+/// them into `'self'`; `blob:` and `data:` allow stills of the picture, `https:` the covers of rooms (whoever serves one
+/// learns the addresses of those who see it; the page sends no `Referer`). Other sites may not frame the page, so that
 /// none can lead a click onto someone's device.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; \
-     media-src 'self' blob:; img-src 'self' data: http: https:; style-src 'self'; script-src 'self'; \
+     media-src 'self' blob:; img-src 'self' data: https:; style-src 'self'; script-src 'self'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 /// A file of the page, ready to be served.

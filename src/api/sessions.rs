@@ -43,7 +43,7 @@ impl Shard {
         device: &DeviceId,
         user: &UserId,
     ) -> Result<Response, ApiError> {
-        let (session_id, sdp) = self.create_session(now, device, user, identity.role)?;
+        let (session_id, sdp) = self.create_session(now, device, user, identity)?;
         let offer = Description {
             kind: "offer",
             sdp: &sdp,
@@ -96,7 +96,7 @@ impl Shard {
         id: SessionId,
         sdp: &str,
     ) -> Result<Response, ApiError> {
-        self.session_for(identity, id)?;
+        self.use_session(identity, id)?;
         self.answer(now, id, sdp)?;
         Ok(Response::empty(204))
     }
@@ -108,7 +108,7 @@ impl Shard {
         id: SessionId,
         candidate: &str,
     ) -> Result<Response, ApiError> {
-        self.session_for(identity, id)?;
+        self.use_session(identity, id)?;
         self.add_candidate(now, id, candidate)?;
         Ok(Response::empty(204))
     }
@@ -120,7 +120,7 @@ impl Shard {
         id: SessionId,
         ice_restart: bool,
     ) -> Result<Response, ApiError> {
-        self.session_for(identity, id)?;
+        self.use_session(identity, id)?;
         let sdp = self.offer(now, id, ice_restart)?;
         Ok(Response::json(
             200,
@@ -154,13 +154,13 @@ impl Shard {
     ) -> Result<Reply, ApiError> {
         let (session, offer) = match watch {
             Watch::Session(id) => {
-                self.session_for(identity, id)?;
+                self.use_session(identity, id)?;
                 self.touch(now, id)?;
                 (id, None)
             }
             Watch::Device(device) => {
                 let user = user.as_ref().unwrap_or(&identity.user);
-                let (id, offer) = self.create_session(now, &device, user, identity.role)?;
+                let (id, offer) = self.create_session(now, &device, user, identity)?;
                 (id, Some(offer))
             }
         };
@@ -169,6 +169,13 @@ impl Shard {
             session,
             offer,
         })
+    }
+
+    /// This identity uses the session, which ends no sooner than its token then.
+    fn use_session(&mut self, identity: &Identity, id: SessionId) -> Result<(), ApiError> {
+        self.session_for(identity, id)?;
+        self.renew(id, identity);
+        Ok(())
     }
 
     /// The session, if this identity may use it.

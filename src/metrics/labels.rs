@@ -150,6 +150,8 @@ labels! {
         Deleted "deleted",
         /// Nothing was heard of its viewer for `media.idle_timeout`.
         Idle "idle",
+        /// The token that it was used with expired.
+        Expired "expired",
         /// The viewer closed DTLS.
         Peer "peer",
         /// The viewer's network path went away and did not come back.

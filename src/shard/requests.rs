@@ -319,7 +319,8 @@ impl Shard {
                 // An empty body ends like any other: by its end, which is still to be read.
                 exchange.complete = false;
                 let publisher = Box::new(Publisher::new(now, &publication));
-                self.set_alarm(connection, now + self.config.media.publisher_timeout);
+                let at = self.publisher_deadline(now, &exchange);
+                self.set_alarm(connection, at);
                 self.set_phase(connection, Phase::Publish(exchange, publisher));
             }
             Reply::Viewer {

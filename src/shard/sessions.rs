@@ -6,10 +6,10 @@ use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
 use tracing::{debug, info};
 
 use super::drain::SHUTTING_DOWN;
-use super::sockets::Via;
+use super::sockets::{TOKEN_EXPIRED, Via};
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
-use crate::auth::Role;
+use crate::auth::{Identity, Role};
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
 use crate::ids::{DeviceId, SessionId, UserId};
@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) user: UserId,
     /// Whether whoever made it may control the device, over its data channel too.
     pub(crate) controls: bool,
+    /// Unix seconds at which the last of the tokens expires that it was made or used with.
+    expires_at: Option<u64>,
     pub(crate) created: Instant,
     /// When the viewer last did something over HTTP or its socket.
     pub(crate) touched: Instant,
@@ -50,7 +52,7 @@ impl Shard {
         now: Instant,
         device: &DeviceId,
         user: &UserId,
-        role: Role,
+        identity: &Identity,
     ) -> Result<(SessionId, String), ApiError> {
         if self.draining.is_some() {
             return Err(ApiError::Draining);
@@ -80,7 +82,7 @@ impl Shard {
                 return Err(ApiError::from_session(error, id));
             }
         };
-        self.insert_session(now, id, key, device, (user, role));
+        self.insert_session(now, id, key, device, (user, identity));
         info!(session = %id, %device, %user, shard = self.id.index(), "session created");
         Ok((id, offer))
     }
@@ -91,13 +93,14 @@ impl Shard {
         id: SessionId,
         key: SessionKey,
         device: &DeviceId,
-        (user, role): (&UserId, Role),
+        (user, identity): (&UserId, &Identity),
     ) {
         let mut session = Session {
             key,
             device: device.clone(),
             user: user.clone(),
-            controls: role >= Role::Controller,
+            controls: identity.role >= Role::Controller,
+            expires_at: identity.expires_at,
             created: now,
             touched: now,
             socket: None,
@@ -106,7 +109,9 @@ impl Shard {
             untold: None,
             alarm: Alarm::default(),
         };
-        if let Some(at) = session.alarm.set(now + self.config.media.idle_timeout) {
+        let idle = now + self.config.media.idle_timeout;
+        let end = self.moment(session.expires_at);
+        if let Some(at) = session.alarm.set(end.map_or(idle, |end| end.min(idle))) {
             self.schedule(at, Timer::Session(id));
         }
         self.sessions.insert(id, session);
@@ -127,6 +132,13 @@ impl Shard {
             .ok_or_else(|| ApiError::UnknownSession { id: id.to_string() })?;
         session.touched = now;
         Ok(session.key)
+    }
+
+    /// The session goes on until this token ends, if that is later than the one that it had.
+    pub(crate) fn renew(&mut self, id: SessionId, identity: &Identity) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.expires_at = session.expires_at.max(identity.expires_at);
+        }
     }
 
     /// Takes the viewer's answer (RFC 8829 §5.10).
@@ -170,12 +182,16 @@ impl Shard {
             .map_err(|error| ApiError::from_session(error, id))
     }
 
-    /// Closes a session and tells its viewer, over DTLS and over its socket.
+    /// Closes a session and tells its viewer: over its socket, or its data channel, and over DTLS.
     pub(crate) fn end_session(&mut self, now: Instant, id: SessionId, why: SessionEnd) -> bool {
         let Some(session) = self.sessions.get(&id) else {
             return false;
         };
-        self.plane.close_session(now, session.key, &mut self.rtc);
+        let (key, reason) = (session.key, reason(why));
+        if session.socket.is_none() {
+            self.tell_viewer(now, id, false, &ServerMessage::Closing { reason });
+        }
+        self.plane.close_session(now, key, &mut self.rtc);
         self.session_gone(now, id, why);
         true
     }
@@ -199,8 +215,10 @@ impl Shard {
             session = %id, device = %session.device, user = %session.user, shard = self.id.index(),
             seconds = lived.as_secs(), reason, "session closed"
         );
-        if let Some(socket) = session.socket {
-            self.dismiss(now, socket, reason);
+        match session.socket {
+            Some(socket) if why == SessionEnd::Expired => self.expire(now, socket),
+            Some(socket) => self.dismiss(now, socket, reason),
+            None => {}
         }
         self.watch_idle(now, &session.device);
     }
@@ -232,13 +250,17 @@ impl Shard {
         session.socket = None;
         if session.for_socket {
             session.orphaned = Some(now);
-            if let Some(at) = session.alarm.set(now + SOCKET_GRACE) {
+            let at = now + SOCKET_GRACE;
+            // Its token may end before that.
+            let sooner = session.alarm.deadline().is_none_or(|set| set > at);
+            if let Some(at) = sooner.then(|| session.alarm.set(at)).flatten() {
                 self.schedule(at, Timer::Session(id));
             }
         }
     }
 
-    /// A session's alarm: it is closed when its viewer has been idle or away for too long (M7).
+    /// A session's alarm: it is closed when its viewer has been idle or away for too long (M7), or its
+    /// token has expired.
     pub(super) fn session_time(&mut self, now: Instant, id: SessionId) {
         let idle = self.config.media.idle_timeout;
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -248,6 +270,11 @@ impl Shard {
             Fired::Nothing => return,
             Fired::Again(at) => return self.schedule(at, Timer::Session(id)),
             Fired::Due => {}
+        }
+        let end = session.expires_at.and_then(|at| self.clock.instant(at));
+        if end.is_some_and(|end| now >= end) {
+            self.end_session(now, id, SessionEnd::Expired);
+            return;
         }
         if session
             .orphaned
@@ -268,6 +295,9 @@ impl Shard {
         let mut next = active + idle;
         if let Some(since) = session.orphaned {
             next = next.min(since + SOCKET_GRACE);
+        }
+        if let Some(end) = end {
+            next = next.min(end);
         }
         if let Some(at) = session.alarm.set(next) {
             self.schedule(at, Timer::Session(id));
@@ -424,6 +454,7 @@ fn reason(why: SessionEnd) -> &'static str {
     match why {
         SessionEnd::Deleted => "deleted",
         SessionEnd::Idle => "idle for too long",
+        SessionEnd::Expired => TOKEN_EXPIRED,
         SessionEnd::Peer => "closed by the viewer",
         SessionEnd::IceTimeout => "the viewer's network path is gone",
         SessionEnd::Drain => SHUTTING_DOWN,

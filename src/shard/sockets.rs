@@ -21,8 +21,8 @@ use crate::ws::{
 pub(super) const GOING_AWAY: u16 = 1001;
 pub(super) const POLICY_VIOLATION: u16 = 1008;
 
-/// What a socket is told that ends with its token.
-const TOKEN_EXPIRED: &str = "the token has expired";
+/// What a socket or a session is told that ends with its token.
+pub(super) const TOKEN_EXPIRED: &str = "the token has expired";
 
 /// A message was taken, or there is an error to tell its sender.
 pub(super) type Told = Result<(), SocketError>;
@@ -182,6 +182,19 @@ impl Shard {
             shard.say_goodbye(now, connection, GOING_AWAY, reason);
             None
         });
+    }
+
+    /// Closes another connection's WebSocket, whose token has expired.
+    pub(super) fn expire(&mut self, now: Instant, id: ConnectionId) {
+        self.with(now, id, |shard, connection| {
+            shard.end_expired(now, connection);
+            None
+        });
+    }
+
+    fn end_expired(&mut self, now: Instant, connection: &mut Connection) {
+        connection.end = ConnectionEnd::Expired;
+        self.say_goodbye(now, connection, POLICY_VIOLATION, TOKEN_EXPIRED);
     }
 
     pub(super) fn say_goodbye(
@@ -361,9 +374,7 @@ impl Shard {
     /// The socket's alarm went off: its token's end, pings, patience, quality.
     pub(super) fn socket_time(&mut self, now: Instant, connection: &mut Connection) {
         if self.token_end(connection).is_some_and(|end| now >= end) {
-            connection.end = ConnectionEnd::Expired;
-            self.say_goodbye(now, connection, POLICY_VIOLATION, TOKEN_EXPIRED);
-            return;
+            return self.end_expired(now, connection);
         }
         let room = self.room_backlog(connection);
         let Connection { role, output, .. } = &mut *connection;
@@ -430,6 +441,11 @@ impl Shard {
             Role::Member(socket) => socket.expires_at,
             Role::Http(_) => None,
         };
+        self.moment(expires_at)
+    }
+
+    /// When a token expires that does so at that Unix second.
+    pub(super) fn moment(&self, expires_at: Option<u64>) -> Option<Instant> {
         self.clock.instant(expires_at?)
     }
 }

@@ -6,7 +6,8 @@ use rtc::SessionKey;
 
 use super::Shard;
 use crate::alarm::Fired;
-use crate::connection::{Connection, ConnectionId, Fate, Phase, Role};
+use crate::auth::AuthError;
+use crate::connection::{Connection, ConnectionId, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::LINGER;
@@ -97,21 +98,24 @@ impl Shard {
             Phase::Publish(exchange, publisher) => {
                 let silence = self.config.media.publisher_timeout;
                 let silent = now.saturating_duration_since(publisher.heard) >= silence;
-                if exchange.complete || !publisher.reads() || !silent {
+                let end = self.moment(exchange.identity.expires_at);
+                let expired = end.is_some_and(|end| now >= end);
+                if !expired && (exchange.complete || !publisher.reads() || !silent) {
                     // It is we who let it wait, or it spoke since.
                     let heard = if silent { now } else { publisher.heard };
-                    http.phase = Phase::Publish(exchange, publisher);
-                    self.set_alarm(connection, heard + silence);
+                    let at = self.publisher_deadline(heard, &exchange);
+                    self.set_phase(connection, Phase::Publish(exchange, publisher));
+                    self.set_alarm(connection, at);
                     return;
                 }
                 self.stop_publishing(now, connection.id, &publisher);
-                let seconds = silence.as_secs();
-                self.refuse(
-                    now,
-                    connection,
-                    exchange,
-                    ApiError::PublisherSilent { seconds },
-                );
+                let error = match expired {
+                    true => ApiError::Unauthorized(AuthError::Expired),
+                    false => ApiError::PublisherSilent {
+                        seconds: silence.as_secs(),
+                    },
+                };
+                self.refuse(now, connection, exchange, error);
             }
             Phase::Wait(exchange, gather) => {
                 self.gathers.remove(&gather);
@@ -119,6 +123,13 @@ impl Shard {
             }
             Phase::Done => connection.fate = Fate::Close,
         }
+    }
+
+    /// When a publisher is given up that says nothing more, or its token ends before that.
+    pub(super) fn publisher_deadline(&self, heard: Instant, exchange: &Exchange) -> Instant {
+        let silent = heard + self.config.media.publisher_timeout;
+        let end = self.moment(exchange.identity.expires_at);
+        end.map_or(silent, |end| end.min(silent))
     }
 
     /// Whether the peer still takes what was written for it: it is waited for until it has taken

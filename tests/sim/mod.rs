@@ -14,3 +14,4 @@ mod restarts;
 mod rooms;
 mod sockets;
 mod swarm;
+mod tokens;

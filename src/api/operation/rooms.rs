@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{Body, Operation, json, limit, optional, shown};
+use super::{Body, Operation, count, json, limit, optional, shown};
 use crate::error::ApiError;
 use crate::http::Request;
 use crate::http::query::param;
@@ -19,23 +19,35 @@ use crate::rooms::{RoomFilter, Status};
 pub struct NewRoom {
     /// What it is called; never empty.
     pub title: Box<str>,
-    /// The URL of its picture, or a path on this server; empty: none.
+    /// The URL of its picture (`https`), or a path on this server; empty: none.
     pub cover: Box<str>,
     /// The device whose picture it shows.
     pub device: Option<DeviceId>,
 }
 
-/// Which stored messages are wanted.
+/// Stored messages that are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct History {
     /// The room.
     pub room: RoomId,
-    /// The epoch that `after` counts in; `None`: the room's own, or with no `after` the oldest held.
-    pub epoch: Option<u32>,
-    /// Messages after this one.
-    pub after: Option<u64>,
-    /// At most so many.
-    pub limit: usize,
+    /// Which of them.
+    pub part: Part,
+}
+
+/// A part of a room's history.
+#[derive(Debug, Clone, Copy)]
+pub enum Part {
+    /// What follows a message.
+    After {
+        /// The epoch that `after` counts in; `None`: the room's own, or with no `after` the oldest held.
+        epoch: Option<u32>,
+        /// Messages after this one.
+        after: Option<u64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// The newest, so many.
+    Last(usize),
 }
 
 /// What a new member of a room is sent first.
@@ -85,7 +97,7 @@ pub(super) fn create(body: &[u8]) -> Result<NewRoom, ApiError> {
         return bad(format!("cover: is longer than {ROOM_COVER_BYTES} bytes"));
     }
     if !is_cover(&cover) {
-        return bad("cover: is neither an http(s) URL nor a path".to_owned());
+        return bad("cover: is neither an https URL nor a path of this server".to_owned());
     }
     Ok(NewRoom {
         title: title.into(),
@@ -102,12 +114,13 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Nothing that a page could take for a script (`javascript:`), or for another site's path
-/// (`//host`, which browsers also write with backslashes).
+/// (`//host`, which browsers also write with backslashes), and nothing that crosses the network in the
+/// clear: who looks at which room is not for everybody on the way to read.
 fn is_cover(text: &str) -> bool {
     let path = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
-    let url = ["http://", "https://"]
-        .iter()
-        .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+    let url = text
+        .strip_prefix("https://")
+        .is_some_and(|rest| !rest.is_empty());
     let plain = !text.contains(|c: char| c.is_control() || c.is_whitespace());
     text.is_empty() || (plain && (path || url))
 }
@@ -133,12 +146,26 @@ pub(super) fn filter(request: &Request) -> Result<RoomFilter, ApiError> {
 }
 
 pub(super) fn history(request: &Request, room: &str) -> Result<History, ApiError> {
-    Ok(History {
-        room: id(room)?,
-        epoch: number(request, "epoch", "must be a number")?,
-        after: number(request, "after", "must be a message's seq")?,
-        limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
-    })
+    let room = id(room)?;
+    let query = request.query.as_deref();
+    if param(query, "last").is_none() {
+        let part = Part::After {
+            epoch: number(request, "epoch", "must be a number")?,
+            after: number(request, "after", "must be a message's seq")?,
+            limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
+        };
+        return Ok(History { room, part });
+    }
+    let others = ["after", "epoch", "limit"];
+    if let Some(other) = others.into_iter().find(|name| param(query, name).is_some()) {
+        return Err(ApiError::BadParameter {
+            name: other,
+            fault: "cannot be used together with last".into(),
+        });
+    }
+    let last = count(request, "last", HISTORY_DEFAULT, HISTORY_MAX)?;
+    let part = Part::Last(last);
+    Ok(History { room, part })
 }
 
 pub(super) fn viewers(request: &Request, room: &str) -> Result<Operation, ApiError> {
@@ -188,12 +215,7 @@ mod tests {
 
     #[test]
     fn covers_are_pictures_of_the_web_or_of_this_server() {
-        for good in [
-            "",
-            "/cover.png",
-            "http://a/b.png",
-            "https://cdn.example/x?y=1",
-        ] {
+        for good in ["", "/cover.png", "https://cdn.example/x?y=1"] {
             assert!(is_cover(good), "{good}");
         }
         for bad in [
@@ -202,6 +224,7 @@ mod tests {
             "//evil.example/x",
             "/\\evil.example/x",
             "https://",
+            "http://a/b.png",
             "cover.png",
             "/a b",
             "/a\nb",

@@ -2,12 +2,13 @@
 
 import { hue, make, setData } from './ui.js';
 
-/** The address of a cover that may be shown: of this server, or http(s); null for any other. */
+/** The address of a cover that may be shown: of this server, or https; null for any other. */
 export function coverUrl(cover, base) {
   if (typeof cover !== 'string' || cover === '') return null;
   try {
-    const url = new URL(cover, base);
-    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : null;
+    const [url, page] = [new URL(cover, base), new URL(base)];
+    const own = url.protocol === page.protocol && url.host === page.host;
+    return own || url.protocol === 'https:' ? url.href : null;
   } catch {
     return null;
   }
@@ -23,7 +24,7 @@ export function showCover(element, room) {
   shown?.remove();
   setData(element, 'broken', null);
   if (url === null) return;
-  // Who serves the picture learns nothing of the room.
+  // Who serves the picture is not told on which page it is seen.
   const picture = make('img', { alt: '', loading: 'lazy', decoding: 'async', referrerpolicy: 'no-referrer' });
   picture.addEventListener('error', () => setData(element, 'broken', ''));
   picture.src = url;

@@ -30,11 +30,12 @@ test('those who come are named while they are few', () => {
   for (const [presence, text] of cases) assert.equal(arrivalsText(presence), text);
 });
 
-test('a cover is a picture of the web or of this server, and nothing else', () => {
+test('a cover is a picture that comes over https or from this server, and nothing else', () => {
   const base = 'https://live.example/#/rooms/1';
   assert.equal(coverUrl('/covers/1.jpg', base), 'https://live.example/covers/1.jpg');
-  assert.equal(coverUrl('http://pictures.example/a b.png', base), 'http://pictures.example/a%20b.png');
-  const others = ['', null, undefined, 7, 'javascript:alert(1)', 'data:image/svg+xml,<svg/>', 'blob:x', 'http://', 'file:///x'];
+  assert.equal(coverUrl('https://pictures.example/a b.png', base), 'https://pictures.example/a%20b.png');
+  assert.equal(coverUrl('/covers/1.jpg', 'http://127.0.0.1:30006/'), 'http://127.0.0.1:30006/covers/1.jpg');
+  const others = ['http://pictures.example/a.png', 'blob:https://live.example/1', '', null, undefined, 7, 'javascript:alert(1)', 'data:image/svg+xml,<svg/>', 'blob:x', 'http://', 'file:///x'];
   for (const other of others) assert.equal(coverUrl(other, base), null, `${other}`);
 });
 

@@ -500,7 +500,9 @@ impl Sim {
     }
 }
 
-/// A wall clock that shows 2001.
+/// When the simulations begin: in 2001.
+pub(crate) const UNIX: Duration = Duration::from_secs(1_000_000_000);
+
 fn wall(elapsed: Duration) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_000_000_000) + elapsed
+    UNIX_EPOCH + UNIX + elapsed
 }
