@@ -22,7 +22,7 @@ use crate::metrics::{
 };
 use crate::placement::ShardId;
 use crate::shard::{Job, Read, ReadJob, Scrape};
-use crate::store::Reader;
+use crate::store::{Reader, StoreFault};
 use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
@@ -173,19 +173,17 @@ fn answer(view: &SideView, job: ReadJob) {
 /// What is stored, as the answer to who asks for it.
 pub fn read(reader: &Reader, read: &Read) -> Result<Response, ApiError> {
     match read {
-        Read::History { room, after, limit } => history(reader, *room, *after, *limit),
+        Read::History { room, after, limit } => {
+            history(*room, reader.messages(*room, *after, *limit))
+        }
+        Read::Newest { room, limit } => history(*room, reader.newest(*room, *limit)),
         Read::Profile { user, role, online } => profile(reader, user, *role, *online),
     }
 }
 
 /// Stored messages of a room. They are objects as they are: nothing is parsed.
-fn history(
-    reader: &Reader,
-    room: RoomId,
-    after: (u32, u64),
-    limit: usize,
-) -> Result<Response, ApiError> {
-    let messages = reader.messages(room, after, limit).map_err(|fault| {
+fn history(room: RoomId, messages: Result<Vec<String>, StoreFault>) -> Result<Response, ApiError> {
+    let messages = messages.map_err(|fault| {
         error!(%room, "messages cannot be read: {fault}");
         ApiError::StoreFailed
     })?;

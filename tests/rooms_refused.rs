@@ -345,6 +345,18 @@ fn ids_of_rooms_are_numbers_that_exist() {
     server
         .get(&format!("/api/v1/rooms/{unknown}/viewers"))
         .expect_error(404, "unknown_room");
+    let room = server.create_room("ada", "Morning");
+    for query in [
+        "last=0",
+        "last=501",
+        "last=x",
+        "last=5&after=1",
+        "last=5&epoch=1",
+        "last=5&limit=1",
+    ] {
+        let target = format!("/api/v1/rooms/{room}/messages?{query}");
+        server.get(&target).expect_error(400, "bad_parameter");
+    }
     for (query, status) in [
         (String::new(), 400),
         ("room_id=".to_owned(), 400),

@@ -11,7 +11,9 @@ mod views;
 
 use std::time::Instant;
 
-pub use operation::{History, MemberQuery, NewRoom, Operation, Publication, SessionFilter, Watch};
+pub use operation::{
+    History, MemberQuery, NewRoom, Operation, Part, Publication, SessionFilter, Watch,
+};
 pub(crate) use rooms::RoomList;
 pub use stats::{EXACT_USERS, Online, UserSet};
 pub(crate) use stats::{HotRooms, LastUsers, OnlineStats};

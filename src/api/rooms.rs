@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{History, MemberQuery, NewRoom};
+use super::{History, MemberQuery, NewRoom, Part};
 use crate::auth::{Identity, Role};
 use crate::connection::{Connection, ConnectionId};
 use crate::error::{ApiError, Forbidden};
@@ -126,13 +126,22 @@ impl Shard {
         let room = history.room;
         self.heard_in(identity, room);
         let record = self.rooms.record(room).ok_or_else(|| unknown(room))?;
-        let after = match (history.epoch, history.after) {
-            (None, None) => (0, 0),
-            (epoch, after) => (epoch.unwrap_or(record.epoch), after.unwrap_or(0)),
+        let read = match history.part {
+            Part::Last(limit) => Read::Newest { room, limit },
+            Part::After {
+                epoch,
+                after,
+                limit,
+            } => {
+                let after = match (epoch, after) {
+                    (None, None) => (0, 0),
+                    (epoch, after) => (epoch.unwrap_or(record.epoch), after.unwrap_or(0)),
+                };
+                Read::History { room, after, limit }
+            }
         };
         let gather = self.next_gather();
-        let limit = history.limit;
-        self.ask_store(connection, gather, Read::History { room, after, limit });
+        self.ask_store(connection, gather, read);
         Ok(Reply::Wait {
             gather,
             prepared: None,

@@ -56,12 +56,19 @@ pub struct ReadJob {
 /// Something that is stored.
 #[derive(Debug)]
 pub enum Read {
-    /// `GET /api/v1/rooms/{id}/messages`
+    /// `GET /api/v1/rooms/{id}/messages`, in its order.
     History {
         /// The room.
         room: RoomId,
         /// After this epoch and `seq`.
         after: (u32, u64),
+        /// At most so many.
+        limit: usize,
+    },
+    /// The same, its end.
+    Newest {
+        /// The room.
+        room: RoomId,
         /// At most so many.
         limit: usize,
     },

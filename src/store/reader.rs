@@ -1,6 +1,6 @@
 //! A connection that reads beside the writer.
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::place::Place;
 use super::write::user_record;
@@ -50,11 +50,25 @@ impl Reader {
             "SELECT epoch, text FROM messages
              WHERE room = ?1 AND (epoch, seq) > (?2, ?3) ORDER BY epoch, seq LIMIT ?4",
         )?;
-        let rows = statement.query_map(params![room.get(), epoch, seq, limit], |columns| {
-            let text = columns.get_ref(1)?.as_str()?;
-            Ok(with_epoch(columns.get(0)?, text))
-        })?;
+        let rows = statement.query_map(params![room.get(), epoch, seq, limit], message_text)?;
         rows.collect()
+    }
+
+    /// The room's newest messages of all epochs, the oldest of them first.
+    pub fn newest(&self, room: RoomId, limit: usize) -> Result<Vec<String>, StoreFault> {
+        self.try_newest(room, limit).map_err(failed)
+    }
+
+    fn try_newest(&self, room: RoomId, limit: usize) -> rusqlite::Result<Vec<String>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT epoch, text FROM messages
+             WHERE room = ?1 ORDER BY epoch DESC, seq DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![room.get(), limit], message_text)?;
+        let mut texts: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+        texts.reverse();
+        Ok(texts)
     }
 
     /// The user who logs in with this name, whatever the case of its letters.
@@ -83,6 +97,12 @@ impl Reader {
             .and_then(|mut statement| statement.query_row([value], user_record).optional())
             .map_err(failed)
     }
+}
+
+/// Columns: epoch, text.
+fn message_text(columns: &Row<'_>) -> rusqlite::Result<String> {
+    let text = columns.get_ref(1)?.as_str()?;
+    Ok(with_epoch(columns.get(0)?, text))
 }
 
 /// An object with a member `epoch` in front. It has others, each message its `type`.

@@ -75,6 +75,18 @@ fn a_crash_begins_a_new_epoch_and_loses_nothing_acknowledged() {
     );
     let epoch = sim.read_json(&format!("/api/v1/rooms/{room}/messages?after=0"));
     assert_eq!(epoch["messages"].as_array().unwrap().len(), 1);
+    for (last, contents) in [
+        (1, &["new"][..]),
+        (2, &["kept", "new"]),
+        (9, &["kept", "new"]),
+    ] {
+        let end = sim.read_json(&format!("/api/v1/rooms/{room}/messages?last={last}"));
+        let end = end["messages"].as_array().unwrap().iter();
+        assert!(
+            end.map(|message| &message["content"]).eq(contents),
+            "{last}"
+        );
+    }
 }
 
 #[test]

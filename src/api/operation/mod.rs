@@ -7,7 +7,7 @@ mod sessions;
 use serde::de::DeserializeOwned;
 
 pub use self::devices::Publication;
-pub use self::rooms::{History, MemberQuery, NewRoom};
+pub use self::rooms::{History, MemberQuery, NewRoom, Part};
 pub use self::sessions::{SessionFilter, Watch};
 use crate::accounts::Credentials;
 use crate::error::ApiError;
@@ -327,14 +327,24 @@ where
 
 /// How many items a page may have.
 fn limit(request: &Request, default: usize, most: usize) -> Result<usize, ApiError> {
-    match param(request.query.as_deref(), "limit") {
+    count(request, "limit", default, most)
+}
+
+/// A parameter that is a number of items.
+fn count(
+    request: &Request,
+    name: &'static str,
+    default: usize,
+    most: usize,
+) -> Result<usize, ApiError> {
+    match param(request.query.as_deref(), name) {
         None => Ok(default),
         Some(text) => text
             .parse()
             .ok()
             .filter(|limit| (1..=most).contains(limit))
             .ok_or_else(|| ApiError::BadParameter {
-                name: "limit",
+                name,
                 fault: format!("must be a number from 1 to {most}").into(),
             }),
     }

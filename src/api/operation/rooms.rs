@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{Body, Operation, json, limit, optional, shown};
+use super::{Body, Operation, count, json, limit, optional, shown};
 use crate::error::ApiError;
 use crate::http::Request;
 use crate::http::query::param;
@@ -25,17 +25,29 @@ pub struct NewRoom {
     pub device: Option<DeviceId>,
 }
 
-/// Which stored messages are wanted.
+/// Stored messages that are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct History {
     /// The room.
     pub room: RoomId,
-    /// The epoch that `after` counts in; `None`: the room's own, or with no `after` the oldest held.
-    pub epoch: Option<u32>,
-    /// Messages after this one.
-    pub after: Option<u64>,
-    /// At most so many.
-    pub limit: usize,
+    /// Which of them.
+    pub part: Part,
+}
+
+/// A part of a room's history.
+#[derive(Debug, Clone, Copy)]
+pub enum Part {
+    /// What follows a message.
+    After {
+        /// The epoch that `after` counts in; `None`: the room's own, or with no `after` the oldest held.
+        epoch: Option<u32>,
+        /// Messages after this one.
+        after: Option<u64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// The newest, so many.
+    Last(usize),
 }
 
 /// What a new member of a room is sent first.
@@ -134,12 +146,26 @@ pub(super) fn filter(request: &Request) -> Result<RoomFilter, ApiError> {
 }
 
 pub(super) fn history(request: &Request, room: &str) -> Result<History, ApiError> {
-    Ok(History {
-        room: id(room)?,
-        epoch: number(request, "epoch", "must be a number")?,
-        after: number(request, "after", "must be a message's seq")?,
-        limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
-    })
+    let room = id(room)?;
+    let query = request.query.as_deref();
+    if param(query, "last").is_none() {
+        let part = Part::After {
+            epoch: number(request, "epoch", "must be a number")?,
+            after: number(request, "after", "must be a message's seq")?,
+            limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
+        };
+        return Ok(History { room, part });
+    }
+    let others = ["after", "epoch", "limit"];
+    if let Some(other) = others.into_iter().find(|name| param(query, name).is_some()) {
+        return Err(ApiError::BadParameter {
+            name: other,
+            fault: "cannot be used together with last".into(),
+        });
+    }
+    let last = count(request, "last", HISTORY_DEFAULT, HISTORY_MAX)?;
+    let part = Part::Last(last);
+    Ok(History { room, part })
 }
 
 pub(super) fn viewers(request: &Request, room: &str) -> Result<Operation, ApiError> {

@@ -376,8 +376,8 @@ fn history_is_read_across_epochs_from_a_place_on() {
         stored(&mut store, second.collect::<Vec<_>>());
         stored(&mut store, messages(2, 1..=1, 7));
         let reader = store.reader().unwrap();
-        let places = |after, limit| -> Vec<(u64, u64)> {
-            let texts = reader.messages(room(1), after, limit).unwrap();
+        let of = |texts: Result<Vec<String>, StoreFault>| -> Vec<(u64, u64)> {
+            let texts = texts.unwrap();
             let values = texts
                 .iter()
                 .map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
@@ -389,11 +389,16 @@ fn history_is_read_across_epochs_from_a_place_on() {
                 })
                 .collect()
         };
+        let places = |after, limit| of(reader.messages(room(1), after, limit));
         assert_eq!(places((0, 0), 9), [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]);
         assert_eq!(places((1, 2), 2), [(1, 3), (2, 1)]);
         assert_eq!(places((1, u64::MAX), 9), [(2, 1), (2, 2)]);
         assert_eq!(places((2, 2), 9), []);
         assert_eq!(places((u32::MAX, 0), usize::MAX), []);
+        let newest = |room, limit| of(reader.newest(room, limit));
+        assert_eq!(newest(room(1), 3), [(1, 3), (2, 1), (2, 2)]);
+        assert_eq!(newest(room(1), 9).len(), 5);
+        assert_eq!(newest(room(3), 9), []);
     }
 }
 

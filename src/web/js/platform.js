@@ -82,9 +82,9 @@ export async function viewersOf(id) {
   return { viewers: list(body.viewers), more: typeof body.next_cursor === 'string' };
 }
 
-/** What was said in a room, from the beginning. */
+/** What was said last in a room. */
 export async function messagesOf(id) {
-  return list((await get(`/api/v1/rooms/${id}/messages?limit=${MESSAGES}`)).messages);
+  return list((await get(`/api/v1/rooms/${id}/messages?last=${MESSAGES}`)).messages);
 }
 
 /** What was said after a message. @param {import('./order.js').Position} after @returns {Promise<import('./order.js').Stored>} */

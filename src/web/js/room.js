@@ -177,7 +177,7 @@ export class RoomPage {
     if (device !== undefined) this.#player.open(device, performance.now());
   }
 
-  /** What was said in a room that is over. */
+  /** What was said last in a room that is over. */
   async #recall() {
     const visit = this.#visit;
     const messages = await messagesOf(this.#id).catch(() => []);
