@@ -353,6 +353,13 @@ fn ids_of_rooms_are_numbers_that_exist() {
         "last=5&after=1",
         "last=5&epoch=1",
         "last=5&limit=1",
+        "last=5&cursor=1.1",
+        "cursor=",
+        "cursor=1",
+        "cursor=1.x",
+        "cursor=1.2.3",
+        "cursor=1.2&after=1",
+        "cursor=1.2&epoch=1",
     ] {
         let target = format!("/api/v1/rooms/{room}/messages?{query}");
         server.get(&target).expect_error(400, "bad_parameter");
