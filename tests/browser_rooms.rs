@@ -387,7 +387,7 @@ fn a_burst_that_is_refused_is_one_line_to_try_again_or_dismiss() {
         let failed = "() => document.querySelectorAll('.line[data-state=failed]').length";
         let failed = browser.evaluate("bob", failed).as_u64().expect("a number");
         assert!(failed >= 2, "{failed} of a burst are refused");
-        assert_eq!(unsent, format!("{failed} messages were not sent"));
+        assert_eq!(unsent, format!("{failed} messages not sent"));
         assert_eq!(browser.texts("bob", ".line button"), json!([]));
     };
     refuse(&mut browser, 0..8);
