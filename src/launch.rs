@@ -29,7 +29,7 @@ use crate::memory;
 use crate::message::Message;
 use crate::metrics::StoreFigures;
 use crate::placement::Shards;
-use crate::rooms::RoomRecord;
+use crate::rooms::{RoomRecord, Status};
 use crate::shard::ShardSeed;
 use crate::side::{SideView, side};
 use crate::store::{
@@ -228,8 +228,16 @@ fn start_store(
     if store.is_memory() {
         warn!("store.path is :memory: rooms, messages and users are lost when the process ends");
     }
+    info!(path = %store.path().display(), "store opened");
+    let clean = store.is_clean();
+    let loaded = store.load(config.rooms.recent)?;
+    if !loaded.is_empty() {
+        let is_live = |(record, _): &&(RoomRecord, _)| record.status == Status::Live;
+        let live = loaded.iter().filter(is_live).count();
+        info!(rooms = loaded.len(), live, clean, "rooms recovered");
+    }
     let mut rooms: Vec<_> = shards.all().map(|_| Vec::new()).collect();
-    for (record, recent) in store.load(config.rooms.recent)? {
+    for (record, recent) in loaded {
         rooms[shards.shard_of_room(record.id).index()].push((record, recent));
     }
     let readers = [store.reader()?, store.reader()?];
@@ -357,7 +365,11 @@ fn supervise(
     if let Err(fault) = store.join() {
         error!("{fault}");
     }
-    info!(sessions = totals.sum(Total::Drained), "shutdown complete");
+    info!(
+        sessions = totals.sum(Total::Drained),
+        members = totals.sum(Total::DrainedMembers),
+        "shutdown complete"
+    );
     Ok(())
 }
 

@@ -237,8 +237,8 @@ impl Shard {
         shard.restore_rooms(now, seed.rooms);
         if shard.config.demo {
             shard.start_demo(now);
-            shard.start_demo_room(now);
         }
+        shard.settle_demo_rooms(now);
         Ok(shard)
     }
 
@@ -258,7 +258,7 @@ impl Shard {
         self.due = due;
         self.close_acknowledged(now);
         self.rooms.tick(self.time(now));
-        self.take_room_events(now, None);
+        self.take_room_events(now, rooms::ANCHOR_AWAY, None);
         self.store_rooms(now);
     }
 

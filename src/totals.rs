@@ -28,10 +28,12 @@ pub enum Total {
     Connections,
     /// Sessions that a shutdown closed.
     Drained,
+    /// Members of rooms that a shutdown closed.
+    DrainedMembers,
 }
 
 impl Total {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 }
 
 impl Totals {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use support::http;
 use support::media::Clip;
 use support::publish::Publisher;
 use support::server::{Server, run_to_end};
@@ -17,6 +18,106 @@ use support::{SOON, wait_until};
 
 /// The status of a faulty configuration.
 const EXIT_CONFIG: i32 = 2;
+
+/// The only line of the log with this message.
+#[track_caller]
+fn logged(server: &Server, message: &str) -> Value {
+    wait_until(SOON, message, || {
+        !server.log().with_message(message).is_empty()
+    });
+    let mut lines = server.log().with_message(message);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.remove(0)
+}
+
+#[test]
+fn the_log_tells_of_the_store_of_users_and_of_rooms() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (config, store) = (
+        directory.path().join("config.toml"),
+        directory.path().join("rooms.db"),
+    );
+    let text = "[auth]\njwt_secret = 'a secret of thirty-two characters'\nsignup_role = 'anchor'\n";
+    std::fs::write(&config, text).expect("room on the disk");
+    let path = format!("store.path={}", store.display());
+    let config = ["--config", config.to_str().expect("UTF-8"), "--set", &path];
+    let start = |more: &[&str]| Server::start(&[&config[..], more].concat());
+
+    let mut server = start(&[]);
+    let opened = logged(&server, "store opened");
+    assert_eq!(opened["path"], store.display().to_string());
+    assert!(server.log().with_message("rooms recovered").is_empty());
+
+    let ada = json!({"username": "ada", "password": "correct horse"});
+    server.post("/api/v1/users", &ada).expect(201);
+    assert_eq!(logged(&server, "user signed up")["user"], "@ada");
+    let wrong = json!({"username": "ada", "password": "wrong horse"});
+    server
+        .post("/api/v1/users/login", &wrong)
+        .expect_error(401, "bad_credentials");
+    let failed = logged(&server, "log-in failed");
+    assert_eq!(
+        (&failed["level"], &failed["user"], &failed["count"]),
+        (&json!("WARN"), &json!("@ada"), &json!(1))
+    );
+
+    let token = server.post("/api/v1/users/login", &ada).expect(200).json()["token"].take();
+    let token = token.as_str().expect("a token");
+    let bearer = format!("Bearer {token}");
+    let post = |target: &str, body: &str| {
+        let headers = [("Authorization", bearer.as_str())];
+        http::request(server.http(), "POST", target, &headers, body.as_bytes())
+    };
+    let [ended, live] = ["one", "two"].map(|title| {
+        let body = json!({"title": title}).to_string();
+        post("/api/v1/rooms", &body).expect(201).json()["id"].take()
+    });
+    post(&format!("/api/v1/rooms/{ended}/start"), "").expect(200);
+    let line = logged(&server, "room started");
+    assert_eq!(
+        (&line["room"], &line["anchor"], &line["why"]),
+        (
+            &json!(ended.to_string()),
+            &json!("@ada"),
+            &json!("its anchor")
+        )
+    );
+    post(&format!("/api/v1/rooms/{ended}/join"), "").expect(200);
+    post(&format!("/api/v1/rooms/{ended}/stop"), "").expect(200);
+    let line = logged(&server, "room ended");
+    assert_eq!(
+        (&line["room"], &line["why"], &line["viewers"]),
+        (&json!(ended.to_string()), &json!("its anchor"), &json!(1))
+    );
+
+    post(&format!("/api/v1/rooms/{live}/start"), "").expect(200);
+    let mut member = Socket::open(server.http(), &format!("/ws?room_id={live}&token={token}"));
+    member.expect("hello");
+    server.signal(Signal::TERM);
+    assert_eq!(member.closed(), Some(1001));
+    server.wait(SOON);
+    let members = |line: &Value| line["members"].as_u64();
+    let draining = server.log().with_message("draining");
+    assert_eq!(draining.iter().filter_map(members).sum::<u64>(), 1);
+    assert_eq!(logged(&server, "shutdown complete")["members"], 1);
+    let log = server.log().text();
+    assert!(!log.contains("horse") && !log.contains(token), "{log}");
+
+    let recovered = |server: &Server| {
+        let line = logged(server, "rooms recovered");
+        ["rooms", "live", "clean"].map(|field| line[field].clone())
+    };
+    let mut server = start(&[]);
+    assert_eq!(recovered(&server), [json!(2), json!(1), json!(true)]);
+    server.signal(Signal::KILL);
+    server.wait(SOON);
+    let server = start(&["--set", "rooms.anchor_timeout=10ms"]);
+    assert_eq!(recovered(&server), [json!(2), json!(1), json!(false)]);
+    assert_eq!(
+        logged(&server, "room ended")["why"],
+        "its anchor stayed away"
+    );
+}
 
 fn drains_on(signal: Signal) {
     let mut server = Server::start(&["--shards", "2"]);

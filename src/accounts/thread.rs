@@ -5,9 +5,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use executor::Postbox;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Accounts, Outcome, Task};
 use crate::connection::ConnectionId;
@@ -17,6 +18,9 @@ use crate::limits::ACCOUNT_TASKS;
 use crate::message::{GatherId, Message};
 use crate::placement::ShardId;
 use crate::side::deliver;
+
+/// Log-ins that fail are logged at most so often: who guesses passwords shall not fill the log.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A task, and whose request it is for.
 #[derive(Debug)]
@@ -60,6 +64,7 @@ pub fn start(accounts: Accounts, postbox: Postbox<Mail>) -> io::Result<AccountQu
 }
 
 fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<AccountJob>) {
+    let mut failed = FailedLogIns::default();
     for AccountJob {
         from,
         connection,
@@ -67,7 +72,17 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Acco
         task,
     } in receiver
     {
-        let message = match guarded(|| accounts.run(task)) {
+        let name = match &task {
+            Task::LogIn { credentials, .. } => Some(credentials.username.user_id()),
+            Task::SignUp { .. } => None,
+        };
+        let outcome = guarded(|| accounts.run(task));
+        if let (Some(user), Outcome::Reply(Err(ApiError::BadCredentials))) = (name, &outcome)
+            && let Some(count) = failed.count(Instant::now())
+        {
+            warn!(%user, count, "log-in failed");
+        }
+        let message = match outcome {
             Outcome::Reply(reply) => Message::Replied {
                 connection,
                 gather,
@@ -84,12 +99,43 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Acco
     }
 }
 
+/// Log-ins that failed and were not logged yet.
+#[derive(Debug, Default)]
+struct FailedLogIns {
+    count: u64,
+    quiet_until: Option<Instant>,
+}
+
+impl FailedLogIns {
+    /// One more. How many there were, when it is time to tell.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        if self.quiet_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.quiet_until = Some(now + LOG_INTERVAL);
+        Some(std::mem::take(&mut self.count))
+    }
+}
+
 /// A panic is the answer to one request: who comes after it still logs in.
 fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         error!("a task of the accounts thread failed");
         Outcome::Reply(Err(ApiError::Internal))
     })
+}
+
+#[cfg(test)]
+#[test]
+fn log_ins_that_fail_are_told_once_a_second_with_their_number() {
+    let (mut failed, start) = (FailedLogIns::default(), Instant::now());
+    assert_eq!(failed.count(start), Some(1));
+    for ms in [1, 500, 999] {
+        assert_eq!(failed.count(start + Duration::from_millis(ms)), None);
+    }
+    assert_eq!(failed.count(start + LOG_INTERVAL), Some(4));
+    assert_eq!(failed.count(start + 3 * LOG_INTERVAL), Some(1));
 }
 
 #[cfg(test)]

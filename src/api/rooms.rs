@@ -74,12 +74,12 @@ impl Shard {
         id: RoomId,
         change: impl FnOnce(&mut Rooms, Time, RoomId) -> Result<(), RoomError>,
     ) -> Result<Reply, ApiError> {
-        self.may_lead(identity, id)?;
+        let who = self.may_lead(identity, id)?;
         self.takes_changes()?;
         let time = self.time(now);
         change(&mut self.rooms, time, id).map_err(|error| ApiError::from_room(error, id))?;
         let response = Response::json(200, &self.room_view(id)?);
-        let gather = self.store_change(now, connection.id, id);
+        let gather = self.store_change(now, connection.id, id, who);
         Ok(Reply::Wait {
             gather,
             prepared: Some(response),
@@ -212,11 +212,12 @@ impl Shard {
         }
     }
 
-    /// Only the anchor and admins start and stop a room.
-    fn may_lead(&self, identity: &Identity, id: RoomId) -> Result<(), ApiError> {
+    /// Only the anchor and admins start and stop a room: which of them it is.
+    fn may_lead(&self, identity: &Identity, id: RoomId) -> Result<&'static str, ApiError> {
         let record = self.rooms.record(id).ok_or_else(|| unknown(id))?;
         match leads(identity, &record.anchor) {
-            true => Ok(()),
+            true if identity.user == record.anchor => Ok("its anchor"),
+            true => Ok("an admin"),
             false => Err(ApiError::Forbidden(Forbidden::Room)),
         }
     }

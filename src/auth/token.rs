@@ -60,6 +60,9 @@ pub enum AuthError {
     /// `nbf` is to come.
     #[error("the token is not valid yet")]
     NotYet,
+    /// No `aud`, where `auth.audience` is set.
+    #[error("the token has no aud: it must name the audience that it is meant for")]
+    NoAudience,
     /// `aud` is not `auth.audience`.
     #[error("the token is meant for another audience")]
     Audience,
@@ -84,6 +87,7 @@ impl AuthError {
             | AuthError::Signature
             | AuthError::NoExpiry
             | AuthError::NotYet
+            | AuthError::NoAudience
             | AuthError::Audience
             | AuthError::Subject
             | AuthError::Role => "invalid_token",
@@ -224,8 +228,8 @@ impl Authenticator {
             return Err(AuthError::NotYet);
         }
         if let Some(wanted) = &self.audience {
-            let named = claims.aud.map(OneOrMore::into_list).unwrap_or_default();
-            if !named.contains(wanted) {
+            let named = claims.aud.ok_or(AuthError::NoAudience)?;
+            if !named.into_list().contains(wanted) {
                 return Err(AuthError::Audience);
             }
         }

@@ -85,6 +85,9 @@ pub(super) struct TokenFlags {
     /// Its audience; default: auth.audience
     #[arg(long, value_name = "NAME")]
     pub(super) aud: Option<String>,
+    /// Set any key, such as --set auth.audience=web (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 /// What to do with the configuration.
@@ -124,7 +127,10 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
 }
 
 impl Arguments {
-    fn into_parsed(self) -> Parsed {
+    fn into_parsed(mut self) -> Parsed {
+        if let Some(Subcommands::Token(flags)) = &mut self.command {
+            self.set.append(&mut flags.set);
+        }
         let action = match (self.command, self.print_config, self.check_config) {
             (Some(Subcommands::Token(flags)), ..) => Action::Token(flags),
             (None, true, _) => Action::Print,

@@ -19,6 +19,8 @@ use super::kinds::Kind;
 
 /// Names the configuration file; every other variable with the prefix is a key.
 const FILE_VARIABLE: &str = "MEDIA_CONFIG";
+/// The key that it would belong to.
+const FILE_KEY: &str = "config";
 
 /// What was set for a key, of all sources by the one with the highest precedence.
 struct Raw {
@@ -169,7 +171,7 @@ impl Sources {
         origin: Origin,
     ) {
         let Some(key) = known.iter().find(|&&key| key == name) else {
-            self.unknown(name, known.iter().copied(), origin);
+            self.unknown(name, known, origin);
             return;
         };
         match toml::Value::deserialize(ValueDeserializer::from(value)) {
@@ -191,11 +193,10 @@ impl Sources {
             if let Some(key) = names.get(&name) {
                 self.set(key, value.into(), Origin::Variable(name));
             } else if name != FILE_VARIABLE && !is_service_link(&name, &value) {
-                // Compared without the prefix, which must not make all of them alike.
-                let known = names.keys().map(String::as_str).chain([FILE_VARIABLE]);
-                let known = known.map(|name| &name[VARIABLE_PREFIX.len()..]);
-                let nearest = nearest(&name[VARIABLE_PREFIX.len()..], known);
-                let nearest = nearest.map(|bare| format!("{VARIABLE_PREFIX}{bare}"));
+                let bare = name[VARIABLE_PREFIX.len()..].to_ascii_lowercase();
+                let known = known.iter().copied().chain([FILE_KEY]);
+                let nearest = nearest_key(&bare.replacen('_', ".", 1), known);
+                let nearest = nearest.map(keys::variable);
                 let problem = format!("is not a variable{}", did_you_mean(nearest));
                 self.faults.push(Fault::new(name, problem));
             }
@@ -211,7 +212,7 @@ impl Sources {
         let name = name.trim();
         let origin = Origin::Flag(format!("--set {name}"));
         let Some(key) = known.iter().find(|&&key| key == name) else {
-            self.unknown(name, known.iter().copied(), origin);
+            self.unknown(name, known, origin);
             return;
         };
         if *key == keys::SECRET {
@@ -229,8 +230,9 @@ impl Sources {
         self.raw.insert(key, Raw { value, origin });
     }
 
-    fn unknown<'a>(&mut self, name: &str, known: impl Iterator<Item = &'a str>, origin: Origin) {
-        let problem = format!("is not a key{}", did_you_mean(nearest(name, known)));
+    fn unknown(&mut self, name: &str, known: &[&'static str], origin: Origin) {
+        let nearest = nearest_key(name, known.iter().copied());
+        let problem = format!("is not a key{}", did_you_mean(nearest));
         self.faults.push(Fault::new(name, problem).from(origin));
     }
 }
@@ -264,6 +266,26 @@ fn read_bounded(path: &str) -> Result<String, String> {
         ));
     }
     Ok(text)
+}
+
+/// The known key that was meant, if any is like it. Of a table that there is, it is one of that table,
+/// and the table's name does not count: it would make all of them alike.
+fn nearest_key(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let known: Vec<_> = known.collect();
+    let in_table = |(table, bare): (&str, &str)| {
+        let of_table = |key: &&'static str| {
+            let (its, bare) = key.split_once('.')?;
+            (its == table).then_some((bare, *key))
+        };
+        let keys: Vec<_> = known.iter().filter_map(of_table).collect();
+        let nearest = nearest(bare, keys.iter().map(|(bare, _)| *bare));
+        let found = keys.iter().find(|(bare, _)| Some(*bare) == nearest);
+        (!keys.is_empty()).then(|| found.map(|(_, key)| *key))
+    };
+    match name.split_once('.').and_then(in_table) {
+        Some(of_table) => of_table,
+        None => nearest(name, known.iter().copied()),
+    }
 }
 
 fn did_you_mean(name: Option<impl fmt::Display>) -> String {

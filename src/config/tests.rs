@@ -415,6 +415,21 @@ fn a_token_is_asked_for_with_flags() {
         .verify(&token, 1_800_000_000);
     assert_eq!(identity.unwrap().role, Role::Admin);
 
+    let set = request(&[
+        "--sub=ada",
+        "--set",
+        "auth.audience=web",
+        "--set=auth.token_ttl=2h",
+    ]);
+    let set = set.unwrap();
+    assert_eq!(set.auth.audience, "web");
+    assert_eq!(set.ttl, Duration::from_secs(2 * 3600));
+    let unknown = request(&["--sub=ada", "--set", "auth.audiense=web"]).unwrap_err();
+    assert_eq!(
+        unknown,
+        ["auth.audiense: is not a key; did you mean auth.audience? [from --set auth.audiense]"]
+    );
+
     let faults = request(&["--sub=a b", "--role=root", "--devices=a,,b", "--ttl=1"]).unwrap_err();
     let expected = [
         "--sub: has the character ' ': only A–Z a–z 0–9 . _ : @ - are allowed",

@@ -36,7 +36,9 @@ impl Shard {
         for id in ids {
             self.end_session(now, id, SessionEnd::Drain);
         }
+        let members = self.rooms.members();
         self.totals.set(self.id, Total::Drained, closed);
+        self.totals.set(self.id, Total::DrainedMembers, members);
         self.drain_rooms(now);
         let left = deadline.saturating_duration_since(now);
         self.rooms_close_by = Some(now + ACKS_PATIENCE.min(left / 2));
@@ -44,7 +46,8 @@ impl Shard {
         for id in self.connections.ids() {
             self.drain_connection(now, id);
         }
-        info!(shard = self.id.index(), sessions = closed, "draining");
+        let shard = self.id.index();
+        info!(shard, sessions = closed, members, "draining");
     }
 
     /// Tells and closes the members of a shard that drains, once nobody waits for the store any more.

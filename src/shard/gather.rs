@@ -13,7 +13,6 @@ use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics;
 use crate::placement::ShardId;
 use crate::rooms::RoomFilter;
-use crate::store::Row;
 
 /// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
 const SCRAPE_PATIENCE: Duration = Duration::from_millis(100);
@@ -135,7 +134,7 @@ impl Shard {
                 gather,
                 user,
                 response,
-            } => self.answer_when_stored(now, connection, gather, Row::User(user), response),
+            } => self.store_user(now, connection, gather, user, response),
             Message::Stored(receipts) => self.stored(now, receipts),
             Message::Drain { deadline } => self.drain(now, deadline),
         }

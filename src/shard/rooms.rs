@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Shard;
 use crate::api::NewRoom;
@@ -15,6 +15,9 @@ use crate::message::GatherId;
 use crate::rooms::{RoomEvent, RoomFilter, RoomRecord, RoomView, Status, Time};
 use crate::store::{Asker, MessageRow, Receipt, Row};
 use crate::totals::Total;
+
+/// Why rooms end by themselves.
+pub(super) const ANCHOR_AWAY: &str = "its anchor stayed away";
 
 impl Shard {
     /// This moment, for the rooms.
@@ -42,7 +45,7 @@ impl Shard {
     /// A slice of the sweeps: who is due is flushed with this turn. True: there is more.
     pub(super) fn sweep_rooms(&mut self, now: Instant) -> bool {
         let more = self.rooms.sweep(now, SWEEP_MEMBERS, &mut self.outbox.dirty);
-        self.take_room_events(now, None);
+        self.take_room_events(now, ANCHOR_AWAY, None);
         more
     }
 
@@ -109,17 +112,16 @@ impl Shard {
         record
     }
 
-    /// The room of the bundled clip: the one that is live since an earlier start, or a new one.
-    pub(super) fn start_demo_room(&mut self, now: Instant) {
+    /// The room of the bundled clip: the newest one that is live since an earlier start, or a new
+    /// one. Others end, and without the clip all do: nobody comes who would end them.
+    pub(super) fn settle_demo_rooms(&mut self, now: Instant) {
         let device = DeviceId::try_from(DEMO_DEVICE);
         let anchor = UserId::try_from(DEMO_DEVICE);
         let (Some(first), Ok(device), Ok(anchor)) = (RoomId::new(DEMO_ROOM), device, anchor) else {
             return;
         };
-        if self.shards.shard_of_room(first) != self.id {
-            return;
-        }
         let time = self.time(now);
+        let wanted = self.config.demo && self.shards.shard_of_room(first) == self.id;
         let live = self.rooms.list(&RoomFilter {
             status: Some(Status::Live),
             after: None,
@@ -127,9 +129,26 @@ impl Shard {
         });
         let is_demo =
             |room: &RoomView| room.anchor_id == anchor && room.device_id.as_ref() == Some(&device);
-        if let Some(room) = live.into_iter().find(is_demo) {
-            return self.rooms.heard_of_anchor(room.id, &anchor);
+        let mut demos: Vec<RoomId> = live
+            .into_iter()
+            .filter(is_demo)
+            .map(|room| room.id)
+            .collect();
+        demos.sort_by_key(|&id| self.rooms.record(id).map(|record| record.created_at));
+        match demos.pop_if(|_| wanted) {
+            Some(newest) => self.rooms.heard_of_anchor(newest, &anchor),
+            None if wanted => self.start_demo_room(now, first, anchor, device),
+            None => {}
         }
+        for old in demos {
+            if let Err(error) = self.rooms.stop(time, old) {
+                warn!(room = %old, "a room of the demo does not end: {error}");
+            }
+        }
+        self.take_room_events(now, "no demo", None);
+    }
+
+    fn start_demo_room(&mut self, now: Instant, first: RoomId, anchor: UserId, device: DeviceId) {
         let id = match self.rooms.contains(first) {
             true => self.draw_room_id(),
             false => first,
@@ -140,10 +159,10 @@ impl Shard {
             device: Some(device),
         };
         self.insert_room(now, id, anchor, room);
-        if let Err(error) = self.rooms.start(time, id) {
+        if let Err(error) = self.rooms.start(self.time(now), id) {
             warn!(room = %id, "the demo's room does not start: {error}");
         }
-        self.take_room_events(now, None);
+        self.take_room_events(now, "the demo", None);
     }
 
     /// Stores a room that was just made, for a request.
@@ -159,15 +178,16 @@ impl Shard {
     }
 
     /// Stores what a request has changed of a room. Should that fail the room stays as it is now, and
-    /// is stored as soon as it can be.
+    /// is stored as soon as it can be. `who` has asked for it.
     pub(crate) fn store_change(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         room: RoomId,
+        who: &'static str,
     ) -> GatherId {
         let gather = self.next_gather();
-        self.take_room_events(now, Some((room, Asker { connection, gather })));
+        self.take_room_events(now, who, Some((room, Asker { connection, gather })));
         gather
     }
 
@@ -181,15 +201,22 @@ impl Shard {
         self.count_rooms();
     }
 
-    /// What the rooms report: to be stored, to be closed, to be forgotten. `waiting`: who waits for
-    /// what has changed of a room; what nobody waits for is stored with one of the next ticks.
-    pub(super) fn take_room_events(&mut self, now: Instant, waiting: Option<(RoomId, Asker)>) {
+    /// What the rooms report: to be stored, to be closed, to be forgotten. `why` a room has started or
+    /// ended is for the log. `waiting`: who waits for what has changed of a room; what nobody waits
+    /// for is stored with one of the next ticks.
+    pub(super) fn take_room_events(
+        &mut self,
+        now: Instant,
+        why: &'static str,
+        waiting: Option<(RoomId, Asker)>,
+    ) {
         let mut waiting = waiting;
         // None, nearly always: nothing is allocated then.
         for event in self.rooms.events().collect::<Vec<_>>() {
             match event {
                 RoomEvent::Changed(record) => {
                     let id = record.id;
+                    self.log_change(&record, why);
                     match waiting.take_if(|(room, _)| *room == id) {
                         Some((_, asker)) => {
                             let receipt = Receipt::Room(Some(asker), id);
@@ -206,6 +233,18 @@ impl Shard {
                     shard.cut_member(now, connection);
                     None
                 }),
+            }
+        }
+    }
+
+    fn log_change(&self, record: &RoomRecord, why: &'static str) {
+        let (room, anchor, shard) = (record.id, &record.anchor, self.id.index());
+        match record.status {
+            Status::Idle => {}
+            Status::Live => info!(%room, %anchor, why, shard, "room started"),
+            Status::Ended => {
+                let viewers = record.viewer_count;
+                info!(%room, %anchor, why, viewers, shard, "room ended");
             }
         }
     }

@@ -3,13 +3,17 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use tracing::info;
+
 use super::Shard;
 use crate::connection::{ConnectionId, Phase, Role};
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::RoomId;
 use crate::message::GatherId;
-use crate::store::{Asker, Entry, Receipt, Receipts, Row, STORE_ROWS_PER_SHARD, StoreFault};
+use crate::store::{
+    Asker, Entry, Receipt, Receipts, Row, STORE_ROWS_PER_SHARD, StoreFault, UserRecord,
+};
 
 /// Rooms that are stored in one tick without being asked for: 1,600 a second, so that even when a
 /// thousand retire at once most of what the store can write is left to messages.
@@ -74,13 +78,13 @@ impl Shard {
         });
     }
 
-    /// Stores what a connection's request has made, and answers it when that is done.
-    pub(super) fn answer_when_stored(
+    /// Stores a user who signs up, and answers the request when that is done.
+    pub(super) fn store_user(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         gather: GatherId,
-        row: Row,
+        user: Box<UserRecord>,
         response: Response,
     ) {
         if !self.store_takes() {
@@ -100,7 +104,8 @@ impl Shard {
         // Whoever has gone away meanwhile does not want it any more.
         if waits {
             let asker = Asker { connection, gather };
-            self.store(row, Some(Receipt::Request(asker)));
+            let receipt = Receipt::NewUser(asker, user.id.clone());
+            self.store(Row::User(user), Some(receipt));
         }
     }
 
@@ -111,7 +116,12 @@ impl Shard {
         for (receipt, result) in receipts {
             match receipt {
                 Receipt::Ack(id, ack) => self.acknowledged(now, id, ack, &result),
-                Receipt::Request(asker) => self.request_stored(now, asker, result),
+                Receipt::NewUser(asker, user) => {
+                    if result.is_ok() {
+                        info!(%user, "user signed up");
+                    }
+                    self.request_stored(now, asker, result);
+                }
                 Receipt::NewRoom(asker, room) => {
                     if result.is_err() {
                         self.take_back(room);

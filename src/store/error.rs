@@ -31,6 +31,12 @@ pub enum StoreOpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// It is a directory.
+    #[error("store.path: {} is a directory; name a file in it", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The file holds something else.
     #[error("store.path: {} is not a SQLite database; name another file", path.display())]
     NotDatabase {

@@ -37,6 +37,9 @@ impl Place {
                 "file:store-{number}?mode=memory&cache=shared"
             )));
         }
+        if path.is_dir() {
+            return Err(StoreOpenError::Directory { path: path.into() });
+        }
         // Where there are links, the file that they lead to is what is locked.
         path.canonicalize()
             .or_else(|_| std::path::absolute(path))

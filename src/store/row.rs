@@ -90,8 +90,8 @@ pub struct Entry {
 pub enum Receipt {
     /// A member: the acknowledgement of its message.
     Ack(ConnectionId, Ack),
-    /// A request: its answer.
-    Request(Asker),
+    /// The request with which this user signs up: its answer.
+    NewUser(Asker, UserId),
     /// A request for a room that is there already: it is taken back if the row is not stored.
     NewRoom(Asker, RoomId),
     /// The room itself, which is stored again if the row is not, and the request that has changed

@@ -1,5 +1,6 @@
 //! The connection that writes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
@@ -11,23 +12,30 @@ use super::{Entry, MessageRow, Reader, StoreFault, StoreOpenError};
 use crate::config;
 use crate::rooms::{RoomRecord, Status};
 
+/// Bytes of a page of a new file. A message of another room changes another page of the index, which
+/// goes to the log as a whole (benches/README.md).
+const PAGE_BYTES: u32 = 2048;
+
 /// KiB of pages that the writer keeps: the ends of the tables, where rooms that talk are.
 const CACHE_KIB: i64 = 8 << 10;
 
-/// Pages of the write-ahead log after which a commit also carries them into the file. They are 4
-/// KiB each: 4 MiB is some 10 ms of a disk's time, and often enough that the log stays small.
-const CHECKPOINT_PAGES: u32 = 1000;
+/// Pages of the write-ahead log after which a commit also carries them into the file: 32 MiB. A page
+/// that has changed often by then is written there once.
+const CHECKPOINT_PAGES: u32 = 16_000;
 
 /// Bytes of the write-ahead log that are kept as a file once it is carried over.
-const LOG_BYTES: u64 = 16 << 20;
+const LOG_BYTES: u64 = 48 << 20;
+
+// It is not cut and grown again each time, also when the last commit was a large one.
+const _: () = assert!(LOG_BYTES > (CHECKPOINT_PAGES as u64) * (PAGE_BYTES as u64) * 5 / 4);
 
 /// Messages deleted at once: some milliseconds, which a commit may have to wait.
 pub const SWEEP_ROWS: usize = 500;
 
-const DELETE_OLD: &str = "DELETE FROM messages WHERE (room, epoch, seq) IN
-     (SELECT room, epoch, seq FROM messages WHERE at < ?1 ORDER BY at LIMIT ?2)";
-const DELETE_OF_ROOM: &str = "DELETE FROM messages WHERE (room, epoch, seq) IN
-     (SELECT room, epoch, seq FROM messages WHERE room = ?1 LIMIT ?2)";
+const DELETE_OLD: &str = "DELETE FROM messages WHERE rowid IN
+     (SELECT rowid FROM messages WHERE at < ?1 ORDER BY at LIMIT ?2)";
+const DELETE_OF_ROOM: &str = "DELETE FROM messages WHERE rowid IN
+     (SELECT rowid FROM messages WHERE room = ?1 ORDER BY epoch, seq LIMIT ?2)";
 
 /// The store's one writing connection.
 #[derive(Debug)]
@@ -226,6 +234,16 @@ impl Store {
         Reader::open(&self.place).map_err(|source| StoreOpenError::of(self.place.path(), source))
     }
 
+    /// The file, or `:memory:`.
+    pub fn path(&self) -> PathBuf {
+        self.place.path()
+    }
+
+    /// Until [`Store::load`]: whether the process before ended in order, so that no message is lost.
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
     /// It keeps nothing beyond the process.
     pub fn is_memory(&self) -> bool {
         self.place.is_memory()
@@ -239,6 +257,8 @@ impl Store {
 
 /// Sets the connection up; false: the file system has no write-ahead log.
 fn set_up(connection: &Connection, place: &Place) -> rusqlite::Result<bool> {
+    // Of a file that has pages already it changes nothing.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;

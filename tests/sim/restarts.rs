@@ -153,7 +153,23 @@ fn the_demo_has_one_room_however_often_it_starts() {
     sim.run_for(SECOND);
     sim.act(1, "stop", "demo");
     sim.restart(true);
-    sim.run_for(SECOND);
-    let rooms = sim.read_json("/api/v1/rooms?status=1");
-    assert_eq!(rooms["rooms"].as_array().unwrap().len(), 1, "a new one");
+    let live = |sim: &mut Sim| {
+        sim.run_for(SECOND);
+        let list = sim.read_json("/api/v1/rooms?status=1");
+        let ids = list["rooms"].as_array().unwrap().iter();
+        Vec::from_iter(ids.map(|room| room["id"].as_u64().unwrap()))
+    };
+    let next = live(&mut sim);
+    assert!(next.len() == 1 && next != [1], "a new one: {next:?}");
+    sim.restart(true);
+    assert_eq!(live(&mut sim), next, "the newest one goes on");
+
+    // Without the clip nothing is to be seen in it; rooms of others are none of its business.
+    let other = sim.live_room(1);
+    sim.reconfigure(|config| config.demo = false);
+    sim.restart(true);
+    assert_eq!(live(&mut sim), [other]);
+    sim.reconfigure(|config| config.demo = true);
+    sim.restart(true);
+    assert_eq!(live(&mut sim).len(), 2);
 }

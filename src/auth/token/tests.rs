@@ -262,9 +262,12 @@ fn an_audience_is_checked_where_one_is_configured() {
     let verified = |aud| authenticator.verify(&hs256(&ada_with("aud", aud)), NOW);
     assert!(verified(json!("media")).is_ok());
     assert!(verified(json!(["web", "media"])).is_ok());
-    for aud in [json!("web"), json!([]), json!(["Media"]), Value::Null] {
+    for aud in [json!("web"), json!([]), json!(["Media"])] {
         assert_eq!(verified(aud.clone()), Err(AuthError::Audience), "{aud}");
     }
+    assert_eq!(verified(Value::Null), Err(AuthError::NoAudience));
+    let none = authenticator.verify(&hs256(&ada_with("x", json!(1))), NOW);
+    assert_eq!(none, Err(AuthError::NoAudience));
 }
 
 #[test]

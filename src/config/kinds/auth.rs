@@ -5,6 +5,7 @@ use crate::config::Secret;
 use crate::config::fault::shown;
 
 use super::Kind;
+use super::scalar::path_text;
 
 /// Bytes of a secret for HS256 at least: as many as its output has (RFC 7518 §3.2).
 const SECRET_BYTES: usize = 32;
@@ -45,6 +46,10 @@ impl Kind for PublicKeyFile {
         PublicKey::read(text)
             .map(Some)
             .map_err(|fault| format!("{} {fault}", shown(text)))
+    }
+
+    fn read(&self, value: &toml::Value) -> Result<Self::Value, String> {
+        self.parse(path_text(value)?)
     }
 
     fn show(&self, value: &Self::Value) -> toml::Value {

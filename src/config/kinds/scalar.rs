@@ -309,6 +309,12 @@ impl Kind for Directives {
     }
 }
 
+/// A number or a switch in the place of a path is a mistake, and not the name of a file.
+pub(super) fn path_text(value: &toml::Value) -> Result<&str, String> {
+    let refused = || format!("{} is not a path in quotes", shown(&value.to_string()));
+    value.as_str().ok_or_else(refused)
+}
+
 /// A path of a file.
 pub(in crate::config) struct FilePath;
 
@@ -320,6 +326,10 @@ impl Kind for FilePath {
             true => Err("is empty: name a file".to_owned()),
             false => Ok(PathBuf::from(text)),
         }
+    }
+
+    fn read(&self, value: &toml::Value) -> Result<PathBuf, String> {
+        self.parse(path_text(value)?)
     }
 
     fn show(&self, value: &PathBuf) -> toml::Value {

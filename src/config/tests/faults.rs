@@ -240,6 +240,9 @@ fn all_faults_are_named_at_once() {
         env: &[
             ("MEDIA_PORT", "1"),
             ("MEDIA_QQQ", "1"),
+            ("MEDIA_STORE_FILE", "x.db"),
+            ("MEDIA_CONFG", "x.toml"),
+            ("MEDIA_STORE_PATHS", "x.db"),
             ("MEDIA_WS_PING_INTERVAL", "2m"),
         ],
         file: Some("[sever]\nshards = 1\n[ws]\nquue = 1\nqueue = 'x'\n\n[log]\nformat = 'xml'"),
@@ -249,8 +252,11 @@ fn all_faults_are_named_at_once() {
         [
             "sever: is not a table; did you mean server? [from FILE:1]",
             "ws.quue: is not a key; did you mean ws.queue? [from FILE:4]",
+            "MEDIA_CONFG: is not a variable; did you mean MEDIA_CONFIG?",
             "MEDIA_PORT: is not a variable; did you mean MEDIA_MEDIA_PORT?",
             "MEDIA_QQQ: is not a variable",
+            "MEDIA_STORE_FILE: is not a variable",
+            "MEDIA_STORE_PATHS: is not a variable; did you mean MEDIA_STORE_PATH?",
             "http.idel_timeout: is not a key; did you mean http.idle_timeout? [from --set http.idel_timeout]",
             "--set: demo is not KEY=VALUE",
             "ws.queue: x is not a whole number from 1 to 65536 [from FILE:5]",
@@ -294,6 +300,22 @@ fn what_cannot_be_read_is_named_with_its_place() {
         (
             "[ws]\nqueue = 99999999999999999999",
             &["ws.queue: is out of the range of TOML's numbers [from FILE:2]"],
+        ),
+        (
+            "[store]\npath = 5\n[auth]\njwt_public_key = true",
+            &[
+                "auth.jwt_public_key: true is not a path in quotes [from FILE:4]",
+                "store.path: 5 is not a path in quotes [from FILE:2]",
+            ],
+        ),
+        // A key of the same table, or none.
+        (
+            "[store]\nfile = 'x'\n[rooms]\nrate = 1\n[auth]\nsecret = 'x'",
+            &[
+                "auth.secret: is not a key; did you mean auth.jwt_secret? [from FILE:6]",
+                "rooms.rate: is not a key; did you mean rooms.member_rate? [from FILE:4]",
+                "store.file: is not a key [from FILE:2]",
+            ],
         ),
         (
             "[media]\nlisten = 3\nport = 1.5",

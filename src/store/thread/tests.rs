@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config;
 use crate::connection::ConnectionId;
-use crate::ids::RoomId;
+use crate::ids::{RoomId, UserId};
 use crate::message::GatherId;
 use crate::store::{Asker, MessageRow, Receipt, Row};
 
@@ -84,7 +84,7 @@ impl Bench {
             other => panic!("{other:?}"),
         });
         let of = |(receipt, result): (Receipt, Result<(), StoreFault>)| match receipt {
-            Receipt::Request(asker) => (asker.gather.0, result.is_ok()),
+            Receipt::NewUser(asker, _) => (asker.gather.0, result.is_ok()),
             other => panic!("{other:?}"),
         };
         stored
@@ -114,7 +114,7 @@ fn awaited(shard: u16, seq: u64) -> Entry {
         gather: GatherId(seq),
     };
     Entry {
-        receipt: Some(Receipt::Request(asker)),
+        receipt: Some(Receipt::NewUser(asker, UserId::default())),
         ..row(shard, seq)
     }
 }

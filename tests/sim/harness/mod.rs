@@ -192,6 +192,11 @@ impl Sim {
         }
     }
 
+    /// The next process has another configuration.
+    pub(crate) fn reconfigure(&mut self, edit: impl FnOnce(&mut Config)) {
+        edit(Arc::make_mut(&mut self.config));
+    }
+
     /// The process ends and another one starts on the same store, which is a file: in order, or by
     /// a crash. All connections are gone.
     pub(crate) fn restart(&mut self, clean: bool) {

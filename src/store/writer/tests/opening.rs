@@ -34,6 +34,18 @@ fn nobody_else_may_read_a_new_store() {
 }
 
 #[test]
+fn a_new_file_has_pages_of_the_size_that_was_measured() {
+    let disk = Disk::new();
+    let mut store = disk.open();
+    stored(&mut store, messages(1, 1..=1, 7));
+    store.finish().unwrap();
+    let bytes = disk
+        .raw()
+        .pragma_query_value(None, "page_size", |row| row.get(0));
+    assert_eq!(bytes, Ok(PAGE_BYTES));
+}
+
+#[test]
 fn a_link_to_a_store_is_that_store() {
     let disk = Disk::new();
     let _store = disk.open();
@@ -75,15 +87,21 @@ fn what_is_no_store_of_ours_is_refused_and_left_as_it_is() {
 fn a_place_that_cannot_be_written_is_named() {
     let disk = Disk::new();
     let directory = disk.0.path();
-    for path in [directory.join("missing/rooms.db"), directory.into()] {
-        let refused = Store::open(&config_at(&path)).unwrap_err();
-        let sentence = refused.to_string();
-        assert!(
-            matches!(refused, StoreOpenError::NotWritable { .. }),
-            "{sentence}"
-        );
-        assert!(sentence.contains(&path.display().to_string()), "{sentence}");
+    let missing = directory.join("missing/rooms.db");
+    for (path, says) in [
+        (missing.as_path(), "cannot be opened for writing"),
+        (directory, "is a directory; name a file in it"),
+    ] {
+        let sentence = Store::open(&config_at(path)).unwrap_err().to_string();
+        let path = path.display();
+        let begin = format!("store.path: {path} {says}");
+        assert!(sentence.starts_with(&begin), "{sentence}");
     }
+    let beside = directory.with_file_name(format!(
+        "{}-lock",
+        directory.file_name().unwrap().to_string_lossy()
+    ));
+    assert!(!beside.exists(), "nothing is left beside the directory");
 }
 
 #[test]

@@ -26,7 +26,7 @@ CREATE TABLE messages (
     at    INTEGER NOT NULL,
     text  TEXT    NOT NULL,
     PRIMARY KEY (room, epoch, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX messages_by_time ON messages (at);
 
