@@ -179,6 +179,20 @@ fn two_people_in_a_room_see_each_other_talk_give_and_like() {
         browser.texts("bob", ".viewer-name") == json!(["ada", "bob"])
     });
     browser.screenshot("bob", "room-viewers");
+    // Nobody comes or goes by it, so no presence tells.
+    browser.reload("bob");
+    let root = format!("http://{}/#/", server.http());
+    browser.open("bob's other tab", &root);
+    browser.fill("bob's other tab", "[data-ref='user']", "bob");
+    browser.press("bob's other tab", "Enter");
+    browser.open("bob's other tab", &page(&server, &format!("/{room}")));
+    for name in ["bob", "bob's other tab"] {
+        browser.wait_room(name, "the number of viewers is known", |room| {
+            room["viewers"] == "2"
+        });
+    }
+
+    browser.close("bob's other tab");
     browser.close("bob");
     browser.wait_room("ada", "one left", |room| room["viewers"] == "1");
     let demo_plays = number(&browser.room("ada"), "pictureFrames");
@@ -305,6 +319,52 @@ fn a_restart_of_the_server_loses_nothing() {
     wait_chat(&mut browser, "bob", &["ada before", "ada meanwhile"]);
 }
 
+fn kill(mut server: Server) {
+    server.signal(Signal::KILL);
+    server.wait(SOON);
+}
+
+#[test]
+#[ignore = "needs Chromium and Python with Playwright"]
+fn what_was_said_before_a_crash_and_was_missed_is_shown() {
+    let _turn = turn();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let address = format!("127.0.0.1:{}", free_port());
+    let store = format!("store.path={}", directory.path().join("rooms.db").display());
+    let arguments = ["--listen", &address, "--set", &store];
+    let server = Server::start(&arguments);
+    let room = server.live_room("ada", "Crash");
+    let mut browser = Browser::start();
+    open_as(
+        &mut browser,
+        "bob",
+        &format!("http://{address}/#/rooms/{room}"),
+    );
+    say(&mut browser, "bob", "before");
+    wait_chat(&mut browser, "bob", &["bob before"]);
+    wait_sent(&mut browser, "bob");
+    kill(server);
+
+    // On the same store, where the page does not find it.
+    let elsewhere = Server::start(&["--set", &store]);
+    let mut member = Member::join(&elsewhere, room, "eve");
+    member.say_with_id("missed", &json!(1));
+    while member.next(SOON).expect("it is acknowledged")["type"] != "ack" {}
+    kill(elsewhere);
+
+    let _server = Server::start(&arguments);
+    browser.wait_room("bob", "back in the third epoch", |room| {
+        room["state"] == "live" && room["epoch"] == "3"
+    });
+    say(&mut browser, "bob", "after");
+    // Nothing is missing, and nothing says so.
+    let all = ["bob before", "eve missed", "bob after"];
+    wait_chat(&mut browser, "bob", &all);
+    browser.wait_room("bob", "alone", |room| {
+        (&room["viewers"], &room["gaps"]) == (&json!("1"), &json!("0"))
+    });
+}
+
 #[test]
 #[ignore = "needs Chromium and Python with Playwright"]
 fn a_burst_that_is_refused_is_one_line_to_try_again_or_dismiss() {
@@ -327,7 +387,7 @@ fn a_burst_that_is_refused_is_one_line_to_try_again_or_dismiss() {
         let failed = "() => document.querySelectorAll('.line[data-state=failed]').length";
         let failed = browser.evaluate("bob", failed).as_u64().expect("a number");
         assert!(failed >= 2, "{failed} of a burst are refused");
-        assert_eq!(unsent, format!("{failed} messages were not sent"));
+        assert_eq!(unsent, format!("{failed} messages not sent"));
         assert_eq!(browser.texts("bob", ".line button"), json!([]));
     };
     refuse(&mut browser, 0..8);

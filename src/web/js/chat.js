@@ -108,7 +108,7 @@ export class Chat {
   #countFailed() {
     const { size } = this.#failed;
     this.#unsent.bar.hidden = size === 0;
-    setText(this.#unsent.text, size === 1 ? '1 message was not sent' : `${size} messages were not sent`);
+    setText(this.#unsent.text, size === 1 ? '1 message not sent' : `${size} messages not sent`);
   }
 
   /** A line that is nobody's. */
