@@ -1,15 +1,15 @@
-//! What a row costs the store: wall time and CPU by the size of the batch, synced at each commit or not, and what
-//! handing one over costs a shard.
+//! What a row costs the store: wall time and CPU by the size of the batch, synced at each commit or not; what reading
+//! and deleting one costs, and what handing one over costs a shard.
 //!
 //! ```text
 //! cargo bench --bench store -- --seconds 2 --dir /var/tmp
 //! ```
 //!
 //! The file lies in a new directory below `--dir`: the disk is part of what is measured. A row is a message of
-//! `--bytes` in one of `--rooms` rooms. CPU is that of the measuring thread (`/proc/thread-self/schedstat`), the
+//! `--bytes` in one of `--rooms` rooms, which have `--history` messages each when it begins. CPU is that of the measuring thread (`/proc/thread-self/schedstat`), the
 //! kernel's work on its behalf included, the disk's not.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -21,9 +21,21 @@ use media_service::config;
 use media_service::ids::RoomId;
 use media_service::placement::ShardId;
 use media_service::store::{
-    self, BATCH_DELAY, BATCH_ROWS, Entry, MessageRow, Row, STORE_ROWS_PER_SHARD, Store, StoreView,
-    Windows,
+    self, BATCH_DELAY, BATCH_ROWS, Entry, MessageRow, Row, STORE_ROWS_PER_SHARD, SWEEP_ROWS, Store,
+    StoreView, Windows,
 };
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use tempfile::TempDir;
+
+const FILE: &str = "bench.db";
+const SEED: u64 = 3;
+/// When the first message came: past any retention.
+const FIRST_AT: u64 = (i64::MAX / 2) as u64;
+/// Messages that a request for history takes.
+const READ_ROWS: usize = 100;
+/// Messages that are deleted at most: enough for the log to be carried over.
+const SWEPT_ROWS: usize = 100_000;
 
 #[derive(Parser)]
 #[command(about = "Measures what a row costs the store")]
@@ -35,11 +47,14 @@ struct Arguments {
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
     /// Bytes of a message's JSON text
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 175)]
     bytes: usize,
     /// Rooms that talk in turn
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     rooms: u64,
+    /// Messages that each of them has stored before
+    #[arg(long, default_value_t = 100)]
+    history: u64,
     /// Cargo passes it to every bench
     #[arg(long, hide = true)]
     bench: bool,
@@ -48,33 +63,89 @@ struct Arguments {
 fn main() {
     let arguments = Arguments::parse();
     println!(
-        "{} B a message, {} rooms, {} s a line, in {}\n",
+        "{} B a message, {} rooms with {} before, {} s a line, in {}\n",
         arguments.bytes,
         arguments.rooms,
+        arguments.history,
         arguments.seconds,
         arguments.dir.display()
     );
+    let before = Before::new(&arguments);
     println!(
         "| fsync | rows a batch | rows/s | wall µs/row | CPU µs/row | P50 ms | P99 ms | max ms |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for fsync in [true, false] {
         for batch in [1, 10, BATCH_ROWS] {
-            commits(&arguments, fsync, batch);
+            commits(&before, fsync, batch);
         }
     }
+    reads_and_sweeps(&before);
     println!("\n| fsync | rows/s handed over | P50 ns/push | rows a batch | longest commit ms |");
     println!("|---|---|---|---|---|");
     for fsync in [true, false] {
         for rate in [1_000, 10_000, 50_000] {
-            pushes(&arguments, fsync, rate);
+            pushes(&before, fsync, rate);
+        }
+    }
+}
+
+/// A store with each room's history, of which each line has a copy.
+struct Before<'a> {
+    arguments: &'a Arguments,
+    directory: TempDir,
+    rooms: Arc<[RoomId]>,
+}
+
+impl<'a> Before<'a> {
+    fn new(arguments: &'a Arguments) -> Self {
+        let mut random = ChaCha20Rng::seed_from_u64(SEED);
+        let mut room = || {
+            let mut bytes = [0; 16];
+            random.fill_bytes(&mut bytes);
+            RoomId::from_random(bytes)
+        };
+        let before = Self {
+            arguments,
+            directory: tempfile::tempdir_in(&arguments.dir).expect("a directory"),
+            rooms: (0..arguments.rooms).map(|_| room()).collect(),
+        };
+        let mut store = open(before.directory.path(), false);
+        let mut messages = before.messages(0);
+        for _ in 0..arguments.history {
+            let round: Vec<_> = messages.by_ref().take(before.rooms.len()).collect();
+            assert!(store.commit(&round).iter().all(Result::is_ok));
+        }
+        store.finish().expect("an end in order");
+        before
+    }
+
+    /// A store of its own, and the messages that come next.
+    fn copy(&self, fsync: bool) -> (TempDir, Store, Messages) {
+        let directory = tempfile::tempdir_in(&self.arguments.dir).expect("a directory");
+        let path = directory.path().join(FILE);
+        fs::copy(self.directory.path().join(FILE), &path).expect("a copy");
+        File::open(path)
+            .and_then(|file| file.sync_all())
+            .expect("a copy on disk");
+        let store = open(directory.path(), fsync);
+        (directory, store, self.messages(self.arguments.history))
+    }
+
+    /// Messages of all rooms in turn, after the first so many of each.
+    fn messages(&self, before: u64) -> Messages {
+        let filling = "x".repeat(self.arguments.bytes.saturating_sub(14));
+        Messages {
+            rooms: self.rooms.clone(),
+            text: format!("{{\"content\":\"{filling}\"}}").into(),
+            next: before * self.arguments.rooms,
         }
     }
 }
 
 fn open(directory: &Path, fsync: bool) -> Store {
     let config = config::Store {
-        path: directory.join("bench.db"),
+        path: directory.join(FILE),
         fsync,
         ..config::Store::default()
     };
@@ -92,20 +163,9 @@ fn cpu() -> Duration {
 
 /// Messages one after the other.
 struct Messages {
-    rooms: u64,
+    rooms: Arc<[RoomId]>,
     text: Box<str>,
     next: u64,
-}
-
-impl Messages {
-    fn new(arguments: &Arguments) -> Self {
-        let filling = "x".repeat(arguments.bytes.saturating_sub(14));
-        Self {
-            rooms: arguments.rooms.max(1),
-            text: format!("{{\"content\":\"{filling}\"}}").into(),
-            next: 0,
-        }
-    }
 }
 
 impl Iterator for Messages {
@@ -114,14 +174,15 @@ impl Iterator for Messages {
     fn next(&mut self) -> Option<Entry> {
         let number = self.next;
         self.next += 1;
+        let rooms = self.rooms.len() as u64;
         Some(Entry {
             shard: ShardId::new(0),
             row: Row::Message(MessageRow {
-                room: RoomId::new(number % self.rooms + 1)?,
+                room: self.rooms[(number % rooms) as usize],
                 epoch: 1,
-                seq: number / self.rooms + 1,
+                seq: number / rooms + 1,
                 // Past any retention.
-                at: (i64::MAX / 2) as u64 + number,
+                at: FIRST_AT + number,
                 text: self.text.clone(),
             }),
             receipt: None,
@@ -130,13 +191,11 @@ impl Iterator for Messages {
 }
 
 /// Commits as fast as the disk takes it.
-fn commits(arguments: &Arguments, fsync: bool, rows: usize) {
-    let directory = tempfile::tempdir_in(&arguments.dir).expect("a directory");
-    let mut store = open(directory.path(), fsync);
-    let mut messages = Messages::new(arguments);
+fn commits(before: &Before<'_>, fsync: bool, rows: usize) {
+    let (_directory, mut store, mut messages) = before.copy(fsync);
     let mut times = Vec::new();
     let (began, cpu_before) = (Instant::now(), cpu());
-    while began.elapsed() < Duration::from_secs(arguments.seconds) {
+    while began.elapsed() < Duration::from_secs(before.arguments.seconds) {
         let batch: Vec<_> = messages.by_ref().take(rows).collect();
         let commit = Instant::now();
         let results = store.commit(&batch);
@@ -161,9 +220,37 @@ fn commits(arguments: &Arguments, fsync: bool, rows: usize) {
     );
 }
 
+/// What is there is read, then deleted.
+fn reads_and_sweeps(before: &Before<'_>) {
+    let (_directory, mut store, _) = before.copy(true);
+    let reader = store.reader().expect("a reader");
+    let (began, mut read) = (cpu(), 0);
+    for &room in before.rooms.iter() {
+        let texts = reader.messages(room, (0, 0), READ_ROWS);
+        read += texts.expect("messages").len();
+    }
+    let reading = cpu() - began;
+    drop(reader);
+    let (began, mut swept) = (cpu(), 0);
+    while swept < SWEPT_ROWS
+        && store
+            .sweep_old(i64::MAX as u64, SWEEP_ROWS)
+            .expect("a sweep")
+    {
+        swept += SWEEP_ROWS;
+    }
+    let sweeping = cpu() - began;
+    let micros = |time: Duration, rows: usize| time.as_secs_f64() * 1e6 / rows.max(1) as f64;
+    println!(
+        "\nCPU µs/row read: {:.2} ({READ_ROWS} of a room at once), deleted: {:.2}",
+        micros(reading, read),
+        micros(sweeping, swept)
+    );
+}
+
 /// A shard that hands rows over at a rate, a few each millisecond, within its window.
-fn pushes(arguments: &Arguments, fsync: bool, rate: u64) {
-    let directory = tempfile::tempdir_in(&arguments.dir).expect("a directory");
+fn pushes(before: &Before<'_>, fsync: bool, rate: u64) {
+    let (_directory, store, mut messages) = before.copy(fsync);
     let (postbox, _inboxes) = mailboxes(1, 1).expect("a mailbox");
     let windows = Windows::new(1);
     let view = StoreView {
@@ -172,10 +259,9 @@ fn pushes(arguments: &Arguments, fsync: bool, rate: u64) {
         figures: Arc::default(),
     };
     let figures = view.figures.clone();
-    let (queue, store) = store::start(open(directory.path(), fsync), view).expect("a thread");
-    let mut messages = Messages::new(arguments);
+    let (queue, store) = store::start(store, view).expect("a thread");
     let (began, mut sent, mut costs) = (Instant::now(), 0, Vec::new());
-    while began.elapsed() < Duration::from_secs(arguments.seconds) {
+    while began.elapsed() < Duration::from_secs(before.arguments.seconds) {
         let wanted = (began.elapsed().as_secs_f64() * rate as f64) as u64;
         let window = windows.done(ShardId::new(0)) + STORE_ROWS_PER_SHARD as u64;
         let rows: Vec<_> = messages

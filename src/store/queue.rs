@@ -15,7 +15,7 @@ use std::sync::mpsc::Sender;
 use super::Entry;
 use crate::placement::ShardId;
 
-/// Rows that a shard may have outstanding, of some hundred bytes each and 10 KiB at most: nearly a
+/// Rows that a shard may have outstanding, of some hundred bytes each and 10 KiB at most: less than a
 /// second of what a disk takes. A shard with so many takes no more messages.
 pub const STORE_ROWS_PER_SHARD: usize = 8192;
 
