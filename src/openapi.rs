@@ -43,9 +43,10 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::auth::is_public;
+    use crate::auth::{TOKEN_BYTES, is_public};
     use crate::http::Method;
     use crate::http::routes::{Route, resolve};
+    use crate::limits::MESSAGE_ID_BYTES;
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
@@ -183,6 +184,31 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[test]
+    fn sockets_say_how_they_are_told_who_asks() {
+        let document = document();
+        let mut sockets = 0;
+        for (_, path, operation) in operations(&document) {
+            if !resolve(path).route.is_socket() {
+                continue;
+            }
+            sockets += 1;
+            let parameters = operation["parameters"].as_array().unwrap();
+            let names: Vec<_> = parameters
+                .iter()
+                .map(|parameter| resolved(&document, parameter)["name"].as_str().unwrap())
+                .collect();
+            assert!(names.contains(&"token"), "{path}: {names:?}");
+            for status in ["101", "400", "401", "403", "426"] {
+                let response = &operation["responses"][status];
+                assert!(response.is_object(), "{path} {status}");
+            }
+        }
+        assert_eq!(sockets, 3);
+        assert_eq!(MESSAGE_ID_BYTES, 64, "as the document says");
+        assert_eq!(TOKEN_BYTES, 4096, "as the document says");
     }
 
     #[test]

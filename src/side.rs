@@ -22,7 +22,7 @@ use crate::metrics::{
 };
 use crate::placement::ShardId;
 use crate::shard::{Job, Read, ReadJob, Scrape};
-use crate::store::{Reader, StoreFault};
+use crate::store::{Page, Reader, StoreFault};
 use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
@@ -182,12 +182,16 @@ pub fn read(reader: &Reader, read: &Read) -> Result<Response, ApiError> {
 }
 
 /// Stored messages of a room. They are objects as they are: nothing is parsed.
-fn history(room: RoomId, messages: Result<Vec<String>, StoreFault>) -> Result<Response, ApiError> {
-    let messages = messages.map_err(|fault| {
+fn history(room: RoomId, page: Result<Page, StoreFault>) -> Result<Response, ApiError> {
+    let page = page.map_err(|fault| {
         error!(%room, "messages cannot be read: {fault}");
         ApiError::StoreFailed
     })?;
-    let body = format!("{{\"messages\":[{}]}}", messages.join(","));
+    let next = page.next.map_or("null".to_owned(), |(epoch, seq)| {
+        format!("\"{epoch}.{seq}\"")
+    });
+    let messages = page.texts.join(",");
+    let body = format!("{{\"messages\":[{messages}],\"next_cursor\":{next}}}");
     Ok(Response::text(200, "application/json", body.into_bytes()))
 }
 

@@ -176,7 +176,8 @@ fn check(store: &Store, epoch: u32, acknowledged: u64) {
     let reader = store.reader().expect("a reader");
     let texts = reader
         .messages(room(), (epoch, 0), usize::MAX)
-        .expect("messages");
+        .expect("messages")
+        .texts;
     assert!(
         texts.len() as u64 >= acknowledged,
         "{} of {acknowledged} are left",

@@ -17,7 +17,7 @@ mod writer;
 
 pub use error::StoreOpenError;
 pub use queue::{STORE_ROWS_PER_SHARD, StoreQueue, Windows};
-pub use reader::Reader;
+pub use reader::{Page, Reader};
 pub use row::{Ack, Asker, Entry, MessageRow, Receipt, Receipts, Row, StoreFault, UserRecord};
 pub use thread::{BATCH_DELAY, BATCH_ROWS, StoreThread, StoreView, start};
 pub use writer::{SWEEP_ROWS, Store};

@@ -17,6 +17,15 @@ pub struct Reader {
     connection: Connection,
 }
 
+/// Messages of a room, the oldest first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The objects that the members were sent, each with its `epoch` in front.
+    pub texts: Vec<String>,
+    /// Epoch and `seq` of the last of them, where there are more.
+    pub next: Option<(u32, u64)>,
+}
+
 impl Reader {
     pub(super) fn open(place: &Place) -> rusqlite::Result<Self> {
         let connection = place.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -26,14 +35,13 @@ impl Reader {
         Ok(Self { connection })
     }
 
-    /// The room's messages after that epoch and `seq`, the oldest first, `limit` at most: the
-    /// objects that the members were sent, each with its `epoch` in front.
+    /// The room's messages after that epoch and `seq`, over all epochs, `limit` at most.
     pub fn messages(
         &self,
         room: RoomId,
         after: (u32, u64),
         limit: usize,
-    ) -> Result<Vec<String>, StoreFault> {
+    ) -> Result<Page, StoreFault> {
         self.try_messages(room, after, limit).map_err(failed)
     }
 
@@ -42,21 +50,32 @@ impl Reader {
         room: RoomId,
         (epoch, seq): (u32, u64),
         limit: usize,
-    ) -> rusqlite::Result<Vec<String>> {
+    ) -> rusqlite::Result<Page> {
         // SQLite's numbers are signed; there is nothing after those that it has not.
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // One more shows that there are more.
+        let one_more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let mut statement = self.connection.prepare_cached(
-            "SELECT epoch, text FROM messages
+            "SELECT epoch, text, seq FROM messages
              WHERE room = ?1 AND (epoch, seq) > (?2, ?3) ORDER BY epoch, seq LIMIT ?4",
         )?;
-        let rows = statement.query_map(params![room.get(), epoch, seq, limit], message_text)?;
-        rows.collect()
+        let mut rows = statement.query(params![room.get(), epoch, seq, one_more])?;
+        let (mut page, mut last) = (Page::default(), None);
+        while let Some(columns) = rows.next()? {
+            if page.texts.len() == limit {
+                page.next = last;
+                break;
+            }
+            page.texts.push(message_text(columns)?);
+            last = Some((columns.get(0)?, columns.get(2)?));
+        }
+        Ok(page)
     }
 
-    /// The room's newest messages of all epochs, the oldest of them first.
-    pub fn newest(&self, room: RoomId, limit: usize) -> Result<Vec<String>, StoreFault> {
-        self.try_newest(room, limit).map_err(failed)
+    /// The room's newest messages of all epochs, after which there are no more.
+    pub fn newest(&self, room: RoomId, limit: usize) -> Result<Page, StoreFault> {
+        let texts = self.try_newest(room, limit).map_err(failed)?;
+        Ok(Page { texts, next: None })
     }
 
     fn try_newest(&self, room: RoomId, limit: usize) -> rusqlite::Result<Vec<String>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Sim, numbers};
 
@@ -73,6 +73,19 @@ fn a_crash_begins_a_new_epoch_and_loses_nothing_acknowledged() {
         (&said[1]["content"], &said[1]["epoch"]),
         (&json!("new"), &json!(2))
     );
+    assert_eq!(history["next_cursor"], Value::Null);
+    // One by one nothing is skipped where the epoch changes.
+    let (mut contents, mut more) = (Vec::new(), String::new());
+    loop {
+        let page = sim.read_json(&format!("/api/v1/rooms/{room}/messages?limit=1{more}"));
+        let messages = page["messages"].as_array().unwrap().iter();
+        contents.extend(messages.map(|message| message["content"].clone()));
+        match page["next_cursor"].as_str() {
+            Some(cursor) => more = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(contents, ["kept", "new"]);
     let epoch = sim.read_json(&format!("/api/v1/rooms/{room}/messages?after=0"));
     assert_eq!(epoch["messages"].as_array().unwrap().len(), 1);
     for (last, contents) in [

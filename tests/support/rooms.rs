@@ -56,20 +56,18 @@ impl Server {
     /// All stored messages of a room, oldest first.
     #[track_caller]
     pub fn history(&self, room: u64) -> Vec<Value> {
-        let mut all: Vec<Value> = Vec::new();
+        let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
-            let after = all.last().map(place).map_or(String::new(), |(epoch, seq)| {
-                format!("&epoch={epoch}&after={seq}")
-            });
-            let target = format!("/api/v1/rooms/{room}/messages?limit={PAGE}{after}");
+            let target = format!("/api/v1/rooms/{room}/messages?limit={PAGE}{cursor}");
             let mut page = self.get(&target).expect(200).json();
             let Value::Array(messages) = page["messages"].take() else {
                 panic!("no list: {page}");
             };
-            if messages.is_empty() {
-                return all;
-            }
             all.extend(messages);
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
         }
     }
 }

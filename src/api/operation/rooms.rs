@@ -148,24 +148,42 @@ pub(super) fn filter(request: &Request) -> Result<RoomFilter, ApiError> {
 pub(super) fn history(request: &Request, room: &str) -> Result<History, ApiError> {
     let room = id(room)?;
     let query = request.query.as_deref();
-    if param(query, "last").is_none() {
-        let part = Part::After {
+    let part = if param(query, "last").is_some() {
+        alone(query, "last", &["after", "epoch", "limit", "cursor"])?;
+        Part::Last(count(request, "last", HISTORY_DEFAULT, HISTORY_MAX)?)
+    } else if let Some(cursor) = param(query, "cursor") {
+        alone(query, "cursor", &["after", "epoch"])?;
+        let place = cursor
+            .split_once('.')
+            .and_then(|(epoch, seq)| Some((epoch.parse().ok()?, seq.parse().ok()?)));
+        let (epoch, after) = place.ok_or(ApiError::BadParameter {
+            name: "cursor",
+            fault: "is not one that this list gave".into(),
+        })?;
+        Part::After {
+            epoch: Some(epoch),
+            after: Some(after),
+            limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
+        }
+    } else {
+        Part::After {
             epoch: number(request, "epoch", "must be a number")?,
             after: number(request, "after", "must be a message's seq")?,
             limit: limit(request, HISTORY_DEFAULT, HISTORY_MAX)?,
-        };
-        return Ok(History { room, part });
-    }
-    let others = ["after", "epoch", "limit"];
-    if let Some(other) = others.into_iter().find(|name| param(query, name).is_some()) {
-        return Err(ApiError::BadParameter {
-            name: other,
-            fault: "cannot be used together with last".into(),
-        });
-    }
-    let last = count(request, "last", HISTORY_DEFAULT, HISTORY_MAX)?;
-    let part = Part::Last(last);
+        }
+    };
     Ok(History { room, part })
+}
+
+/// A parameter says by itself what others would say.
+fn alone(query: Option<&str>, name: &str, others: &[&'static str]) -> Result<(), ApiError> {
+    match others.iter().find(|other| param(query, other).is_some()) {
+        None => Ok(()),
+        Some(other) => Err(ApiError::BadParameter {
+            name: other,
+            fault: format!("cannot be used together with {name}").into(),
+        }),
+    }
 }
 
 pub(super) fn viewers(request: &Request, room: &str) -> Result<Operation, ApiError> {

@@ -260,7 +260,7 @@ fn a_thread_that_is_joined_has_written_everything_and_ends_in_order() {
     }
     let reader = store_at(&path).reader().unwrap();
     for room in [1, 2] {
-        let texts = reader.messages(RoomId::new(room).unwrap(), (0, 0), usize::MAX);
-        assert_eq!(texts.unwrap().len(), rows as usize);
+        let page = reader.messages(RoomId::new(room).unwrap(), (0, 0), usize::MAX);
+        assert_eq!(page.unwrap().texts.len(), rows as usize);
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::auth::Role;
 use crate::ids::{DeviceId, RoomId, UserId};
 use crate::placement::ShardId;
-use crate::store::{Row, UserRecord};
+use crate::store::{Page, Row, UserRecord};
 
 /// A store's file in a directory of its own.
 struct Disk(TempDir);
@@ -273,7 +273,8 @@ fn a_message_is_never_written_over() {
         .reader()
         .unwrap()
         .messages(room(1), (0, 0), 9)
-        .unwrap();
+        .unwrap()
+        .texts;
     assert_eq!(texts.len(), 2);
     assert!(texts[0].contains("danmu"));
 }
@@ -376,8 +377,8 @@ fn history_is_read_across_epochs_from_a_place_on() {
         stored(&mut store, second.collect::<Vec<_>>());
         stored(&mut store, messages(2, 1..=1, 7));
         let reader = store.reader().unwrap();
-        let of = |texts: Result<Vec<String>, StoreFault>| -> Vec<(u64, u64)> {
-            let texts = texts.unwrap();
+        let of = |page: Result<Page, StoreFault>| -> Vec<(u64, u64)> {
+            let texts = page.unwrap().texts;
             let values = texts
                 .iter()
                 .map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
@@ -395,6 +396,11 @@ fn history_is_read_across_epochs_from_a_place_on() {
         assert_eq!(places((1, u64::MAX), 9), [(2, 1), (2, 2)]);
         assert_eq!(places((2, 2), 9), []);
         assert_eq!(places((u32::MAX, 0), usize::MAX), []);
+        let next = |after, limit| reader.messages(room(1), after, limit).unwrap().next;
+        assert_eq!(next((0, 0), 4), Some((2, 1)));
+        assert_eq!(next((0, 0), 3), Some((1, 3)));
+        assert_eq!(next((1, 3), 2), None, "nothing follows the last one");
+        assert_eq!(next((2, 2), 2), None);
         let newest = |room, limit| of(reader.newest(room, limit));
         assert_eq!(newest(room(1), 3), [(1, 3), (2, 1), (2, 2)]);
         assert_eq!(newest(room(1), 9).len(), 5);
@@ -417,8 +423,8 @@ fn a_reader_in_memory_never_waits_for_the_writer() {
     reader.messages(room(1), (0, 0), 9).unwrap();
     transaction.commit().unwrap();
     let other = memory();
-    let texts = other.reader().unwrap().messages(room(1), (0, 0), 9);
-    assert_eq!(texts, Ok(vec![]), "each memory is another one");
+    let page = other.reader().unwrap().messages(room(1), (0, 0), 9);
+    assert_eq!(page, Ok(Page::default()), "each memory is another one");
 }
 
 fn any_record() -> impl Strategy<Value = RoomRecord> {
