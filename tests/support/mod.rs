@@ -25,6 +25,9 @@ pub mod ws;
 
 use std::time::{Duration, Instant};
 
+/// The workspace.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
 /// For what takes milliseconds on an idle machine: long enough that a busy two-core machine in a debug build does not
 /// fail a test that is right.
 pub const SOON: Duration = Duration::from_secs(20);

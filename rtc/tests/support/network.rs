@@ -6,20 +6,20 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// To, from, contents.
-pub(crate) type Arrival = (SocketAddr, SocketAddr, Vec<u8>);
+type Arrival = (SocketAddr, SocketAddr, Vec<u8>);
 
 /// When it lands, the order of sending, to, from, contents.
 type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
 
 /// A network between any addresses.
-pub(crate) struct Network {
+pub struct Network {
     /// One way.
-    pub(crate) delay: Duration,
+    pub delay: Duration,
     /// Share of datagrams lost, 0 to 1, once media flows through it.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// Addresses that are cut off.
-    pub(crate) cut: Vec<SocketAddr>,
-    pub(crate) lost: u64,
+    pub cut: Vec<SocketAddr>,
+    pub lost: u64,
     flying: BinaryHeap<Reverse<Flight>>,
     sent: u64,
     /// Datagrams by destination.
@@ -30,7 +30,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             delay: Duration::from_millis(10),
             loss: 0.0,
@@ -44,7 +44,7 @@ impl Network {
         }
     }
 
-    pub(crate) fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if self.cut.contains(&from) || self.cut.contains(&to) || self.draw() < self.loss {
             self.lost += 1;
             return;
@@ -64,16 +64,16 @@ impl Network {
     }
 
     /// Datagrams sent to an address so far.
-    pub(crate) fn sent_to(&self, to: SocketAddr) -> u64 {
+    pub fn sent_to(&self, to: SocketAddr) -> u64 {
         self.sent_to.get(&to).copied().unwrap_or(0)
     }
 
     /// The last STUN message sent to an address.
-    pub(crate) fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
+    pub fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
         self.stun_to.get(&to).cloned()
     }
 
-    pub(crate) fn arrived(&mut self, now: Instant) -> Option<Arrival> {
+    pub fn arrived(&mut self, now: Instant) -> Option<Arrival> {
         if self.flying.peek()?.0.0 > now {
             return None;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use media_service::limits::Cap;
 use serde_json::json;
 
-use super::harness::{HOST, Sim, request};
+use simulation::{HOST, Sim, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use tungstenite::Message;
 
-use super::harness::{Client, Side, Sim, Socket, head, request};
-use crate::support::http::{LAST_CHUNK, chunk};
-use crate::support::media::{Clip, read};
+use simulation::support::http::{LAST_CHUNK, chunk};
+use simulation::support::media::{Clip, read};
+use simulation::{Client, Side, Sim, Socket, head, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

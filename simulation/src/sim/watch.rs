@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Client, Sim, Viewer, ViewerId};
+use super::{Client, Sim};
+use crate::{Viewer, ViewerId};
 
 impl Sim {
     /// A viewer whose session exists and whose media flow: itself, and its session's id.
     #[track_caller]
-    pub(crate) fn watch(&mut self, client: Client, device: &str) -> (ViewerId, String) {
+    pub fn watch(&mut self, client: Client, device: &str) -> (ViewerId, String) {
         let created = self.create(client, device);
         let session = created["sessionId"].as_str().expect("an id").to_owned();
         let offer = created["offer"]["sdp"].as_str().expect("an offer");
@@ -21,7 +22,7 @@ impl Sim {
     }
 
     /// A new viewer's answer to an offer.
-    pub(crate) fn answer_offer(&mut self, offer: &str) -> (ViewerId, Value) {
+    pub fn answer_offer(&mut self, offer: &str) -> (ViewerId, Value) {
         let id = ViewerId(self.viewers.len());
         let mut viewer = Viewer::new(self.now, id.0);
         let sdp = viewer.answer(self.now, offer);
@@ -31,14 +32,14 @@ impl Sim {
 
     /// Runs until the viewer's data channel is open.
     #[track_caller]
-    pub(crate) fn expect_connected(&mut self, id: ViewerId) {
+    pub fn expect_connected(&mut self, id: ViewerId) {
         self.run_until(Duration::from_secs(5), "a viewer connects", |sim| {
             sim.viewers[id.0].channel.is_some()
         });
     }
 
     /// The viewer is switched off: it is not heard of any more.
-    pub(crate) fn switch_off(&mut self, id: ViewerId) {
+    pub fn switch_off(&mut self, id: ViewerId) {
         let address = self.viewers[id.0].address;
         self.network.cut.push(address);
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Client, Sim, head};
-use crate::support::http::chunk;
-use crate::support::media::Clip;
+use simulation::support::http::chunk;
+use simulation::support::media::Clip;
+use simulation::{Client, Sim, head};
 
 const SECOND: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(300);

@@ -11,7 +11,7 @@ use super::Client;
 
 /// What comes through a mailbox.
 #[derive(Debug)]
-pub(super) enum Letter {
+pub(crate) enum Letter {
     /// A connection that moves.
     Adopt(Client, Box<Transfer>),
     /// For the state machine.
@@ -20,16 +20,16 @@ pub(super) enum Letter {
 
 /// A shard's mailbox: first in, first out.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+pub struct Mailbox {
     /// Letters that it holds; more are refused.
-    pub(crate) capacity: usize,
+    pub capacity: usize,
     /// A letter is on its way for up to so long.
-    pub(crate) delay: Duration,
+    pub delay: Duration,
     letters: VecDeque<(Instant, Letter)>,
 }
 
 impl Mailbox {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             capacity: MAILBOX_MESSAGES,
             delay: Duration::ZERO,
@@ -38,7 +38,7 @@ impl Mailbox {
     }
 
     /// Puts a letter in, `share` of the delay late; it comes back when there is no room.
-    pub(super) fn send(&mut self, now: Instant, share: f64, letter: Letter) -> Result<(), Letter> {
+    pub(crate) fn send(&mut self, now: Instant, share: f64, letter: Letter) -> Result<(), Letter> {
         if self.letters.len() >= self.capacity {
             return Err(letter);
         }
@@ -48,7 +48,7 @@ impl Mailbox {
     }
 
     /// The letters of a turn.
-    pub(super) fn receive(&mut self, now: Instant) -> Vec<Letter> {
+    pub(crate) fn receive(&mut self, now: Instant) -> Vec<Letter> {
         let arrived = self.letters.iter().take_while(|(at, _)| *at <= now).count();
         self.letters
             .drain(..arrived.min(MESSAGES_PER_TURN))

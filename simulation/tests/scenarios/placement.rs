@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::harness::{Client, Sim, request};
+use simulation::{Client, Sim, request};
 
 /// A page of the list: ids, and the cursor of the next one.
 fn page(sim: &mut Sim, client: Client, query: &str) -> (Vec<String>, Option<String>) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::harness::{HOST, Sim, request};
-use crate::support::http::{LAST_CHUNK, chunk};
+use simulation::support::http::{LAST_CHUNK, chunk};
+use simulation::{HOST, Sim, request};
 
 const MS: Duration = Duration::from_millis(1);
 

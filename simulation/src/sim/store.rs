@@ -12,23 +12,23 @@ use media_service::store::{
 };
 
 /// The rooms of each shard, with their recent messages.
-pub(super) type StoredRooms = Vec<Vec<(RoomRecord, Vec<MessageRow>)>>;
+pub(crate) type StoredRooms = Vec<Vec<(RoomRecord, Vec<MessageRow>)>>;
 
 /// A store without its thread.
-pub(crate) struct Desk {
+pub struct Desk {
     /// From the first row of a batch to its commit.
-    pub(crate) delay: Duration,
+    pub delay: Duration,
     /// It refuses every row: the disk is full.
-    pub(crate) full: bool,
+    pub full: bool,
     store: Option<Store>,
-    pub(super) reader: Reader,
-    pub(super) windows: Arc<Windows>,
+    pub(crate) reader: Reader,
+    pub(crate) windows: Arc<Windows>,
     rows: VecDeque<(Instant, Entry)>,
 }
 
 impl Desk {
     /// Opens the configured store: itself, and what is in it.
-    pub(super) fn open(config: &Config, shards: Shards) -> (Self, StoredRooms) {
+    pub(crate) fn open(config: &Config, shards: Shards) -> (Self, StoredRooms) {
         let mut store = Store::open(&config.store).expect("a store that opens");
         let mut rooms: StoredRooms = shards.all().map(|_| Vec::new()).collect();
         for (record, recent) in store.load(config.rooms.recent).expect("rooms") {
@@ -45,12 +45,12 @@ impl Desk {
         (desk, rooms)
     }
 
-    pub(super) fn push(&mut self, now: Instant, entry: Entry) {
+    pub(crate) fn push(&mut self, now: Instant, entry: Entry) {
         self.rows.push_back((now + self.delay, entry));
     }
 
     /// Commits what is due: who is to be told.
-    pub(super) fn commit(&mut self, now: Instant) -> Vec<(ShardId, Receipts)> {
+    pub(crate) fn commit(&mut self, now: Instant) -> Vec<(ShardId, Receipts)> {
         let mut told: Vec<(ShardId, Receipts)> = Vec::new();
         loop {
             let due = self.rows.iter().take_while(|(at, _)| *at <= now).count();
@@ -77,7 +77,7 @@ impl Desk {
     }
 
     /// The process ends: in order, or with everything lost that is not committed.
-    pub(super) fn end(&mut self, now: Instant, clean: bool) {
+    pub(crate) fn end(&mut self, now: Instant, clean: bool) {
         if clean {
             self.commit(now + self.delay);
         }

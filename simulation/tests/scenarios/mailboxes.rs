@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Side, Sim, request};
+use simulation::{Side, Sim, request};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIST: &str = "/api/media/sessions";

@@ -1,6 +1,4 @@
-//! The tests, by what a client does, over one [`harness`].
-
-mod harness;
+//! The tests, by what a client does.
 
 mod backlog;
 mod drain;

@@ -6,9 +6,9 @@ use media_service::auth::{Authenticator, DeviceClaim, Role};
 use media_service::config::Config;
 use serde_json::{Value, json};
 
-use super::harness::{Sim, UNIX, head};
-use crate::support::http::chunk;
-use crate::support::media::Clip;
+use simulation::support::http::chunk;
+use simulation::support::media::Clip;
+use simulation::{Sim, UNIX, head};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EXPIRED: &str = "the token has expired";

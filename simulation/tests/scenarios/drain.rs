@@ -5,9 +5,9 @@ use std::time::Duration;
 use media_service::totals::Total;
 use serde_json::json;
 
-use super::harness::{Sim, head, request};
-use crate::support::http::chunk;
-use crate::support::media::Clip;
+use simulation::support::http::chunk;
+use simulation::support::media::Clip;
+use simulation::{Sim, head, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -4,27 +4,27 @@ use std::io::{self, ErrorKind, Read, Write};
 
 /// A client's end and the server's end of one connection.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub struct Wire {
     /// Sent by the client, not yet read by the server.
-    pub(crate) to_server: Vec<u8>,
+    pub to_server: Vec<u8>,
     /// The client sends no more.
-    pub(crate) client_done: bool,
+    pub client_done: bool,
     /// The client has broken the connection.
-    pub(crate) reset: bool,
+    pub reset: bool,
     /// Written by the server, not yet read by the client.
-    pub(crate) to_client: Vec<u8>,
+    pub to_client: Vec<u8>,
     /// Bytes that fit into `to_client`: less than the server writes makes its socket block.
-    pub(crate) window: usize,
+    pub window: usize,
     /// The server sends no more: it has shut its half down, or closed the connection.
-    pub(crate) server_done: bool,
+    pub server_done: bool,
     /// The server has closed the connection.
-    pub(crate) closed: bool,
+    pub closed: bool,
     /// The server has read the end of the client's bytes.
-    pub(super) end_read: bool,
+    pub(crate) end_read: bool,
 }
 
 impl Wire {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             to_server: Vec::new(),
             client_done: false,
@@ -38,7 +38,7 @@ impl Wire {
     }
 
     /// Bytes that the server's socket takes.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.window.saturating_sub(self.to_client.len())
     }
 }

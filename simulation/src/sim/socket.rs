@@ -21,8 +21,8 @@ const UPGRADE: [(&str, &str); 4] = [
 ];
 
 /// A client's end of a WebSocket. It answers pings whenever it reads.
-pub(crate) struct Socket {
-    pub(crate) client: Client,
+pub struct Socket {
+    pub client: Client,
     context: WebSocketContext,
     /// The server's close code.
     code: Option<u16>,
@@ -31,7 +31,7 @@ pub(crate) struct Socket {
 impl Sim {
     /// A WebSocket that the server accepts.
     #[track_caller]
-    pub(crate) fn open(&mut self, shard: usize, target: &str) -> Socket {
+    pub fn open(&mut self, shard: usize, target: &str) -> Socket {
         match self.try_open(shard, target, &[]) {
             Ok(socket) => socket,
             Err(response) => panic!("{target}: {} {}", response.status, response.text()),
@@ -40,7 +40,7 @@ impl Sim {
 
     /// A WebSocket, or the server's answer where it is not 101.
     #[track_caller]
-    pub(crate) fn try_open(
+    pub fn try_open(
         &mut self,
         shard: usize,
         target: &str,
@@ -66,11 +66,11 @@ impl Sim {
 }
 
 impl Socket {
-    pub(crate) fn send(&mut self, sim: &mut Sim, message: &Value) {
+    pub fn send(&mut self, sim: &mut Sim, message: &Value) {
         self.send_message(sim, Message::text(message.to_string()));
     }
 
-    pub(crate) fn send_message(&mut self, sim: &mut Sim, message: Message) {
+    pub fn send_message(&mut self, sim: &mut Sim, message: Message) {
         let mut wire = sim.wire(self.client);
         self.context
             .write(&mut wire, message)
@@ -79,13 +79,13 @@ impl Socket {
     }
 
     /// One access unit of an agent: track (0 video, 1 audio), time in µs, data.
-    pub(crate) fn send_media(&mut self, sim: &mut Sim, track: u8, pts: u64, data: &[u8]) {
+    pub fn send_media(&mut self, sim: &mut Sim, track: u8, pts: u64, data: &[u8]) {
         let message = [&[track][..], &pts.to_be_bytes(), data].concat();
         self.send_message(sim, Message::binary(message));
     }
 
     /// The next message that is there.
-    pub(crate) fn poll(&mut self, sim: &mut Sim) -> Option<Value> {
+    pub fn poll(&mut self, sim: &mut Sim) -> Option<Value> {
         let mut wire = sim.wire(self.client);
         loop {
             match self.context.read(&mut wire) {
@@ -107,13 +107,13 @@ impl Socket {
 
     /// The next message of this `type`; others are skipped.
     #[track_caller]
-    pub(crate) fn expect(&mut self, sim: &mut Sim, kind: &str) -> Value {
+    pub fn expect(&mut self, sim: &mut Sim, kind: &str) -> Value {
         self.expect_within(sim, SOON, kind)
     }
 
     /// The same, for one that takes longer by design.
     #[track_caller]
-    pub(crate) fn expect_within(&mut self, sim: &mut Sim, limit: Duration, kind: &str) -> Value {
+    pub fn expect_within(&mut self, sim: &mut Sim, limit: Duration, kind: &str) -> Value {
         let mut found = None;
         sim.run_until(limit, kind, |sim| {
             while let Some(message) = self.poll(sim) {
@@ -128,7 +128,7 @@ impl Socket {
     }
 
     /// Runs on, reading; the messages that came.
-    pub(crate) fn listen(&mut self, sim: &mut Sim, duration: Duration) -> Vec<Value> {
+    pub fn listen(&mut self, sim: &mut Sim, duration: Duration) -> Vec<Value> {
         let end = sim.now + duration;
         let mut messages = Vec::new();
         while sim.now < end {
@@ -140,13 +140,13 @@ impl Socket {
 
     /// Reads on until the server has closed: its close code, if it gave one.
     #[track_caller]
-    pub(crate) fn closed(&mut self, sim: &mut Sim) -> Option<u16> {
+    pub fn closed(&mut self, sim: &mut Sim) -> Option<u16> {
         self.closed_within(sim, SOON)
     }
 
     /// The same, for one that takes longer by design.
     #[track_caller]
-    pub(crate) fn closed_within(&mut self, sim: &mut Sim, limit: Duration) -> Option<u16> {
+    pub fn closed_within(&mut self, sim: &mut Sim, limit: Duration) -> Option<u16> {
         sim.run_until(limit, "the server closes the socket", |sim| {
             while self.poll(sim).is_some() {}
             sim.wire(self.client).server_done
@@ -156,7 +156,7 @@ impl Socket {
     }
 
     /// Ends without a word, as a phone does that loses its network.
-    pub(crate) fn vanish(self, sim: &mut Sim) {
+    pub fn vanish(self, sim: &mut Sim) {
         sim.wire(self.client).reset = true;
     }
 }

@@ -8,7 +8,7 @@ use media_service::limits::{Cap, MEMBER_MESSAGES_PER_TURN, PAUSED_MEMBERS_PER_TU
 use serde_json::json;
 use tungstenite::Message;
 
-use super::harness::{Sim, Socket, numbers};
+use simulation::{Sim, Socket, numbers};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

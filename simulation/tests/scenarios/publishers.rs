@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::harness::{Client, Sim, head, request};
-use crate::support::http::{LAST_CHUNK, chunk};
-use crate::support::media::{Clip, read};
+use simulation::support::http::{LAST_CHUNK, chunk};
+use simulation::support::media::{Clip, read};
+use simulation::{Client, Sim, head, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

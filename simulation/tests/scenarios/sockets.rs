@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tungstenite::Message;
 
-use super::harness::{Sim, Socket, head, request};
-use crate::support::media::Clip;
+use simulation::support::media::Clip;
+use simulation::{Sim, Socket, head, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

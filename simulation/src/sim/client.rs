@@ -10,12 +10,12 @@ use crate::support::http::{Response, parse_head};
 use crate::support::metrics::Metrics;
 
 /// What the server listens on, and is asked for.
-pub(crate) const HOST: &str = "127.0.0.1:30006";
+pub const HOST: &str = "127.0.0.1:30006";
 /// An answer takes no longer, whatever the mailboxes do.
 const SOON: Duration = Duration::from_secs(5);
 
 /// The head of a request as a client writes it.
-pub(crate) fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+pub fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut head = format!("{method} {target} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
         head += &format!("Host: {HOST}\r\n");
@@ -28,12 +28,7 @@ pub(crate) fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<
 }
 
 /// A request with its body.
-pub(crate) fn request(
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Vec<u8> {
+pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let length = body.len().to_string();
     let mut headers = headers.to_vec();
     if !body.is_empty() || method == "POST" {
@@ -47,17 +42,17 @@ pub(crate) fn request(
 impl Sim {
     /// A connection that the shard accepts.
     #[track_caller]
-    pub(crate) fn connect(&mut self, shard: usize) -> Client {
+    pub fn connect(&mut self, shard: usize) -> Client {
         self.try_connect(shard).expect("the connection is taken")
     }
 
     /// A connection, if the shard takes it.
-    pub(crate) fn try_connect(&mut self, shard: usize) -> Option<Client> {
+    pub fn try_connect(&mut self, shard: usize) -> Option<Client> {
         self.try_connect_to(shard, Scope::Everything)
     }
 
     /// A connection to a listener of that scope, if the shard takes it.
-    pub(crate) fn try_connect_to(&mut self, shard: usize, scope: Scope) -> Option<Client> {
+    pub fn try_connect_to(&mut self, shard: usize, scope: Scope) -> Option<Client> {
         let client = Client(self.wires.len());
         let peer = ([198, 51, 100, 1], 1_024 + (client.0 % 60_000) as u16).into();
         let id = self.shards[shard].accepted(self.now, peer, scope).ok()?;
@@ -66,11 +61,11 @@ impl Sim {
         Some(client)
     }
 
-    pub(crate) fn wire(&mut self, client: Client) -> &mut Wire {
+    pub fn wire(&mut self, client: Client) -> &mut Wire {
         &mut self.wires[client.0]
     }
 
-    pub(crate) fn send(&mut self, client: Client, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, client: Client, bytes: impl AsRef<[u8]>) {
         self.wires[client.0]
             .to_server
             .extend_from_slice(bytes.as_ref());
@@ -78,7 +73,7 @@ impl Sim {
 
     /// One request and its answer.
     #[track_caller]
-    pub(crate) fn request(
+    pub fn request(
         &mut self,
         client: Client,
         method: &str,
@@ -91,18 +86,18 @@ impl Sim {
     }
 
     #[track_caller]
-    pub(crate) fn get(&mut self, client: Client, target: &str) -> Response {
+    pub fn get(&mut self, client: Client, target: &str) -> Response {
         self.request(client, "GET", target, &[], b"")
     }
 
     #[track_caller]
-    pub(crate) fn post(&mut self, client: Client, target: &str, body: &Value) -> Response {
+    pub fn post(&mut self, client: Client, target: &str, body: &Value) -> Response {
         self.request(client, "POST", target, &[], body.to_string().as_bytes())
     }
 
     /// A new session of the device: what the server says of it.
     #[track_caller]
-    pub(crate) fn create(&mut self, client: Client, device: &str) -> Value {
+    pub fn create(&mut self, client: Client, device: &str) -> Value {
         let body = json!({"deviceId": device, "userId": "ada"});
         self.post(client, "/api/media/sessions", &body)
             .expect(201)
@@ -111,7 +106,7 @@ impl Sim {
 
     /// A scrape, over a connection of its own.
     #[track_caller]
-    pub(crate) fn metrics(&mut self) -> Metrics {
+    pub fn metrics(&mut self) -> Metrics {
         let client = self.connect(0);
         let response = self.request(client, "GET", "/metrics", &[("Connection", "close")], b"");
         Metrics::parse(&response.expect(200).text())
@@ -119,24 +114,19 @@ impl Sim {
 
     /// The next answer on a connection.
     #[track_caller]
-    pub(crate) fn response(&mut self, client: Client) -> Response {
+    pub fn response(&mut self, client: Client) -> Response {
         self.answer(client, false)
     }
 
     /// The next answer on a connection; that to a HEAD has no body.
     #[track_caller]
-    pub(crate) fn answer(&mut self, client: Client, to_head: bool) -> Response {
+    pub fn answer(&mut self, client: Client, to_head: bool) -> Response {
         self.answer_within(SOON, client, to_head)
     }
 
     /// The same, for one that takes longer by design.
     #[track_caller]
-    pub(crate) fn answer_within(
-        &mut self,
-        limit: Duration,
-        client: Client,
-        to_head: bool,
-    ) -> Response {
+    pub fn answer_within(&mut self, limit: Duration, client: Client, to_head: bool) -> Response {
         let mut response = None;
         self.run_until(limit, "an answer", |sim| {
             response = sim.poll_response(client, to_head);
@@ -151,7 +141,7 @@ impl Sim {
     }
 
     /// An answer that is there.
-    pub(crate) fn poll_response(&mut self, client: Client, to_head: bool) -> Option<Response> {
+    pub fn poll_response(&mut self, client: Client, to_head: bool) -> Option<Response> {
         let bytes = &mut self.wires[client.0].to_client;
         let (mut response, head) = parse_head(bytes).expect("HTTP")?;
         let bodyless = to_head || response.status < 200 || matches!(response.status, 204 | 304);
@@ -167,7 +157,7 @@ impl Sim {
 
     /// Runs until the server has closed the connection.
     #[track_caller]
-    pub(crate) fn expect_closed(&mut self, limit: Duration, client: Client) {
+    pub fn expect_closed(&mut self, limit: Duration, client: Client) {
         self.run_until(limit, "the server closes the connection", |sim| {
             sim.wire(client).closed
         });

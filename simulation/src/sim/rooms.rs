@@ -7,7 +7,7 @@ use super::{Sim, Socket};
 impl Sim {
     /// A room of ann's that is live: its id.
     #[track_caller]
-    pub(crate) fn live_room(&mut self, shard: usize) -> u64 {
+    pub fn live_room(&mut self, shard: usize) -> u64 {
         let id = self.idle_room(shard);
         self.act(id, "start", "ann");
         id
@@ -15,7 +15,7 @@ impl Sim {
 
     /// A room of ann's that the shard has drawn the id of.
     #[track_caller]
-    pub(crate) fn idle_room(&mut self, shard: usize) -> u64 {
+    pub fn idle_room(&mut self, shard: usize) -> u64 {
         let client = self.connect(shard);
         let body = json!({"title": "Morning"}).to_string();
         let ann = [("X-User-Id", "ann")];
@@ -25,7 +25,7 @@ impl Sim {
 
     /// Does something with a room.
     #[track_caller]
-    pub(crate) fn act(&mut self, room: u64, what: &str, user: &str) -> Value {
+    pub fn act(&mut self, room: u64, what: &str, user: &str) -> Value {
         let client = self.connect(0);
         let target = format!("/api/v1/rooms/{room}/{what}");
         let user = [("X-User-Id", user), ("Connection", "close")];
@@ -36,7 +36,7 @@ impl Sim {
 
     /// Reads something over a connection of its own.
     #[track_caller]
-    pub(crate) fn read_json(&mut self, target: &str) -> Value {
+    pub fn read_json(&mut self, target: &str) -> Value {
         let client = self.connect(self.shards.len() - 1);
         let close = [("Connection", "close")];
         self.request(client, "GET", target, &close, b"")
@@ -46,13 +46,13 @@ impl Sim {
 
     /// A member that has said hello.
     #[track_caller]
-    pub(crate) fn member(&mut self, room: u64, user: &str) -> Socket {
+    pub fn member(&mut self, room: u64, user: &str) -> Socket {
         self.member_with(room, user, "").0
     }
 
     /// A member with further parameters, and its hello.
     #[track_caller]
-    pub(crate) fn member_with(&mut self, room: u64, user: &str, more: &str) -> (Socket, Value) {
+    pub fn member_with(&mut self, room: u64, user: &str, more: &str) -> (Socket, Value) {
         let shard = self.draw(self.shards.len());
         let mut socket = self.open(shard, &format!("/ws?room_id={room}&user_id={user}{more}"));
         let hello = socket.expect(self, "hello");
@@ -62,13 +62,13 @@ impl Sim {
 }
 
 impl Socket {
-    pub(crate) fn say(&mut self, sim: &mut Sim, content: &str) {
+    pub fn say(&mut self, sim: &mut Sim, content: &str) {
         self.send(sim, &json!({"type": "danmu", "content": content}));
     }
 }
 
 /// The numbers of the messages among these frames.
-pub(crate) fn numbers(frames: &[Value]) -> Vec<u64> {
+pub fn numbers(frames: &[Value]) -> Vec<u64> {
     frames
         .iter()
         .filter(|frame| frame["type"] == "danmu")
