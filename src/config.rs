@@ -14,6 +14,7 @@ mod kinds;
 mod platform;
 mod print;
 mod sources;
+mod tls;
 mod token;
 mod types;
 mod validate;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use auth::Auth;
 pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
 pub use platform::{Rooms, Store};
+pub use tls::Tls;
 pub use types::{
     Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
     Ws,

@@ -36,6 +36,7 @@ use crate::store::{
     self, MessageRow, Reader, Store, StoreFault, StoreOpenError, StoreQueue, StoreThread,
     StoreView, Windows,
 };
+use crate::tls::{self, Acceptor, TlsError};
 use crate::totals::{Total, Totals};
 
 /// Why the server cannot start, or ended badly.
@@ -64,6 +65,9 @@ pub enum LaunchError {
     /// No certificate.
     #[error(transparent)]
     Identity(#[from] rtc::IdentityError),
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreOpenError),
@@ -94,6 +98,7 @@ impl LaunchError {
             | LaunchError::Shards(_)
             | LaunchError::Bind(_)
             | LaunchError::Identity(_)
+            | LaunchError::Tls(_)
             | LaunchError::Store(_)
             | LaunchError::Users(_)
             | LaunchError::Pool(_)
@@ -124,6 +129,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     let totals = Arc::new(Totals::new(shards.count()));
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
+    let tls = tls::load(&config.tls)?.map(Acceptor::new);
     let sockets = Sockets::bind(&config, shards)?;
     let store = start_store(&config, shards, &postbox)?;
     let auth = Authenticator::new(&config.auth).map(Arc::new);
@@ -152,6 +158,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
                 auth: auth.clone(),
             },
             listeners: sockets.listeners,
+            tls: tls.clone(),
             ports: sockets.ports,
             inbox,
             postbox: postbox.clone(),
@@ -174,6 +181,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         reader,
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
+    warn_of_clear_tokens(&config, &addresses.http);
     announce(&config, shards, &cpus, &addresses);
     supervise(&config, pool, signals, &postbox, &totals, store.thread)
 }
@@ -313,6 +321,18 @@ fn random() -> Result<[u8; 32], LaunchError> {
     Ok(seed)
 }
 
+/// Tokens are as good as passwords.
+fn warn_of_clear_tokens(config: &Config, http: &[SocketAddr]) {
+    let open = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+    let address = http.iter().find(open);
+    if let Some(address) = address.filter(|_| config.auth.is_on() && !config.tls.is_on()) {
+        warn!(
+            "server.listen: tokens and passwords cross the network in the clear on {address}: set \
+             tls.cert and tls.key, or have a proxy in front that speaks TLS"
+        );
+    }
+}
+
 /// The `ready` line: every address and port, so that port 0 can be used.
 fn announce(config: &Config, shards: Shards, cpus: &[usize], addresses: &Addresses) {
     let list = |addresses: &[SocketAddr]| {
@@ -326,7 +346,7 @@ fn announce(config: &Config, shards: Shards, cpus: &[usize], addresses: &Address
     let metrics = (!addresses.metrics.is_empty()).then(|| list(&addresses.metrics));
     info!(
         http = list(&addresses.http), metrics, media = list(&addresses.media),
-        shards = shards.count(), %cores, demo = config.demo,
+        tls = config.tls.is_on(), shards = shards.count(), %cores, demo = config.demo,
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
         "ready"
     );

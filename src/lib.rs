@@ -49,6 +49,7 @@ pub mod rooms;
 pub mod shard;
 pub mod side;
 pub mod store;
+pub mod tls;
 pub mod totals;
 pub mod web;
 pub mod ws;

@@ -33,7 +33,7 @@ pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
     ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
-    RoomMessage, RoomState, SessionEnd,
+    RoomMessage, RoomState, SessionEnd, TlsHandshake,
 };
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
@@ -84,6 +84,9 @@ cells! {
         pub connections_handed_over: u64,
         /// Connections that ended here, by reason. One that was handed over has not ended.
         pub connections_closed: ByLabel<ConnectionEnd>,
+
+        /// TLS handshakes, by how they ended.
+        pub tls_handshakes: ByLabel<TlsHandshake>,
 
         /// ICE candidates of viewers that were taken, over all sessions.
         pub ice_candidates_added: u64,

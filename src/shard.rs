@@ -86,6 +86,8 @@ pub struct Shard {
     pub(crate) clock: WallClock,
     pub(crate) date: HttpDate,
     pub(crate) origins: OriginPolicy,
+    /// `Strict-Transport-Security` of answers over TLS.
+    pub(crate) hsts: Option<String>,
     pub(crate) totals: Arc<Totals>,
     pub(crate) auth: Option<Arc<Authenticator>>,
     pub(crate) metrics: ShardMetrics,
@@ -196,13 +198,16 @@ impl Shard {
             &seed.listen,
             &config.http.allowed_hosts,
             &config.http.cors_origins,
-        );
+        )
+        .over_tls(config.tls.is_on());
+        let hsts = config.tls.hsts.as_secs();
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
             clock: WallClock::new(now, wall),
             date: HttpDate::default(),
             origins,
+            hsts: (hsts > 0).then(|| format!("max-age={hsts}")),
             totals: seed.totals,
             auth: seed.auth,
             metrics: ShardMetrics::new(metrics),

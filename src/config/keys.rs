@@ -7,9 +7,12 @@ use crate::limits::SHARDS;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, Port, PublicKeyFile, ShardCount, Span, Switch, Text, WebOrigin,
+    IceServers, Ip, Kind, List, OptionalFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
+    WebOrigin,
 };
-use super::{Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
+use super::{
+    Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Tls, Ws,
+};
 
 /// Does something with every key.
 pub(super) trait Visitor {
@@ -27,6 +30,11 @@ const TIMEOUT: Span = Span {
 const LINGER: Span = Span {
     min: Duration::ZERO,
     max: TIMEOUT.max,
+};
+/// How long browsers hold to TLS: two years are what preload lists ask for.
+const HSTS: Span = Span {
+    min: Duration::ZERO,
+    max: Duration::from_secs(2 * 366 * 24 * 3600),
 };
 /// How long what is stored is kept.
 const RETENTION: Span = Span {
@@ -74,6 +82,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     let Config {
         demo,
         server,
+        tls,
         auth,
         http,
         ws,
@@ -86,6 +95,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     } = config;
     v.key("demo", demo, Switch);
     visit_server(server, v);
+    visit_tls(tls, v);
     visit_auth(auth, v);
     visit_http(http, v);
     visit_ws(ws, v);
@@ -110,6 +120,13 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
     v.key("server.cores", cores, Cores);
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+}
+
+fn visit_tls(group: &mut Tls, v: &mut impl Visitor) {
+    let Tls { cert, key, hsts } = group;
+    v.key("tls.cert", cert, OptionalFile);
+    v.key("tls.key", key, OptionalFile);
+    v.key("tls.hsts", hsts, HSTS);
 }
 
 fn visit_auth(group: &mut Auth, v: &mut impl Visitor) {

@@ -181,6 +181,7 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
         "reason",
         &metrics.connections_closed,
     )?;
+    text.by_label(&f::TLS_HANDSHAKES, "result", &metrics.tls_handshakes)?;
     text.count(&f::OUTBOUND_BUFFER, gauges.outbound_bytes)
 }
 

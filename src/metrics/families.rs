@@ -104,6 +104,8 @@ families! {
         "Connections passed on to the shard that owns what they asked for.";
     CONNECTIONS_CLOSED COUNTER "media_connections_closed_total"
         "TCP connections that ended, by reason.";
+    TLS_HANDSHAKES COUNTER "media_tls_handshakes_total"
+        "TLS handshakes, by how they ended.";
     OUTBOUND_BUFFER GAUGE "media_outbound_buffer_bytes"
         "Bytes held to be sent to clients.";
 

@@ -103,6 +103,11 @@ impl Shard {
             .is_some_and(|deadline| self.connections.len() == 0 || now >= deadline)
     }
 
+    /// Its time is up, whatever is still there.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.draining.is_some_and(|deadline| now >= deadline)
+    }
+
     /// Whether the shard is shutting down.
     pub fn is_draining(&self) -> bool {
         self.draining.is_some()

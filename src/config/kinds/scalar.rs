@@ -336,3 +336,23 @@ impl Kind for FilePath {
         value.display().to_string().into()
     }
 }
+
+/// A path of a file; nothing: there is none.
+pub(in crate::config) struct OptionalFile;
+
+impl Kind for OptionalFile {
+    type Value = Option<PathBuf>;
+
+    fn parse(&self, text: &str) -> Result<Self::Value, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+
+    fn read(&self, value: &toml::Value) -> Result<Self::Value, String> {
+        self.parse(path_text(value)?)
+    }
+
+    fn show(&self, value: &Self::Value) -> toml::Value {
+        let path = value.as_ref().map(|path| path.display().to_string());
+        path.unwrap_or_default().into()
+    }
+}
