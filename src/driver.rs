@@ -6,6 +6,7 @@ mod token;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use executor::{
@@ -21,6 +22,7 @@ use crate::limits::{
     ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
 };
 use crate::message::Message;
+use crate::reload::Update;
 use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
@@ -38,6 +40,8 @@ pub enum Mail {
     },
     /// For the state machine.
     Message(Message),
+    /// Another configuration. Mailbox full: the sender tries again until it fits, or has a newer one.
+    Reload(Arc<Update>),
 }
 
 /// What a shard's thread is given.
@@ -341,6 +345,7 @@ impl Driver {
         for letter in mail.drain(..) {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),
+                Mail::Reload(update) => self.shard.reload(now, &update),
                 Mail::Adopt { socket, transfer } => {
                     let id = self.shard.adopt(now, *transfer);
                     self.watch(now, id, socket);

@@ -63,6 +63,9 @@ pub(super) const ROLES: Choice<Role> = Choice(&[
 /// Not to be set by a flag: every user of the host sees the flags of its processes.
 pub(super) const SECRET: &str = "auth.jwt_secret";
 
+/// With one of them set, requests need a token.
+pub(super) const SWITCH_AUTH: [&str; 2] = [SECRET, "auth.jwt_public_key"];
+
 const LOG_FORMATS: Choice<LogFormat> = Choice(&[
     ("auto", LogFormat::Auto),
     ("text", LogFormat::Text),

@@ -17,7 +17,7 @@ use super::fault::shown;
 /// A kind of value. The faults complete a sentence that begins with the key.
 pub(super) trait Kind {
     /// The typed, valid value.
-    type Value;
+    type Value: Clone + PartialEq + 'static;
 
     /// Reads the value as a variable or a flag has it.
     fn parse(&self, text: &str) -> Result<Self::Value, String>;
