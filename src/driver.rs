@@ -8,6 +8,7 @@ mod token;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use executor::{
@@ -28,6 +29,7 @@ use crate::limits::{
 };
 use crate::message::Message;
 use crate::metrics::TlsHandshake;
+use crate::reload::Update;
 use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
@@ -46,6 +48,8 @@ pub enum Mail {
     },
     /// For the state machine.
     Message(Message),
+    /// Another configuration. Mailbox full: the sender tries again until it fits, or has a newer one.
+    Reload(Arc<Update>),
 }
 
 /// What a shard's thread is given.
@@ -363,6 +367,13 @@ impl Driver {
         }
     }
 
+    /// Connections that are there go on with the certificate that they began with.
+    fn renew_certificate(&mut self, update: &Update) {
+        if let (Some(acceptor), Some(tls)) = (&mut self.tls, &update.tls) {
+            *acceptor = Acceptor::new(tls.clone());
+        }
+    }
+
     /// Takes a connection into the epoll set; what it has sent already raises the first edge.
     fn watch(&mut self, now: Instant, id: ConnectionId, stream: Stream) {
         let watched =
@@ -398,6 +409,10 @@ impl Driver {
         for letter in mail.drain(..) {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),
+                Mail::Reload(update) => {
+                    self.renew_certificate(&update);
+                    self.shard.reload(now, &update);
+                }
                 Mail::Adopt { socket, transfer } => {
                     let id = self.shard.adopt(now, *transfer);
                     self.watch(now, id, socket);

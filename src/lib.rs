@@ -45,6 +45,7 @@ pub mod message;
 pub mod metrics;
 pub mod openapi;
 pub mod placement;
+pub mod reload;
 pub mod rooms;
 pub mod shard;
 pub mod side;

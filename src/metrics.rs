@@ -16,6 +16,7 @@ mod labels;
 mod leak;
 mod merge;
 mod process;
+mod reload;
 mod rooms;
 mod snapshot;
 mod store;
@@ -37,6 +38,7 @@ pub use labels::{
 };
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
+pub use reload::{ReloadFigures, ReloadReading};
 pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
 pub use store::{StoreFigures, StoreReading};
@@ -51,6 +53,13 @@ pub struct MetricsConfig {
     /// Devices of the process that have series of their own, as above. The rest is counted as
     /// `device_id="_other"`.
     pub device_series: usize,
+}
+
+impl MetricsConfig {
+    /// A shard's part of the devices with series of their own.
+    fn device_cap(&self) -> usize {
+        self.device_series.div_ceil(self.shards.max(1))
+    }
 }
 
 impl Merge for MetricsConfig {
@@ -143,9 +152,15 @@ impl ShardMetrics {
     pub fn new(config: MetricsConfig) -> Self {
         ShardMetrics {
             config,
-            devices: DeviceCells::new(config.device_series.div_ceil(config.shards.max(1))),
+            devices: DeviceCells::new(config.device_cap()),
             ..ShardMetrics::default()
         }
+    }
+
+    /// Other caps hold from now on: what is past them counts in the aggregates alone.
+    pub fn reconfigure(&mut self, config: MetricsConfig) {
+        self.config = config;
+        self.devices.set_cap(config.device_cap());
     }
 
     /// Counts an answered request. `took` runs from its complete head to its complete answer, so

@@ -1,13 +1,15 @@
 //! Every key, once: its name, the field that holds it, and what it accepts.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::auth::Role;
 use crate::limits::SHARDS;
+use crate::tls;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, OptionalFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
+    IceServers, Ip, Kind, List, PemFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
     WebOrigin,
 };
 use super::{
@@ -71,6 +73,12 @@ pub(super) const ROLES: Choice<Role> = Choice(&[
 /// Not to be set by a flag: every user of the host sees the flags of its processes.
 pub(super) const SECRET: &str = "auth.jwt_secret";
 
+/// With one of them set, requests need a token.
+pub(super) const SWITCH_AUTH: [&str; 2] = [SECRET, "auth.jwt_public_key"];
+
+/// With them TLS is spoken, and the last one is worth nothing without it.
+pub(super) const SWITCH_TLS: [&str; 3] = [tls::KEYS[0], tls::KEYS[1], "tls.hsts"];
+
 const LOG_FORMATS: Choice<LogFormat> = Choice(&[
     ("auto", LogFormat::Auto),
     ("text", LogFormat::Text),
@@ -124,8 +132,8 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
 
 fn visit_tls(group: &mut Tls, v: &mut impl Visitor) {
     let Tls { cert, key, hsts } = group;
-    v.key("tls.cert", cert, OptionalFile);
-    v.key("tls.key", key, OptionalFile);
+    v.key(tls::KEYS[0], cert, PemFile(PhantomData));
+    v.key(tls::KEYS[1], key, PemFile(PhantomData));
     v.key("tls.hsts", hsts, HSTS);
 }
 

@@ -193,6 +193,11 @@ pub struct MediaAddress {
 }
 
 impl Config {
+    /// The candidates that a viewer may add to a session, for the media plane.
+    pub fn candidates(&self) -> usize {
+        self.media.candidates.get().unwrap_or(usize::MAX)
+    }
+
     /// The addresses for UDP: `media.listen` or else the distinct ones of `server.listen`, each
     /// with what viewers are told in its place.
     pub fn media_addresses(&self) -> Vec<MediaAddress> {

@@ -5,7 +5,9 @@ use super::families::Family;
 use super::merge::Merge;
 use super::snapshot::{SessionSeries, SessionTotals, Spread};
 use super::text::Text;
-use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, rooms, store};
+use super::{
+    Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, reload, rooms, store,
+};
 
 /// The `Content-Type` of what [`encode`] writes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -53,6 +55,7 @@ pub fn encode(
     }
     write_shards(&mut text, shards)?;
     store::write(&mut text, &process.store)?;
+    reload::write(&mut text, &process.reloads)?;
     write_process(&mut text, process)?;
     Ok(text.finish())
 }

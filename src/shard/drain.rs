@@ -84,13 +84,7 @@ impl Shard {
                     // A resting one has time to see that the server is not ready any more.
                     let patience = if rests { LINGER } else { REQUEST_PATIENCE };
                     let at = now + patience;
-                    if connection
-                        .alarm
-                        .deadline()
-                        .is_none_or(|deadline| deadline > at)
-                    {
-                        shard.set_alarm(connection, at);
-                    }
+                    shard.set_alarm_by(connection, at);
                 }
             }
             None

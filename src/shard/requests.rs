@@ -135,13 +135,7 @@ impl Shard {
                 if matches!(http.phase, Phase::Head) && !http.decoder.between_requests() {
                     // The first byte of a head starts its clock; later ones do not restart it.
                     let at = now + self.config.http.head_timeout;
-                    if connection
-                        .alarm
-                        .deadline()
-                        .is_none_or(|deadline| deadline > at)
-                    {
-                        self.set_alarm(connection, at);
-                    }
+                    self.set_alarm_by(connection, at);
                 }
                 match used {
                     0 => Step::Stop,

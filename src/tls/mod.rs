@@ -5,6 +5,7 @@
 //! other. A shard knows nothing of it: its driver holds the tunnels with the sockets.
 
 mod load;
+mod pem;
 mod tunnel;
 
 #[cfg(test)]
@@ -15,7 +16,8 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-pub use load::{TlsError, TlsProblem, load};
+pub use load::{KEYS, TlsError, TlsProblem, load};
+pub use pem::{CertificateFile, KeyFile, Pem, PemFault};
 pub use tunnel::{Opened, RECORD_BYTES, Tunnel, TunnelFault};
 
 /// Makes tunnels for connections that are accepted. A clone shares its configuration, and with it the

@@ -222,7 +222,7 @@ pub(in crate::config) fn span_text(span: Duration) -> String {
 /// One of a few words.
 pub(in crate::config) struct Choice<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
 
-impl<T: Copy + PartialEq> Kind for Choice<T> {
+impl<T: Copy + PartialEq + 'static> Kind for Choice<T> {
     type Value = T;
 
     fn parse(&self, text: &str) -> Result<T, String> {
@@ -334,25 +334,5 @@ impl Kind for FilePath {
 
     fn show(&self, value: &PathBuf) -> toml::Value {
         value.display().to_string().into()
-    }
-}
-
-/// A path of a file; nothing: there is none.
-pub(in crate::config) struct OptionalFile;
-
-impl Kind for OptionalFile {
-    type Value = Option<PathBuf>;
-
-    fn parse(&self, text: &str) -> Result<Self::Value, String> {
-        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-    }
-
-    fn read(&self, value: &toml::Value) -> Result<Self::Value, String> {
-        self.parse(path_text(value)?)
-    }
-
-    fn show(&self, value: &Self::Value) -> toml::Value {
-        let path = value.as_ref().map(|path| path.display().to_string());
-        path.unwrap_or_default().into()
     }
 }

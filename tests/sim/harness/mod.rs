@@ -34,6 +34,7 @@ use media_service::limits::READS_PER_TURN;
 use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::Shards;
+use media_service::reload::Update;
 use media_service::shard::{Flushed, Job, Shard, ShardSeed};
 use media_service::side::read;
 use media_service::totals::Totals;
@@ -262,6 +263,17 @@ impl Sim {
         }
     }
 
+    /// Tells every shard that another configuration holds, which `edit` makes from the present one.
+    pub(crate) fn reload(&mut self, edit: impl FnOnce(&mut Config)) {
+        self.reconfigure(edit);
+        let update = Arc::new(Update::new(Config::clone(&self.config)));
+        for mailbox in &mut self.mailboxes {
+            mailbox
+                .send(self.now, 0.0, Letter::Reload(update.clone()))
+                .expect("a mailbox with room");
+        }
+    }
+
     /// Tells every shard to shut down.
     pub(crate) fn drain(&mut self, timeout: Duration) {
         let deadline = self.now + timeout;
@@ -304,6 +316,7 @@ impl Sim {
         for letter in self.mailboxes[shard].receive(now) {
             match letter {
                 Letter::Message(message) => self.shards[shard].message(now, message),
+                Letter::Reload(update) => self.shards[shard].reload(now, &update),
                 Letter::Adopt(client, transfer) => {
                     let id = self.shards[shard].adopt(now, *transfer);
                     self.own(client, shard, id);
@@ -449,7 +462,9 @@ impl Sim {
                         self.shards[shard].move_refused(self.now, id, *transfer);
                         self.own(client, shard, id);
                     }
-                    Err(Letter::Message(_)) => unreachable!("the letter itself comes back"),
+                    Err(Letter::Message(_) | Letter::Reload(_)) => {
+                        unreachable!("the letter itself comes back")
+                    }
                 }
             }
             for (to, message) in outbox.messages {
