@@ -41,6 +41,8 @@ pub struct Connection {
     pub(crate) peer: SocketAddr,
     /// What may be asked for over it.
     pub(crate) scope: Scope,
+    /// The peer speaks TLS, which is all that its shard knows of it.
+    pub(crate) tls: bool,
     /// Bytes that came and could not be handled yet.
     pub(crate) input: Vec<u8>,
     pub(crate) output: Output,
@@ -150,6 +152,7 @@ pub struct Exchange {
 #[derive(Debug)]
 pub struct Transfer {
     pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
     pub(crate) decoder: Decoder,
     pub(crate) exchange: Box<Exchange>,
     pub(crate) operation: Operation,
@@ -163,6 +166,7 @@ impl Connection {
             id,
             peer,
             scope: Scope::Everything,
+            tls: false,
             input: Vec::new(),
             output: Output::default(),
             alarm: Alarm::default(),

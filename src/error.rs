@@ -133,6 +133,9 @@ pub enum ApiError {
     /// A WebSocket route was asked for without an upgrade.
     #[error("this is a WebSocket: {0}")]
     UpgradeRequired(&'static str),
+    /// Plain HTTP on an address that speaks TLS.
+    #[error("this port speaks TLS, and plain HTTP came: use https:// or wss://")]
+    TlsRequired,
     /// No token, or one that is worth nothing.
     #[error("{0}")]
     Unauthorized(AuthError),
@@ -200,7 +203,8 @@ impl ApiError {
             | ApiError::BadParameter { .. }
             | ApiError::BadSdp(_)
             | ApiError::BadCandidate(_)
-            | ApiError::BadBitstream(_) => 400,
+            | ApiError::BadBitstream(_)
+            | ApiError::TlsRequired => 400,
             ApiError::Unauthorized(_) | ApiError::BadCredentials => 401,
             ApiError::Forbidden(_) | ApiError::ForeignOrigin(_) => 403,
             ApiError::NotFound { .. }
@@ -267,6 +271,7 @@ impl ApiError {
             ApiError::BadBitstream(_) => "bad_bitstream",
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
             ApiError::UpgradeRequired(_) => "upgrade_required",
+            ApiError::TlsRequired => "tls_required",
             ApiError::Unauthorized(error) => error.code(),
             ApiError::Forbidden(_) => "forbidden",
             ApiError::ForeignOrigin(_) => "foreign_origin",

@@ -16,6 +16,7 @@ mod labels;
 mod leak;
 mod merge;
 mod process;
+mod reload;
 mod rooms;
 mod snapshot;
 mod store;
@@ -33,10 +34,11 @@ pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
     ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
-    RoomMessage, RoomState, SessionEnd,
+    RoomMessage, RoomState, SessionEnd, TlsHandshake,
 };
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
+pub use reload::{ReloadFigures, ReloadReading};
 pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
 pub use store::{StoreFigures, StoreReading};
@@ -51,6 +53,13 @@ pub struct MetricsConfig {
     /// Devices of the process that have series of their own, as above. The rest is counted as
     /// `device_id="_other"`.
     pub device_series: usize,
+}
+
+impl MetricsConfig {
+    /// A shard's part of the devices with series of their own.
+    fn device_cap(&self) -> usize {
+        self.device_series.div_ceil(self.shards.max(1))
+    }
 }
 
 impl Merge for MetricsConfig {
@@ -84,6 +93,9 @@ cells! {
         pub connections_handed_over: u64,
         /// Connections that ended here, by reason. One that was handed over has not ended.
         pub connections_closed: ByLabel<ConnectionEnd>,
+
+        /// TLS handshakes, by how they ended.
+        pub tls_handshakes: ByLabel<TlsHandshake>,
 
         /// ICE candidates of viewers that were taken, over all sessions.
         pub ice_candidates_added: u64,
@@ -140,9 +152,15 @@ impl ShardMetrics {
     pub fn new(config: MetricsConfig) -> Self {
         ShardMetrics {
             config,
-            devices: DeviceCells::new(config.device_series.div_ceil(config.shards.max(1))),
+            devices: DeviceCells::new(config.device_cap()),
             ..ShardMetrics::default()
         }
+    }
+
+    /// Other caps hold from now on: what is past them counts in the aggregates alone.
+    pub fn reconfigure(&mut self, config: MetricsConfig) {
+        self.config = config;
+        self.devices.set_cap(config.device_cap());
     }
 
     /// Counts an answered request. `took` runs from its complete head to its complete answer, so

@@ -8,6 +8,7 @@ mod drain;
 mod gather;
 mod jobs;
 mod members;
+mod reload;
 mod requests;
 mod rooms;
 mod rows;
@@ -44,10 +45,10 @@ use crate::connection::{Connection, ConnectionId, Transfer};
 use crate::http::routes::Route;
 use crate::http::{HttpDate, Method, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
-use crate::limits::{Cap, FAN_OUT_PACKETS};
+use crate::limits::FAN_OUT_PACKETS;
 use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
-use crate::metrics::{MetricsConfig, ShardMetrics};
+use crate::metrics::ShardMetrics;
 use crate::placement::{ShardId, Shards};
 use crate::rooms::{RoomRecord, Rooms};
 use crate::store::{Entry, MessageRow, Windows};
@@ -85,7 +86,11 @@ pub struct Shard {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: WallClock,
     pub(crate) date: HttpDate,
+    /// Where the process listens for HTTP.
+    listen: Arc<[SocketAddr]>,
     pub(crate) origins: OriginPolicy,
+    /// `Strict-Transport-Security` of answers over TLS.
+    pub(crate) hsts: Option<String>,
     pub(crate) totals: Arc<Totals>,
     pub(crate) auth: Option<Arc<Authenticator>>,
     pub(crate) metrics: ShardMetrics,
@@ -182,27 +187,16 @@ impl Shard {
     /// A shard that starts now.
     pub fn new(now: Instant, wall: SystemTime, seed: ShardSeed) -> Result<Self, rtc::PlaneError> {
         let config = seed.config;
-        // Labels whose values grow without bound can be switched off together (M16).
-        let series = |cap: Cap| match config.metrics.per_session {
-            true => cap.get().unwrap_or(usize::MAX),
-            false => 0,
-        };
-        let metrics = MetricsConfig {
-            shards: seed.shards.count(),
-            session_series: series(config.metrics.session_series),
-            device_series: series(config.metrics.device_series),
-        };
-        let origins = OriginPolicy::new(
-            &seed.listen,
-            &config.http.allowed_hosts,
-            &config.http.cors_origins,
-        );
+        let metrics = reload::metrics(seed.shards, &config);
+        let origins = reload::origins(&seed.listen, &config);
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
             clock: WallClock::new(now, wall),
             date: HttpDate::default(),
+            listen: seed.listen,
             origins,
+            hsts: reload::hsts(&config),
             totals: seed.totals,
             auth: seed.auth,
             metrics: ShardMetrics::new(metrics),
@@ -326,6 +320,17 @@ impl Shard {
     pub(crate) fn set_alarm(&mut self, connection: &mut Connection, at: Instant) {
         if let Some(at) = connection.alarm.set(at) {
             self.wheel.schedule(at, Timer::Connection(connection.id));
+        }
+    }
+
+    /// As [`Shard::set_alarm`], unless it goes off before that anyway.
+    pub(crate) fn set_alarm_by(&mut self, connection: &mut Connection, at: Instant) {
+        if connection
+            .alarm
+            .deadline()
+            .is_none_or(|deadline| deadline > at)
+        {
+            self.set_alarm(connection, at);
         }
     }
 

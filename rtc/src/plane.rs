@@ -85,6 +85,11 @@ impl Plane {
         })
     }
 
+    /// A viewer may add so many candidates to a session from now on.
+    pub fn limit_candidates(&mut self, most: usize) {
+        self.limits.candidates = most;
+    }
+
     /// A source without a publisher, viewers or media.
     pub fn add_source(&mut self) -> SourceKey {
         self.sources.insert(Source::new())

@@ -24,6 +24,7 @@ use media_service::connection::ConnectionId;
 use media_service::message::Message;
 use media_service::metrics::LastAnswers;
 use media_service::placement::Shards;
+use media_service::reload::Update;
 use media_service::shard::{Shard, ShardSeed};
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
@@ -245,6 +246,17 @@ impl Sim {
         while !done(self) {
             assert!(self.now < end, "not within {limit:?}: {what}");
             self.step();
+        }
+    }
+
+    /// Tells every shard that another configuration holds, which `edit` makes from the present one.
+    pub fn reload(&mut self, edit: impl FnOnce(&mut Config)) {
+        self.reconfigure(edit);
+        let update = Arc::new(Update::new(Config::clone(&self.config)));
+        for mailbox in &mut self.mailboxes {
+            mailbox
+                .send(self.now, 0.0, Letter::Reload(update.clone()))
+                .expect("a mailbox with room");
         }
     }
 

@@ -1,15 +1,20 @@
 //! Every key, once: its name, the field that holds it, and what it accepts.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::auth::Role;
 use crate::limits::SHARDS;
+use crate::tls;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, Port, PublicKeyFile, ShardCount, Span, Switch, Text, WebOrigin,
+    IceServers, Ip, Kind, List, PemFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
+    WebOrigin,
 };
-use super::{Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
+use super::{
+    Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Tls, Ws,
+};
 
 /// Does something with every key.
 pub(super) trait Visitor {
@@ -27,6 +32,11 @@ const TIMEOUT: Span = Span {
 const LINGER: Span = Span {
     min: Duration::ZERO,
     max: TIMEOUT.max,
+};
+/// How long browsers hold to TLS: two years are what preload lists ask for.
+const HSTS: Span = Span {
+    min: Duration::ZERO,
+    max: Duration::from_secs(2 * 366 * 24 * 3600),
 };
 /// How long what is stored is kept.
 const RETENTION: Span = Span {
@@ -63,6 +73,12 @@ pub(super) const ROLES: Choice<Role> = Choice(&[
 /// Not to be set by a flag: every user of the host sees the flags of its processes.
 pub(super) const SECRET: &str = "auth.jwt_secret";
 
+/// With one of them set, requests need a token.
+pub(super) const SWITCH_AUTH: [&str; 2] = [SECRET, "auth.jwt_public_key"];
+
+/// With them TLS is spoken, and the last one is worth nothing without it.
+pub(super) const SWITCH_TLS: [&str; 3] = [tls::KEYS[0], tls::KEYS[1], "tls.hsts"];
+
 const LOG_FORMATS: Choice<LogFormat> = Choice(&[
     ("auto", LogFormat::Auto),
     ("text", LogFormat::Text),
@@ -74,6 +90,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     let Config {
         demo,
         server,
+        tls,
         auth,
         http,
         ws,
@@ -86,6 +103,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     } = config;
     v.key("demo", demo, Switch);
     visit_server(server, v);
+    visit_tls(tls, v);
     visit_auth(auth, v);
     visit_http(http, v);
     visit_ws(ws, v);
@@ -110,6 +128,13 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
     v.key("server.cores", cores, Cores);
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+}
+
+fn visit_tls(group: &mut Tls, v: &mut impl Visitor) {
+    let Tls { cert, key, hsts } = group;
+    v.key(tls::KEYS[0], cert, PemFile(PhantomData));
+    v.key(tls::KEYS[1], key, PemFile(PhantomData));
+    v.key("tls.hsts", hsts, HSTS);
 }
 
 fn visit_auth(group: &mut Auth, v: &mut impl Visitor) {

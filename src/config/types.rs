@@ -13,6 +13,7 @@ use crate::placement::ShardId;
 
 use super::auth::Auth;
 use super::platform::{Rooms, Store};
+use super::tls::Tls;
 
 /// Everything that can be set, valid and fitting together. A clone copies a few short lists, so each
 /// shard has its own.
@@ -22,6 +23,8 @@ pub struct Config {
     pub demo: bool,
     /// Where the process listens and on which cores it runs.
     pub server: Server,
+    /// Certificate and key of `server.listen`.
+    pub tls: Tls,
     /// Who may ask.
     pub auth: Auth,
     /// HTTP/1.1 connections.
@@ -190,6 +193,11 @@ pub struct MediaAddress {
 }
 
 impl Config {
+    /// The candidates that a viewer may add to a session, for the media plane.
+    pub fn candidates(&self) -> usize {
+        self.media.candidates.get().unwrap_or(usize::MAX)
+    }
+
     /// The addresses for UDP: `media.listen` or else the distinct ones of `server.listen`, each
     /// with what viewers are told in its place.
     pub fn media_addresses(&self) -> Vec<MediaAddress> {

@@ -104,6 +104,8 @@ families! {
         "Connections passed on to the shard that owns what they asked for.";
     CONNECTIONS_CLOSED COUNTER "media_connections_closed_total"
         "TCP connections that ended, by reason.";
+    TLS_HANDSHAKES COUNTER "media_tls_handshakes_total"
+        "TLS handshakes, by how they ended.";
     OUTBOUND_BUFFER GAUGE "media_outbound_buffer_bytes"
         "Bytes held to be sent to clients.";
 
@@ -210,6 +212,10 @@ families! {
         "The largest media_task_count seen.";
     POTENTIAL_TASK_LEAK GAUGE "media_potential_task_leak"
         "1 while media_task_count is far above its baseline.";
+    CONFIG_RELOADS COUNTER "media_config_reloads_total"
+        "Times that the configuration was read again, by result: applied, unchanged, or refused for its faults.";
+    CONFIG_LAST_RELOAD GAUGE "media_config_last_reload_success_timestamp_seconds"
+        "When a configuration without faults was last read, in seconds since the Unix epoch.";
     LOG_LINES_DROPPED COUNTER "media_log_lines_dropped_total"
         "Log lines dropped because the log could not keep up.";
     BUILD_INFO GAUGE "media_build_info"

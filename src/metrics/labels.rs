@@ -144,6 +144,20 @@ labels! {
         Fault "fault",
     }
 
+    /// How a TLS handshake ended.
+    TlsHandshake {
+        /// With certificate and signature.
+        Full "full",
+        /// By a ticket of an earlier one.
+        Resumed "resumed",
+        /// One side refused the other, or what came was no handshake.
+        Failed "failed",
+        /// What came was plain HTTP.
+        Plaintext "plaintext",
+        /// The connection ended before: the client went away, or was too slow.
+        Unfinished "unfinished",
+    }
+
     /// Why a session ended.
     SessionEnd {
         /// Somebody deleted it.

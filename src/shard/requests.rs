@@ -135,13 +135,7 @@ impl Shard {
                 if matches!(http.phase, Phase::Head) && !http.decoder.between_requests() {
                     // The first byte of a head starts its clock; later ones do not restart it.
                     let at = now + self.config.http.head_timeout;
-                    if connection
-                        .alarm
-                        .deadline()
-                        .is_none_or(|deadline| deadline > at)
-                    {
-                        self.set_alarm(connection, at);
-                    }
+                    self.set_alarm_by(connection, at);
                 }
                 match used {
                     0 => Step::Stop,
@@ -389,21 +383,25 @@ impl Shard {
         let cors = verdict
             .headers()
             .filter(|_| request.method != Method::Options);
-        let mut extra = [("X-Content-Type-Options", "nosniff"); 4];
-        let extra = match &cors {
-            Some(cors) => {
-                extra[1..].copy_from_slice(cors);
-                &extra[..]
-            }
-            None => &extra[..1],
-        };
+        // Over a plain connection it must not be sent (RFC 6797 §7.2).
+        let hsts = self.hsts.as_deref().filter(|_| connection.tls);
+        let hsts = hsts.map(|hsts| ("Strict-Transport-Security", hsts));
+        let mut extra = [("X-Content-Type-Options", "nosniff"); 5];
+        let further = cors.into_iter().flatten().chain(hsts);
+        let count = extra[1..]
+            .iter_mut()
+            .zip(further)
+            .fold(1, |n, (slot, header)| {
+                *slot = header;
+                n + 1
+            });
         let framing = Framing {
             version: request.version,
             head: request.method == Method::Head,
             keep_alive,
             date: self.date.at(self.clock.unix(now).as_secs()),
             request_id: exchange.id.as_str(),
-            extra,
+            extra: &extra[..count],
         };
         response.encode(&framing, &mut connection.output.bytes);
         self.count_answer(exchange, response.status());

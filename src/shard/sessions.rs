@@ -42,7 +42,7 @@ pub(crate) struct Session {
     orphaned: Option<Instant>,
     /// The device sends this, the viewer did not negotiate it, and could not be told yet.
     untold: Option<Codec>,
-    alarm: Alarm,
+    pub(super) alarm: Alarm,
 }
 
 impl Shard {

@@ -31,6 +31,7 @@ impl Shard {
         let id = self.connections.reserve();
         let mut connection = Box::new(Connection::new(id, peer));
         connection.scope = scope;
+        connection.tls = scope == Scope::Everything && self.config.tls.is_on();
         let patience = match self.draining {
             Some(_) => LINGER,
             None => self.config.http.head_timeout,
@@ -39,6 +40,17 @@ impl Shard {
         self.connections.put(connection);
         self.count_connections();
         Ok(id)
+    }
+
+    /// The peer of a new connection speaks plain HTTP where TLS is spoken. What it has sent is not
+    /// looked at: it is told so, in the clear.
+    pub fn spoke_plainly(&mut self, now: Instant, id: ConnectionId) {
+        self.with(now, id, |shard, connection| {
+            connection.tls = false;
+            let exchange = shard.nameless_exchange(now);
+            shard.refuse(now, connection, exchange, ApiError::TlsRequired);
+            None
+        });
     }
 
     /// Bytes came on a connection.
@@ -298,6 +310,7 @@ impl Shard {
         };
         Box::new(Transfer {
             peer: connection.peer,
+            tls: connection.tls,
             decoder,
             exchange,
             operation,
@@ -308,6 +321,7 @@ impl Shard {
 
     fn unpack(id: ConnectionId, transfer: Transfer) -> (Box<Connection>, Box<Exchange>, Operation) {
         let mut connection = Box::new(Connection::new(id, transfer.peer));
+        connection.tls = transfer.tls;
         connection.role = Role::Http(Http {
             decoder: transfer.decoder,
             phase: Phase::Head,

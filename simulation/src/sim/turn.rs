@@ -47,6 +47,7 @@ impl Sim {
         for letter in self.mailboxes[shard].receive(now) {
             match letter {
                 Letter::Message(message) => self.shards[shard].message(now, message),
+                Letter::Reload(update) => self.shards[shard].reload(now, &update),
                 Letter::Adopt(client, transfer) => {
                     let id = self.shards[shard].adopt(now, *transfer);
                     self.own(client, shard, id);
@@ -192,7 +193,9 @@ impl Sim {
                         self.shards[shard].move_refused(self.now, id, *transfer);
                         self.own(client, shard, id);
                     }
-                    Err(Letter::Message(_)) => unreachable!("the letter itself comes back"),
+                    Err(Letter::Message(_) | Letter::Reload(_)) => {
+                        unreachable!("the letter itself comes back")
+                    }
                 }
             }
             for (to, message) in outbox.messages {

@@ -8,6 +8,7 @@ mod mailboxes;
 mod pipelining;
 mod placement;
 mod publishers;
+mod reload;
 mod restarts;
 mod rooms;
 mod sockets;
