@@ -23,6 +23,7 @@ use crate::accounts::{self, AccountQueue, Accounts};
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::driver::{self, DriverSeed, Mail};
+use crate::faults::{Thread, pass_thread};
 use crate::limits::MAILBOX_MESSAGES;
 use crate::logging::LogGuard;
 use crate::memory;
@@ -36,6 +37,7 @@ use crate::store::{
     self, MessageRow, Reader, Store, StoreFault, StoreOpenError, StoreQueue, StoreThread,
     StoreView, Windows,
 };
+use crate::threads;
 use crate::totals::{Total, Totals};
 
 /// Why the server cannot start, or ended badly.
@@ -344,20 +346,19 @@ fn supervise(
     let handle = signals.handle();
     let timeout = config.server.shutdown_timeout;
     let postbox = postbox.clone();
-    let watcher = thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            let mut received = signals.forever();
-            if let Some(signal) = received.next() {
-                info!(signal, timeout_seconds = timeout.as_secs(), "shutting down");
-                drain(&postbox, timeout);
-            }
-            if received.next().is_some() {
-                // Asked twice: whoever asks does not want to wait.
-                std::process::exit(EXIT_IMPATIENT);
-            }
-        })
-        .map_err(LaunchError::io("signal thread"))?;
+    let watcher = threads::start("signals", move || {
+        let mut received = signals.forever();
+        if let Some(signal) = received.next() {
+            pass_thread(Thread::Signals);
+            info!(signal, timeout_seconds = timeout.as_secs(), "shutting down");
+            drain(&postbox, timeout);
+        }
+        if received.next().is_some() {
+            // Asked twice: whoever asks does not want to wait.
+            std::process::exit(EXIT_IMPATIENT);
+        }
+    })
+    .map_err(LaunchError::io("signal thread"))?;
     pool.join()?;
     handle.close();
     let _ = watcher.join();
