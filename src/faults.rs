@@ -23,6 +23,8 @@ pub enum Place {
     SocketMessage,
     /// A request is carried out (what it names; the request is answered 500).
     Request,
+    /// A viewer's message, over its socket, is done (the session).
+    SessionMessage,
     /// A datagram is given to its session (the session).
     SessionDatagram,
     /// str0m's time has come (the session).

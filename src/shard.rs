@@ -2,6 +2,8 @@
 
 mod admit;
 mod agents;
+#[cfg(feature = "fault-injection")]
+mod audit;
 mod connections;
 mod devices;
 mod drain;

@@ -81,11 +81,12 @@ pub(crate) fn pass_thread(thread: Thread) {
 
 impl Place {
     /// All of them.
-    pub const ALL: [Place; 18] = [
+    pub const ALL: [Place; 19] = [
         Place::ConnectionBytes,
         Place::ConnectionTimer,
         Place::SocketMessage,
         Place::Request,
+        Place::SessionMessage,
         Place::SessionDatagram,
         Place::SessionMedia,
         Place::SessionTimer,

@@ -5,6 +5,8 @@
 //! the bytes from its cursor to the log's end, in slices, and no more often than it takes. The log's
 //! past is what members that come back are given, so there is no second way to send a message.
 
+#[cfg(feature = "fault-injection")]
+mod audit;
 mod error;
 mod fail;
 mod heat;

@@ -287,6 +287,7 @@ impl Shard {
         (session, allowed): (SessionId, bool),
         message: ViewerMessage,
     ) -> Told {
+        self.faults.pass(Place::SessionMessage);
         match message {
             ViewerMessage::Answer { sdp } => {
                 self.metrics.message(MessageKind::Answer, Direction::In);

@@ -5,6 +5,7 @@ mod harness;
 mod backlog;
 mod drain;
 mod expiry;
+mod faults;
 mod limits;
 mod mailboxes;
 mod pipelining;

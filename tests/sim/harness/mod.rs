@@ -44,7 +44,7 @@ use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits, SocketIndex};
 pub(crate) use client::{HOST, head, request};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use rooms::numbers;
-pub(crate) use socket::Socket;
+pub(crate) use socket::{Socket, UPGRADE};
 pub(crate) use store::Desk;
 pub(crate) use viewer::{Viewer, ViewerId};
 pub(crate) use wire::Wire;
