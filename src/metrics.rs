@@ -33,7 +33,7 @@ use merge::{ByName, Merge, cells};
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PanicPart, PublisherKind,
     RoomMessage, RoomState, SessionEnd, TlsHandshake,
 };
 pub use leak::LeakDetector;
@@ -134,8 +134,8 @@ cells! {
         /// Rooms and their members.
         pub rooms: RoomCells,
 
-        /// Panics that were caught; each closed one session or connection.
-        pub panics: u64,
+        /// Panics that were caught, by what has ended with each.
+        pub panics: ByLabel<PanicPart>,
         /// Messages to other shards that found their mailbox full.
         pub mailbox_full: u64,
         /// How long turns took.

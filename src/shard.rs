@@ -2,10 +2,13 @@
 
 mod admit;
 mod agents;
+#[cfg(feature = "fault-injection")]
+mod audit;
 mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod guard;
 mod jobs;
 mod members;
 mod reload;
@@ -32,6 +35,8 @@ use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
+pub use self::guard::PANICS_PER_MINUTE;
+use self::guard::{Blame, Panics};
 pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
@@ -42,6 +47,7 @@ use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Transfer};
+use crate::faults::{Faults, Place};
 use crate::http::routes::Route;
 use crate::http::{HttpDate, Method, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
@@ -50,7 +56,7 @@ use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
 use crate::metrics::ShardMetrics;
 use crate::placement::{ShardId, Shards};
-use crate::rooms::{RoomRecord, Rooms};
+use crate::rooms::{Orphan, RoomRecord, Rooms};
 use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
@@ -109,6 +115,12 @@ pub struct Shard {
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turns, some in each, in this order.
     waiting: VecDeque<ConnectionId>,
+    /// Members whose room has failed, and who are not told yet.
+    orphans: VecDeque<ConnectionId>,
+    /// Members of the room that failed last that were at work meanwhile.
+    unreached: Vec<Orphan>,
+    panics: Panics,
+    pub(crate) faults: Faults,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
     /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
@@ -213,6 +225,10 @@ impl Shard {
             last_users: LastUsers::default(),
             paused: Vec::new(),
             waiting: VecDeque::new(),
+            orphans: VecDeque::new(),
+            unreached: Vec::new(),
+            panics: Panics::default(),
+            faults: Faults::default(),
             demo: None,
             draining: None,
             rooms_close_by: None,
@@ -238,7 +254,11 @@ impl Shard {
 
     /// A datagram came in.
     pub fn datagram(&mut self, now: Instant, socket: SocketIndex, from: SocketAddr, bytes: &[u8]) {
-        self.plane.datagram(now, socket, from, bytes, &mut self.rtc);
+        // What the bytes do to their session is caught there.
+        self.guarded(now, Blame::Question, |shard| {
+            let Self { plane, rtc, .. } = shard;
+            plane.datagram(now, socket, from, bytes, rtc);
+        });
     }
 
     /// The tick: whatever is due, and the wall clock's anchor.
@@ -251,9 +271,11 @@ impl Shard {
         }
         self.due = due;
         self.close_acknowledged(now);
-        self.rooms.tick(self.time(now));
+        let time = self.time(now);
+        self.guarded(now, Blame::Rooms, |shard| shard.rooms.tick(time));
         self.take_room_events(now, rooms::ANCHOR_AWAY, None);
         self.store_rooms(now);
+        self.count_plane_panics(now);
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
@@ -262,6 +284,8 @@ impl Shard {
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
         more |= self.resume_paused(now);
+        more |= self.dismiss_orphans(now);
+        self.faults.pass(Place::Turn);
         more |= self.sweep_rooms(now);
         more
     }
@@ -291,6 +315,18 @@ impl Shard {
     /// What the driver carries away.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
+    }
+
+    /// Does something bad to the shard, or has it done when the shard is there.
+    #[cfg(feature = "fault-injection")]
+    pub fn inject(&mut self, fault: crate::faults::Fault) {
+        use crate::faults::Fault;
+        match fault {
+            Fault::Panic(Place::SessionDatagram) => self.plane.strike_datagram(),
+            Fault::Panic(Place::SessionMedia) => self.plane.strike_timeout(),
+            Fault::Panic(place) if place.is_in_rooms() => self.rooms.inject(fault),
+            fault => self.faults.arm(fault),
+        }
     }
 
     /// The datagrams to send.

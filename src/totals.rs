@@ -47,6 +47,11 @@ impl Totals {
         self.0[shard.index()].0[what as usize].store(value, Ordering::Relaxed);
     }
 
+    /// The shard's own gauge.
+    pub fn get(&self, shard: ShardId, what: Total) -> usize {
+        self.0[shard.index()].0[what as usize].load(Ordering::Relaxed)
+    }
+
     /// The sum over the shards.
     pub fn sum(&self, what: Total) -> usize {
         self.0

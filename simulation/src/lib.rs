@@ -17,5 +17,7 @@ pub mod support;
 pub mod viewer;
 
 pub use network::Network;
-pub use sim::{Client, Desk, HOST, Mailbox, Side, Sim, Socket, UNIX, Wire, head, numbers, request};
+pub use sim::{
+    Client, Desk, HOST, Mailbox, Side, Sim, Socket, UNIX, UPGRADE, Wire, head, numbers, request,
+};
 pub use viewer::{Viewer, ViewerId};

@@ -34,7 +34,7 @@ use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 pub use client::{HOST, head, request};
 pub use mailbox::Mailbox;
 pub use rooms::numbers;
-pub use socket::Socket;
+pub use socket::{Socket, UPGRADE};
 pub use store::Desk;
 pub use wire::Wire;
 

@@ -12,7 +12,7 @@ mod views;
 use std::time::Instant;
 
 pub use operation::{
-    History, MemberQuery, NewRoom, Operation, Part, Publication, SessionFilter, Watch,
+    History, MemberQuery, NewRoom, Operation, Part, Publication, SessionFilter, Subject, Watch,
 };
 pub(crate) use rooms::RoomList;
 pub use stats::{EXACT_USERS, Online, UserSet};

@@ -51,7 +51,7 @@ pub fn encode(
         write_connections(&mut text, &metrics, &gauges)?;
         rooms::write(&mut text, &metrics, &gauges)?;
         write_datagrams(&mut text, &metrics)?;
-        text.count(&f::PANICS, metrics.panics)?;
+        text.by_label(&f::PANICS, "part", &metrics.panics)?;
     }
     write_shards(&mut text, shards)?;
     store::write(&mut text, &process.store)?;

@@ -187,7 +187,7 @@ families! {
     SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"
         "The longest time that a shard made no progress.";
     PANICS COUNTER "media_panics_caught_total"
-        "Panics caught; each closed one session or connection.";
+        "Panics caught, by what each has ended.";
 
     // The store.
     STORE_ROWS COUNTER "media_store_rows_total"

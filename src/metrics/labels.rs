@@ -158,6 +158,20 @@ labels! {
         Unfinished "unfinished",
     }
 
+    /// What a panic was in, and has ended.
+    PanicPart {
+        /// A connection.
+        Connection "connection",
+        /// A session.
+        Session "session",
+        /// What a device's publisher sent.
+        Device "device",
+        /// A room.
+        Room "room",
+        /// A question of another shard, or a datagram: it was left unanswered.
+        Question "question",
+    }
+
     /// Why a session ended.
     SessionEnd {
         /// Somebody deleted it.

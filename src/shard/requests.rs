@@ -5,12 +5,13 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
-use super::{Answered, Moving, Shard};
+use super::{Answered, Blame, Moving, Shard};
 use crate::accounts::Task;
-use crate::api::{Operation, Publication};
+use crate::api::{Operation, Publication, Subject};
 use crate::auth::{Identity, access};
 use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
 use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
 use crate::ids::{RequestId, SessionId};
@@ -173,6 +174,10 @@ impl Shard {
             }
         }
         let request = &exchange.request;
+        #[cfg(feature = "fault-injection")]
+        if let Some(Ok(fault)) = request.headers.get("x-fault").map(str::parse) {
+            self.inject(fault);
+        }
         self.set_alarm(connection, now + self.config.http.body_timeout);
         if matches!(route, Route::DeviceVideo | Route::DeviceAudio) && request.method == Method::Put
         {
@@ -274,12 +279,32 @@ impl Shard {
             );
         }
         let result = access::check(&exchange.identity, &operation)
-            .and_then(|()| self.perform(now, connection, &exchange, operation));
+            .and_then(|()| self.perform_guarded(now, connection, &exchange, operation));
         match result {
             Ok(reply) => self.reply(now, connection, exchange, reply),
             Err(error) => self.refuse(now, connection, exchange, error),
         }
         Step::Go(0)
+    }
+
+    /// A panic is the request's answer, and ends what the request has named.
+    fn perform_guarded(
+        &mut self,
+        now: Instant,
+        connection: &Connection,
+        exchange: &Exchange,
+        operation: Operation,
+    ) -> Result<Reply, ApiError> {
+        let blame = match operation.changes() {
+            Subject::Nothing => Blame::Question,
+            Subject::Session(id) => Blame::Session(id),
+            Subject::Room(id) => Blame::Room(id),
+        };
+        let done = self.guarded(now, blame, |shard| {
+            shard.faults.pass(Place::Request);
+            shard.perform(now, connection, exchange, operation)
+        });
+        done.unwrap_or(Err(ApiError::Internal))
     }
 
     fn reply(

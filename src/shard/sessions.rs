@@ -197,7 +197,7 @@ impl Shard {
     }
 
     /// Forgets a session whose media plane part is closed.
-    fn session_gone(&mut self, now: Instant, id: SessionId, why: SessionEnd) {
+    pub(super) fn session_gone(&mut self, now: Instant, id: SessionId, why: SessionEnd) {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
@@ -217,6 +217,7 @@ impl Shard {
         );
         match session.socket {
             Some(socket) if why == SessionEnd::Expired => self.expire(now, socket),
+            Some(socket) if why == SessionEnd::Fault => self.dismiss_failed(now, socket),
             Some(socket) => self.dismiss(now, socket, reason),
             None => {}
         }
@@ -313,7 +314,8 @@ impl Shard {
                 break;
             }
             for event in events {
-                self.media_event(now, event);
+                let blame = self.blame_of(&event);
+                self.guarded(now, blame, |shard| shard.media_event(now, event));
             }
         }
         let mut timers = std::mem::take(&mut self.media_timers);

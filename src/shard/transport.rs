@@ -10,6 +10,7 @@ use crate::connection::{
     Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Scope, Transfer,
 };
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::limits::{LINGER, READ_BYTES};
 use crate::metrics::ConnectionEnd;
 use crate::totals::Total;
@@ -219,15 +220,10 @@ impl Shard {
                 self.outbox.moves.push((id, moving.to, transfer));
                 return;
             }
-            Err(_) => {
-                // The panic hook has printed what and where.
-                self.metrics.panics += 1;
-                tracing::error!(peer = %connection.peer, "a connection failed and was closed");
-                connection.output = Default::default();
-                connection.fate = Fate::Close;
-                connection.end = ConnectionEnd::Fault;
-                self.release(now, &mut connection);
-            }
+            // The panic hook has logged what and where.
+            Err(panic) => self.mend(now, panic, |shard| {
+                Some(shard.fail_connection(now, &mut connection))
+            }),
         }
         let wanted = connection.fate != Fate::Stay || !connection.output.is_empty();
         if wanted && !connection.dirty {
@@ -248,6 +244,7 @@ impl Shard {
         connection: &mut Connection,
         bytes: &[u8],
     ) -> Option<Moving> {
+        self.faults.pass(Place::ConnectionBytes);
         let mut waiting = std::mem::take(&mut connection.input);
         let fresh = waiting.is_empty();
         if !fresh {

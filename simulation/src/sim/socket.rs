@@ -13,7 +13,7 @@ use crate::support::http::Response;
 /// A message takes no longer, whatever the mailboxes do.
 const SOON: Duration = Duration::from_secs(5);
 /// A handshake's headers.
-const UPGRADE: [(&str, &str); 4] = [
+pub const UPGRADE: [(&str, &str); 4] = [
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
     ("Sec-WebSocket-Version", "13"),

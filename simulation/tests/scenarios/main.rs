@@ -3,6 +3,7 @@
 mod backlog;
 mod drain;
 mod expiry;
+mod faults;
 mod limits;
 mod mailboxes;
 mod pipelining;
