@@ -21,7 +21,7 @@ use crate::limits::{
     ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
 };
 use crate::message::Message;
-use crate::shard::{Flushed, Job, Shard, ShardSeed};
+use crate::shard::{ConnectionRefused, Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
 
@@ -274,8 +274,9 @@ impl Driver {
             let door = &mut self.listeners[index];
             match door.listener.accept(now) {
                 Accepted::Connection { socket, peer } => {
-                    if let Ok(id) = self.shard.accepted(now, peer, door.scope) {
-                        self.watch(now, id, socket);
+                    match self.shard.accepted(now, peer, door.scope) {
+                        Ok(id) => self.watch(now, id, socket),
+                        Err(refused) => self.turn_away(socket, refused),
                     }
                 }
                 Accepted::Empty => return false,
@@ -289,6 +290,14 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Tells a client that there is no place for it, and closes: whether it hears that is its own affair.
+    fn turn_away(&mut self, mut socket: TcpStream, refused: ConnectionRefused) {
+        // A request that is here already and was not read would turn the end into a reset, which may overtake
+        // the answer.
+        let _ = socket.read(&mut self.buffer);
+        let _ = socket.write(refused.answer().as_bytes());
     }
 
     /// Watches listeners again whose pause is over.

@@ -121,7 +121,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(LaunchError::io("signals"))?;
-    let totals = Arc::new(Totals::new(shards.count()));
+    let totals = Arc::new(Totals::new(shards.count()).keyed(random()?));
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
     let sockets = Sockets::bind(&config, shards)?;

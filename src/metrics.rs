@@ -32,7 +32,7 @@ use merge::{ByName, Merge, cells};
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind, RateLimit,
     RoomMessage, RoomState, SessionEnd,
 };
 pub use leak::LeakDetector;
@@ -84,6 +84,11 @@ cells! {
         pub connections_handed_over: u64,
         /// Connections that ended here, by reason. One that was handed over has not ended.
         pub connections_closed: ByLabel<ConnectionEnd>,
+
+        /// Requests refused by a rate, by which one.
+        pub rate_limited: ByLabel<RateLimit>,
+        /// Token buckets that made place for others before they were full.
+        pub rate_buckets_evicted: u64,
 
         /// ICE candidates of viewers that were taken, over all sessions.
         pub ice_candidates_added: u64,

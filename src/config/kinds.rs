@@ -5,7 +5,7 @@ mod net;
 mod scalar;
 
 pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
-pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
+pub(super) use net::{Address, HostName, IceServers, Ip, Net, Port, WebOrigin};
 pub(super) use scalar::{
     Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
 };

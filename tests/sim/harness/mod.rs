@@ -30,7 +30,7 @@ use executor::TICK;
 use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
-use media_service::limits::READS_PER_TURN;
+use media_service::limits::{Cap, READS_PER_TURN};
 use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::placement::Shards;
@@ -116,6 +116,9 @@ impl Sim {
         let mut config = Config::default();
         config.store.path = ":memory:".into();
         config.store.fsync = false;
+        // Rates are for the tests of rates: here all clients come from one address.
+        config.limits.session_rate = Cap::OFF;
+        config.limits.room_rate = Cap::OFF;
         edit(&mut config);
         let config = Arc::new(config);
         // The clock is read once, some way from the machine's start; from then on time is a number.
