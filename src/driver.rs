@@ -283,6 +283,7 @@ impl Driver {
                 Accepted::Exhausted { retry_at } => {
                     warn!("out of descriptors: no connections are accepted for a moment");
                     door.closed_until = Some(retry_at);
+                    self.shard.metrics().connections_refused += 1;
                     // Level-triggered, it would be reported again and again.
                     let _ = self.seat.reactor.deregister(door.listener.as_fd());
                     return false;

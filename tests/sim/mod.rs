@@ -10,6 +10,7 @@ mod mailboxes;
 mod pipelining;
 mod placement;
 mod publishers;
+mod rates;
 mod restarts;
 mod rooms;
 mod sockets;
