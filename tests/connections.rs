@@ -47,7 +47,7 @@ fn set_descriptors(process: Process, most: u64) {
     let pid = Pid::from_raw(process.0 as i32);
     let limit = Rlimit {
         current: Some(most),
-        maximum: None,
+        maximum: Some(most),
     };
     prlimit(pid, Resource::Nofile, limit).expect("our own child");
 }

@@ -113,7 +113,6 @@ impl Target {
             "rooms.message_rate=0",
             "limits.connections=19000",
             "limits.rooms_per_anchor=0",
-            "limits.room_rate=0",
         ];
         let given = arguments.set.iter().map(String::as_str);
         for setting in unlimited
