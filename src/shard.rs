@@ -11,6 +11,7 @@ mod gather;
 mod guard;
 mod jobs;
 mod members;
+mod rates;
 mod reload;
 mod requests;
 mod rooms;
@@ -56,6 +57,7 @@ use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
 use crate::metrics::ShardMetrics;
 use crate::placement::{ShardId, Shards};
+use crate::rates::Buckets;
 use crate::rooms::{Orphan, RoomRecord, Rooms};
 use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
@@ -109,6 +111,7 @@ pub struct Shard {
     pub(crate) by_key: HashMap<SessionKey, SessionId>,
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
+    pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
@@ -193,7 +196,36 @@ pub enum Flushed {
 
 /// Why a connection was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionRefused;
+pub enum ConnectionRefused {
+    /// `limits.connections`
+    Full,
+    /// `limits.connections_per_address`
+    Address,
+}
+
+impl ConnectionRefused {
+    /// What the client is told, before it has asked for anything.
+    pub fn answer(self) -> String {
+        let error = match self {
+            Self::Full => "the server has as many connections as it may; try again later",
+            Self::Address => "your address has as many connections as it may; close some of them",
+        };
+        let body = format!(r#"{{"error":"{error}","code":"{}"}}"#, self.code());
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The machine code of the answer.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "too_many_connections",
+        }
+    }
+}
 
 impl Shard {
     /// A shard that starts now.
@@ -221,6 +253,7 @@ impl Shard {
             by_key: HashMap::new(),
             gathers: HashMap::new(),
             last_gather: 0,
+            buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
             paused: Vec::new(),

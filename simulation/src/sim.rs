@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
+use media_service::limits::Cap;
 use media_service::message::Message;
 use media_service::metrics::LastAnswers;
 use media_service::placement::Shards;
@@ -103,6 +104,14 @@ impl Sim {
         let mut config = Config::default();
         config.store.path = ":memory:".into();
         config.store.fsync = false;
+        // All clients come from one address, and refusals are for the tests of rates; but tokens are taken,
+        // wherever they are.
+        const ANY: usize = 1_000_000;
+        let limits = &mut config.limits;
+        limits.connections_per_address = Cap::OFF;
+        (limits.session_rate, limits.session_burst) = (Cap::new(ANY), ANY);
+        (limits.session_rate_total, limits.session_burst_total) = (Cap::new(ANY), ANY);
+        (limits.room_rate, limits.room_burst) = (Cap::new(ANY), ANY);
         edit(&mut config);
         let config = Arc::new(config);
         // The clock is read once, some way from the machine's start; from then on time is a number.

@@ -162,7 +162,9 @@ fn write_http(text: &mut Text, metrics: &ShardMetrics) -> Written {
         metrics.http.durations(),
     )?;
     let refused = metrics.rejected.iter().map(|(code, count)| ([code], count));
-    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)
+    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)?;
+    text.by_label(&f::RATE_LIMITED, "kind", &metrics.rate_limited)?;
+    text.count(&f::RATE_BUCKETS_EVICTED, metrics.rate_buckets_evicted)
 }
 
 fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGauges) -> Written {

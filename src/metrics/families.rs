@@ -92,6 +92,10 @@ families! {
         "From a request's complete head to its complete answer, by method and template of the path.";
     REJECTED_REQUESTS COUNTER "media_rejected_requests_total"
         "Requests and messages refused, by the code of the error.";
+    RATE_LIMITED COUNTER "media_rate_limited_total"
+        "Requests refused by a rate, by which one.";
+    RATE_BUCKETS_EVICTED COUNTER "media_rate_buckets_evicted_total"
+        "Token buckets that made place for others before they were full: whose they were may ask for more.";
     WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"
         "WebSockets that are open.";
     WEBSOCKET_MESSAGES COUNTER "media_websocket_messages_total"

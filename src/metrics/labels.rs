@@ -178,6 +178,8 @@ labels! {
         Deleted "deleted",
         /// Nothing was heard of its viewer for `media.idle_timeout`.
         Idle "idle",
+        /// Its viewer did not connect within `media.setup_timeout`.
+        Setup "setup",
         /// The token that it was used with expired.
         Expired "expired",
         /// The viewer closed DTLS.
@@ -190,6 +192,22 @@ labels! {
         DtlsFailed "dtls_failed",
         /// A fault of the server's own (a panic while it was served).
         Fault "fault",
+    }
+
+    /// Which rate refused a request.
+    RateLimit {
+        /// Sessions of a client's address.
+        SessionAddress "session_address",
+        /// Sessions of a user.
+        SessionUser "session_user",
+        /// Sessions of everybody.
+        SessionTotal "session_total",
+        /// Log-ins and sign-ups of a client's address.
+        LoginAddress "login_address",
+        /// Log-ins with a username.
+        LoginUser "login_user",
+        /// Rooms of a client's address.
+        RoomAddress "room_address",
     }
 
     /// Why a datagram that came in was not used.

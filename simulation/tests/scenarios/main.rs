@@ -9,6 +9,7 @@ mod mailboxes;
 mod pipelining;
 mod placement;
 mod publishers;
+mod rates;
 mod reload;
 mod restarts;
 mod rooms;
