@@ -36,6 +36,7 @@ mod sdp;
 mod session;
 mod source;
 mod stats;
+mod stun;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -339,6 +339,8 @@ impl Plane {
         counters.bytes_sent += signals.bytes;
         counters.rtp_packets_sent += signals.rtp_packets;
         counters.refused += signals.refused;
+        counters.replayed += signals.replayed;
+        counters.early += signals.early;
         counters.nacks += signals.nacks;
         counters.plis += signals.keyframe_requests;
         counters.channel_messages_dropped += signals.messages_dropped;

@@ -161,35 +161,47 @@ fn what_is_dropped_is_counted_by_its_reason() {
     let mut sim = Sim::new(65);
     let source = sim.plane.add_source();
     let viewer = sim.watch(source);
-    let mut check = sim.network.last_stun_to(plane_address()).expect("a check");
-    let mut send = |bytes: &[u8]| {
+    let from = sim.viewer(viewer).address;
+    let check = sim.check_of(sim.key(viewer));
+    let mut send = |from, bytes: &[u8]| {
         sim.plane
-            .datagram(sim.now, SocketIndex(0), stranger(), bytes, &mut sim.out);
+            .datagram(sim.now, SocketIndex(0), from, bytes, &mut sim.out);
     };
-    send(&[]);
-    send(&[64, 0, 0, 0]);
-    send(&[0, 1, 0, 0]);
-    send(&[128, 96, 0, 0]);
-    // Another ufrag: the USERNAME is the first attribute, behind 20 + 4 bytes.
-    check[24] ^= 1;
-    send(&check);
-    check[24] ^= 1;
-    let last = check.len() - 20;
-    check[last] ^= 1;
-    send(&check);
-    // A Binding indication.
-    check[1] = 0x11;
-    send(&check);
-    sim.plane
-        .datagram(sim.now, SocketIndex(9), stranger(), &check, &mut sim.out);
+    send(stranger(), &[]);
+    send(stranger(), &[64, 0, 0, 0]);
+    send(stranger(), &[0, 1, 0, 0]);
+    send(stranger(), &[128, 200, 0, 0]);
+    send(stranger(), &[22, 0xfe, 0xfd]);
+    let mut other = check.clone();
+    other.username.insert(0, 'x');
+    send(stranger(), &other.bytes());
+    let mut other = check.clone();
+    other.password.push('x');
+    send(stranger(), &other.bytes());
+    let mut indication = check.bytes();
+    indication[1] = 0x11;
+    send(stranger(), &indication);
+    let mut broken = check.bytes();
+    broken[30] ^= 1;
+    send(stranger(), &broken);
+    send(from, &[128, 102, 0, 0]);
+    sim.plane.datagram(
+        sim.now,
+        SocketIndex(9),
+        stranger(),
+        &indication,
+        &mut sim.out,
+    );
     let counters = sim.plane.counters();
-    assert_eq!(counters.malformed, 3);
-    assert_eq!(counters.unknown_source, 1);
+    assert_eq!(counters.malformed, 4);
+    assert_eq!(counters.unknown_source, 2);
     assert_eq!(counters.unknown_ufrag, 1);
     assert_eq!(counters.stun_bad_integrity, 1);
     assert_eq!(counters.stun_ignored, 1);
+    assert_eq!(counters.unexpected_media, 1);
     assert_eq!(counters.unknown_socket, 1);
     assert_eq!(sim.plane.sessions(), 1);
+    assert!(sim.out.runs().next().is_none(), "no answer to any of them");
     assert!(sim.viewer(viewer).connected.is_some());
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(dead_code)] // Several test targets may share this; none need use all of it.
 
+pub(crate) mod check;
 pub(crate) mod media;
 mod network;
 pub(crate) mod viewer;

@@ -34,6 +34,9 @@ pub(crate) struct Frame {
 /// What a viewer shows and does.
 pub(crate) struct Viewer {
     pub(crate) rtc: Rtc,
+    /// The last offer that it answered, and its answer.
+    pub(crate) offer: String,
+    pub(crate) answer: String,
     /// Its session, once it has joined.
     pub(crate) key: Option<SessionKey>,
     /// Where the network sees it.
@@ -80,6 +83,8 @@ impl Viewer {
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("a host candidate"));
         Self {
             rtc,
+            offer: String::new(),
+            answer: String::new(),
             key: None,
             address,
             host: address,
@@ -99,6 +104,7 @@ impl Viewer {
     /// Answers an offer, as the DTLS client that every browser then is. (str0m would be the
     /// server.)
     pub(crate) fn answer(&mut self, now: Instant, offer: &str) -> String {
+        self.offer = offer.to_owned();
         let offer = offer.replace("a=setup:actpass", "a=setup:passive");
         let offer = SdpOffer::from_sdp_string(&offer).expect("an offer that parses");
         let answer = self
@@ -107,7 +113,8 @@ impl Viewer {
             .accept_offer(offer)
             .expect("an offer to accept");
         self.drain(now);
-        answer.to_sdp_string()
+        self.answer = answer.to_sdp_string();
+        self.answer.clone()
     }
 
     /// Hears a datagram.
