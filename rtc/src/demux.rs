@@ -13,8 +13,9 @@ use crate::session::Session;
 use crate::{SessionKey, SocketIndex};
 
 /// Addresses of one session that are in the table at a time: those of its candidate pairs that are
-/// being checked. The one that was not checked for longest makes room.
-pub(crate) const ADDRESSES_PER_SESSION: usize = 8;
+/// being checked, which are sixteen of a machine with eight addresses and two sockets of ours. The
+/// one that was not checked for longest makes room.
+pub(crate) const ADDRESSES_PER_SESSION: usize = 16;
 /// Addresses of one session until its next ICE restart. str0m keeps a remote candidate for each, so
 /// without a bound a viewer could fill memory by checking from all its ports.
 pub(crate) const ADDRESSES_PER_RESTART: usize = 64;

@@ -1,7 +1,8 @@
 //! The process's DTLS identity, and a provider that validates its configuration once.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
@@ -67,6 +68,27 @@ impl Identity {
     }
 }
 
+/// First time until a flight of the handshake is sent again; it doubles each time. ICE has shown that
+/// the peer answers within less, where the second that RFC 6347 §4.2.4.1 gives an unknown path makes
+/// one lost datagram a second of black, and two of them three.
+const FLIGHT_RTO: Duration = Duration::from_millis(250);
+/// How often a flight is sent again: for 32 s, within the time that a handshake may take.
+const FLIGHT_RETRIES: usize = 6;
+
+thread_local! {
+    /// The session whose turn it is says goodbye.
+    static CLOSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a session's turn in which DTLS is closed, whatever str0m thinks of it. The turn must not
+/// panic.
+pub(crate) fn closing<R>(turn: impl FnOnce() -> R) -> R {
+    CLOSING.set(true);
+    let result = turn();
+    CLOSING.set(false);
+    result
+}
+
 /// A `DtlsProvider` like str0m's, except that `dimpl::Config`, which tries out the whole crypto
 /// provider while it is built (0.6 ms), is built once per process instead of once per session.
 #[derive(Debug)]
@@ -85,6 +107,8 @@ fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
         // ICE has shown the peer's address to be real before DTLS begins.
         .use_server_cookie(false)
         .mtu(mtu)
+        .flight_start_rto(FLIGHT_RTO)
+        .flight_retries(FLIGHT_RETRIES)
         .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
         .build()?;
     let built = Arc::new(built);
@@ -146,6 +170,10 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        if CLOSING.get() && !self.0.is_closing() && !self.0.is_closed() {
+            // Before the end of the handshake there is nobody to tell, and nothing to tell it with.
+            let _ = self.0.close();
+        }
         let output = self.0.poll_output(buf);
         if let DtlsOutput::KeyingMaterial(material, profile) = &output {
             egress::keyed(

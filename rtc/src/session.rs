@@ -27,6 +27,7 @@ use self::negotiation::Negotiation;
 use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
 use crate::demux::Admitted;
+use crate::dtls;
 use crate::egress::{self, Keying, Route};
 use crate::stats::STATS_INTERVAL;
 use crate::{
@@ -373,11 +374,16 @@ impl Session {
         }
     }
 
-    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox. In the round trip in
-    /// which the SCTP handshake runs str0m refuses to; the viewer's consent checks then tell it.
+    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
         // What fails or panics here has nobody left to tell.
-        let _ = self.turn(now, out, |rtc| rtc.close().is_ok());
+        let closed = self.turn(now, out, |rtc| rtc.close().is_ok());
+        if closed == Ok(false) {
+            // An association that is being opened cannot be shut down, and str0m leaves DTLS as it
+            // is then.
+            let again = |rtc: &mut Rtc| rtc.handle_input(Input::Timeout(now)).is_ok();
+            let _ = dtls::closing(|| self.turn(now, out, again));
+        }
         self.state = SessionState::Closed;
     }
 

@@ -4,6 +4,7 @@
 mod support;
 
 mod fanout;
+mod joining;
 mod negotiation;
 mod playback;
 mod security;

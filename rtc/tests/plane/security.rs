@@ -144,7 +144,7 @@ fn addresses_of_a_session_are_bounded() {
     }
     sim.flush();
     assert!(
-        sim.plane.demux_entries() <= before + 8,
+        sim.plane.demux_entries() <= before + 16,
         "{}",
         sim.plane.demux_entries()
     );

@@ -108,6 +108,30 @@ fn a_viewer_that_does_not_read_cannot_fill_memory_through_the_channel() {
 }
 
 #[test]
+fn closing_tells_the_viewer_at_whatever_moment() {
+    let mut told = 0;
+    for ms in 0..150 {
+        let mut sim = Sim::new(29);
+        let source = sim.plane.add_source();
+        let viewer = sim.join(source);
+        sim.run_for(Duration::from_millis(ms));
+        let session = sim.key(viewer);
+        let connected = sim.plane.session(session).unwrap().state() == SessionState::Connected;
+        sim.plane.close_session(sim.now, session, &mut sim.out);
+        // A DTLS alert in the epoch that the handshake has made.
+        let goodbye = sim
+            .out
+            .runs()
+            .flat_map(|run| run.contents.chunks(run.segment))
+            .any(|datagram| matches!(datagram, [21, _, _, 0, 1, ..]));
+        assert_eq!(goodbye, connected, "{ms} ms after the answer");
+        told += u32::from(goodbye);
+        assert_nothing_left(&sim);
+    }
+    assert!(told > 50, "the handshake takes less than 100 ms");
+}
+
+#[test]
 fn closing_tells_the_viewer_and_leaves_nothing() {
     let mut sim = Sim::new(23);
     let (source, viewer) = watching(&mut sim);

@@ -19,7 +19,7 @@ use rtc::{
     SessionState, SocketIndex, SourceKey,
 };
 
-pub(crate) use network::Network;
+pub(crate) use network::{Mishap, Network};
 pub(crate) use viewer::{Viewer, ViewerId};
 
 /// One step of virtual time: finer than the pacing, so that its order shows.
