@@ -226,6 +226,24 @@ impl Sim {
         }
     }
 
+    /// A datagram to the plane, forged or not. Returns what it has sent since, by destination.
+    pub(crate) fn inject(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.plane
+            .datagram(self.now, SocketIndex(0), from, bytes, &mut self.out);
+        let sent = self
+            .out
+            .runs()
+            .flat_map(|run| {
+                run.contents
+                    .chunks(run.segment)
+                    .map(move |one| (run.to, one))
+            })
+            .map(|(to, datagram)| (to, datagram.to_vec()))
+            .collect();
+        self.flush();
+        sent
+    }
+
     /// Takes the events so far.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
         self.events.drain(..).map(|(_, event)| event).collect()

@@ -37,6 +37,10 @@ pub(crate) struct Viewer {
     /// The last offer that it answered, and its answer.
     pub(crate) offer: String,
     pub(crate) answer: String,
+    /// It stops where an error would end a test.
+    pub(crate) forgiving: bool,
+    /// It waits for a ClientHello.
+    pub(crate) dtls_server: bool,
     /// Its session, once it has joined.
     pub(crate) key: Option<SessionKey>,
     /// Where the network sees it.
@@ -85,6 +89,8 @@ impl Viewer {
             rtc,
             offer: String::new(),
             answer: String::new(),
+            forgiving: false,
+            dtls_server: false,
             key: None,
             address,
             host: address,
@@ -101,11 +107,15 @@ impl Viewer {
         }
     }
 
-    /// Answers an offer, as the DTLS client that every browser then is. (str0m would be the
-    /// server.)
+    /// Answers an offer, as the DTLS client that every browser then is, or as the server.
     pub(crate) fn answer(&mut self, now: Instant, offer: &str) -> String {
         self.offer = offer.to_owned();
-        let offer = offer.replace("a=setup:actpass", "a=setup:passive");
+        let role = if self.dtls_server {
+            "active"
+        } else {
+            "passive"
+        };
+        let offer = offer.replace("a=setup:actpass", &format!("a=setup:{role}"));
         let offer = SdpOffer::from_sdp_string(&offer).expect("an offer that parses");
         let answer = self
             .rtc
@@ -120,9 +130,8 @@ impl Viewer {
     /// Hears a datagram.
     pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         if let Ok(receive) = Receive::new(Protocol::Udp, from, self.host, bytes) {
-            self.rtc
-                .handle_input(Input::Receive(now, receive))
-                .expect("a datagram to take");
+            let taken = self.rtc.handle_input(Input::Receive(now, receive));
+            assert!(taken.is_ok() || self.forgiving, "{taken:?}");
             self.drain(now);
         }
     }
@@ -223,13 +232,17 @@ impl Viewer {
 
     pub(crate) fn drain(&mut self, now: Instant) {
         loop {
-            match self.rtc.poll_output().expect("a viewer that works") {
-                Output::Timeout(at) => {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
                     self.deadline = at;
                     return;
                 }
-                Output::Transmit(t) => self.outgoing.push((t.destination, t.contents.to_vec())),
-                Output::Event(event) => self.on_event(now, event),
+                Ok(Output::Transmit(t)) => self.outgoing.push((t.destination, t.contents.to_vec())),
+                Ok(Output::Event(event)) => self.on_event(now, event),
+                Err(error) => {
+                    assert!(self.forgiving, "a viewer that works: {error}");
+                    self.rtc.disconnect();
+                }
             }
         }
     }
