@@ -59,7 +59,7 @@ pub use keys::{SessionKey, SourceKey};
 pub use outbox::{Outbox, RUN_MAX_BYTES, RUN_MAX_SEGMENTS, Run};
 pub use packetise::{MAX_PAYLOAD_BYTES, Packet, Packetiser};
 pub use plane::Plane;
-pub use sdp::MAX_SDP_BYTES;
+pub use sdp::{MAX_CANDIDATE_BYTES, MAX_SDP_BYTES};
 pub use session::{CONTROL_LABEL, CONTROL_MESSAGE_BYTES, ICE_GONE, Session};
 pub use stats::{
     AudioStats, ConnectionStats, PlaneCounters, SessionStats, SourceStats, TrackStats, VideoStats,

@@ -234,7 +234,9 @@ impl Plane {
             .get_mut(key)
             .ok_or(SessionError::UnknownSession)?;
         session.touch(now);
-        if !sdp::is_usable_candidate(candidate).map_err(SessionError::BadCandidate)? {
+        if !sdp::is_usable_candidate(candidate)
+            .map_err(|fault| SessionError::BadCandidate(sdp::brief(fault)))?
+        {
             return Ok(());
         }
         let limit = self.limits.candidates;
