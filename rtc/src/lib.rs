@@ -32,6 +32,7 @@ mod keys;
 mod outbox;
 mod packetise;
 mod plane;
+mod sctp;
 mod sdp;
 mod session;
 mod source;

@@ -339,7 +339,7 @@ impl Session {
             rtc.handle_input(Input::Receive(now, receive)).is_err()
         })?;
         // Junk from an address that anyone can forge is no reason to close anything.
-        self.signals.refused += u64::from(refused);
+        self.signals.refused += u64::from(refused) + dtls::take_kept_back();
         Ok(())
     }
 

@@ -197,7 +197,7 @@ pub struct PlaneCounters {
     pub unexpected_media: u64,
     /// Dropped: SRTCP that came before (RFC 3711 §3.3.2).
     pub replayed: u64,
-    /// Datagrams that DTLS refused.
+    /// Datagrams that DTLS refused, and SCTP packets that would open too much.
     pub refused: u64,
     /// NACK messages from viewers.
     pub nacks: u64,

@@ -30,6 +30,8 @@ pub(crate) struct Network {
     pub(crate) lost: u64,
     /// What befalls the datagram that is sent as this one, counted from 0.
     pub(crate) mishap: Option<(u64, Mishap)>,
+    /// What is sent, from when on somebody listens.
+    pub(crate) record: Option<Vec<Arrival>>,
     flying: BinaryHeap<Reverse<Flight>>,
     sent: u64,
     /// Datagrams by destination.
@@ -47,6 +49,7 @@ impl Network {
             cut: Vec::new(),
             lost: 0,
             mishap: None,
+            record: None,
             flying: BinaryHeap::new(),
             sent: 0,
             sent_to: HashMap::new(),
@@ -63,6 +66,9 @@ impl Network {
         let mishap = self.mishap.filter(|(number, _)| *number == self.sent);
         let mishap = mishap.map(|(_, mishap)| mishap);
         self.sent += 1;
+        if let Some(record) = &mut self.record {
+            record.push((to, from, bytes.to_vec()));
+        }
         *self.sent_to.entry(to).or_default() += 1;
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());

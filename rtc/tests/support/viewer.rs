@@ -150,6 +150,13 @@ impl Viewer {
         }
     }
 
+    /// Lets it act on what was done to its `rtc`.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        let woken = self.rtc.handle_input(Input::Timeout(now));
+        assert!(woken.is_ok() || self.forgiving, "{woken:?}");
+        self.drain(now);
+    }
+
     /// Asks for a keyframe (PLI).
     pub(crate) fn request_keyframe(&mut self, now: Instant) {
         let mid = self.video.expect("a video track");
@@ -267,8 +274,9 @@ impl Viewer {
                 data: data.data.to_vec(),
             }),
             Event::ChannelOpen(id, label) => {
-                assert_eq!(label, rtc::CONTROL_LABEL);
-                self.channel = Some(id);
+                if label == rtc::CONTROL_LABEL {
+                    self.channel = Some(id);
+                }
             }
             Event::ChannelData(data) => {
                 self.messages
