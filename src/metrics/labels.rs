@@ -266,7 +266,7 @@ impl<L: Label> ByLabel<L> {
     }
 
     /// Every value of the label with its count.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
         L::ALL.iter().copied().zip(self.counts.iter().copied())
     }
 }
