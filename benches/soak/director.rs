@@ -1,6 +1,7 @@
 //! What happens to everybody at once, one thing after the other: the link is cut, descriptors run out, a crowd comes, the
 //! configuration is read again.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -22,8 +23,12 @@ const CUT: std::ops::Range<u64> = 1_000..8_000;
 const EXHAUSTION: Duration = Duration::from_secs(5);
 /// Descriptors that it may still open then.
 const DESCRIPTORS_LEFT: u64 = 8;
+/// Connections that come then, beside those of the churn.
+const TAKERS: usize = 60;
 /// Connections of a crowd: with those of the churn more than the cap.
 const CROWD: usize = CONNECTIONS + 200;
+/// Threads that a crowd connects from: over the link each connection takes two ways of its delay.
+const CROWD_THREADS: usize = 20;
 /// How long a crowd stays.
 const CROWD_STAYS: Duration = Duration::from_secs(2);
 /// A server has taken a configuration, or refused it, well within this.
@@ -114,15 +119,15 @@ impl Director<'_> {
                 self.phase.set("no descriptors");
                 scenes.exhaustions += 1;
                 let few = FewDescriptors::leave(self.server.process(), DESCRIPTORS_LEFT);
+                let takers = self.crowd(TAKERS);
                 self.interrupt.sleep(EXHAUSTION);
                 drop(few);
+                drop(takers);
             }
             Scene::Crowd => {
                 self.phase.set("crowd");
                 scenes.crowds += 1;
-                let crowd: Vec<_> = (0..CROWD)
-                    .map_while(|_| Connection::try_open(self.stage.http).ok())
-                    .collect();
+                let crowd = self.crowd(CROWD);
                 self.interrupt.sleep(CROWD_STAYS);
                 drop(crowd);
             }
@@ -146,6 +151,21 @@ impl Director<'_> {
                 self.interrupt.sleep(RELOADED);
             }
         }
+    }
+
+    /// Connections that say nothing.
+    fn crowd(&self, size: usize) -> Vec<Connection> {
+        let http = self.stage.http;
+        let connect = || {
+            let all = 0..size / CROWD_THREADS;
+            all.filter_map(|_| Connection::try_open(http).ok())
+                .collect::<Vec<_>>()
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..CROWD_THREADS).map(|_| scope.spawn(connect)).collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, Vec<Connection>>| thread.join();
+            threads.into_iter().flat_map(join).flatten().collect()
+        })
     }
 
     /// Asks for more sessions than the server takes, and answers none of them.

@@ -51,7 +51,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20_261_120)]
     seed: u64,
     /// Clients that misbehave at once; each holds up to 20 connections more
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 40)]
     workers: u64,
     /// Shards of the server
     #[arg(long, default_value_t = 2)]

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message};
 
 use super::{PATIENCE, Played, ask, connect, post, reset, text};
@@ -78,6 +79,9 @@ impl Member {
                 Ok(Some(_)) => {}
                 Ok(None) if until_answered => return Err("not all was answered in time".into()),
                 Ok(None) => return Ok(()),
+                Err(error @ Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                    return Err(error.to_string());
+                }
                 Err(error @ (Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_))) => {
                     stage
                         .ledger
