@@ -4,6 +4,7 @@
 //! cargo bench --bench soak -- --minutes 20 --out target/soak
 //! cargo bench --bench soak -- --minutes 2 --loopback
 //! cargo bench --bench soak -- --minutes 5 --crash
+//! MEDIA_SERVICE_BIN=./media-service cargo bench --bench soak          # another build of the server
 //! ```
 //!
 //! Where it may, it moves into network namespaces of its own, and its clients reach the server over a link that loses,
@@ -25,6 +26,7 @@ mod ledger;
 mod link;
 mod report;
 mod sampler;
+#[allow(unsafe_code, reason = "unshare(2), and TUNSETIFF of tun devices")]
 mod site;
 mod soak;
 mod target;
@@ -65,9 +67,6 @@ struct Arguments {
     /// Directory for soak.md and soak.csv
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Another build of the server
-    #[arg(long)]
-    server: Option<PathBuf>,
     /// What `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -94,10 +93,6 @@ impl Interrupt {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(server) = &arguments.server {
-        // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var("MEDIA_SERVICE_BIN", server) };
-    }
     // Before the first thread, so that all of them are in the same place.
     let site = match arguments.loopback {
         true => Site::loopback(),

@@ -25,8 +25,9 @@ use crate::{Arguments, Interrupt};
 const ROOMS: usize = 6;
 /// The warm-up's share of the churn, …
 const WARM_UP_SHARE: f64 = 0.2;
-/// … and its bounds: every episode and every scene is played at least once, and a long one tells no more.
-const WARM_UP: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(180));
+/// … and its bounds: every episode is played at least once, and past the second time that everything was done to
+/// everybody a baseline no longer rises.
+const WARM_UP: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(180));
 /// From the end of churn to the figures that count: every timeout has passed, and the samples of tasks are of after it.
 const QUIET: Duration = Duration::from_secs(25);
 /// Streams of dice beside those of the workers.
