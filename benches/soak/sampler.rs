@@ -11,6 +11,8 @@ use crate::support::metrics::Metrics;
 use crate::support::process::Process;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Samples that a baseline is made of.
+const STEADY_SAMPLES: usize = 7;
 
 /// Where a figure comes from.
 #[derive(Clone, Copy)]
@@ -197,13 +199,17 @@ impl Sampler {
         }
     }
 
-    /// The last one.
-    pub fn last(&self) -> Option<Sample> {
-        self.samples
-            .lock()
-            .expect("nobody panics with it")
-            .last()
-            .cloned()
+    /// Each figure's median over the last few samples: the moment of a request or of a tick does not count.
+    pub fn steady(&self) -> Option<Sample> {
+        let samples = self.samples.lock().expect("nobody panics with it");
+        let recent = &samples[samples.len().saturating_sub(STEADY_SAMPLES)..];
+        let mut steady = recent.last()?.clone();
+        for (index, figure) in steady.figures.iter_mut().enumerate() {
+            let mut all: Vec<f64> = recent.iter().map(|sample| sample.figures[index]).collect();
+            all.sort_by(f64::total_cmp);
+            *figure = all[all.len() / 2];
+        }
+        Some(steady)
     }
 
     pub fn end(self) -> Vec<Sample> {

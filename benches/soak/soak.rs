@@ -173,7 +173,7 @@ impl Soak<'_> {
         self.phase.set("quiet");
         self.stop_passing_rooms(server);
         self.interrupt.sleep(QUIET);
-        sampler.last()
+        sampler.steady()
     }
 
     /// Rooms whose episode was cut short are live, and would be for ever.

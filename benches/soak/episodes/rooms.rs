@@ -69,7 +69,7 @@ impl Member {
     /// Reads until everything said is answered, or for a time. Messages come in order and without a gap.
     fn listen(&mut self, stage: &Stage, time: Duration, until_answered: bool) -> Played {
         let deadline = Instant::now() + time;
-        while !(until_answered && self.waiting.is_empty()) && !stage.is_ending() {
+        while !(stage.is_ending() || until_answered && self.waiting.is_empty()) {
             match self.socket.next(deadline) {
                 Ok(Some(Message::Text(frame))) => {
                     let frame = serde_json::from_str(&frame).map_err(text)?;
