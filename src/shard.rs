@@ -2,6 +2,7 @@
 
 mod admit;
 mod agents;
+mod audit;
 mod connections;
 mod devices;
 mod drain;
@@ -29,6 +30,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
+pub use self::audit::Audit;
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
 pub use self::jobs::{Job, Read, ReadJob, Scrape};

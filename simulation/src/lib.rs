@@ -13,9 +13,12 @@ pub mod media;
 mod network;
 mod sim;
 pub mod support;
+pub mod swarm;
 #[path = "../../rtc/tests/support/viewer.rs"]
 pub mod viewer;
 
 pub use network::Network;
-pub use sim::{Client, Desk, HOST, Mailbox, Side, Sim, Socket, UNIX, Wire, head, numbers, request};
+pub use sim::{
+    Client, Desk, HOST, Mailbox, Side, Sim, Socket, UNIX, UPGRADE, Wire, head, numbers, request,
+};
 pub use viewer::{Viewer, ViewerId};

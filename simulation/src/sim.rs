@@ -18,6 +18,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use executor::TICK;
+use media_service::accounts::Accounts;
 use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
@@ -33,7 +35,7 @@ use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 pub use client::{HOST, head, request};
 pub use mailbox::Mailbox;
 pub use rooms::numbers;
-pub use socket::Socket;
+pub use socket::{Socket, UPGRADE};
 pub use store::Desk;
 pub use wire::Wire;
 
@@ -73,7 +75,7 @@ pub struct Sim {
     /// A read of the server takes up to so many bytes.
     pub read_bytes: usize,
     pub viewers: Vec<Viewer>,
-    network: Network,
+    pub network: Network,
     wires: Vec<Wire>,
     /// Who has the connection; while it moves nobody has it.
     owners: HashMap<Client, (usize, ConnectionId)>,
@@ -82,6 +84,11 @@ pub struct Sim {
     /// Turns that all shards have taken.
     pub turns: usize,
     last: LastAnswers,
+    accounts: Option<Accounts>,
+    /// Connections that the shards of this process have taken.
+    pub accepted: u64,
+    /// A step of time; a machine that is held up takes longer ones.
+    pub tick: Duration,
     random: ChaCha20Rng,
 }
 
@@ -99,6 +106,11 @@ impl Sim {
     /// Shards of a configuration that `edit` makes from the default.
     pub fn with(shards: usize, seed: u64, edit: impl FnOnce(&mut Config)) -> Self {
         println!("simulation seed: {seed}");
+        Self::quiet(shards, seed, edit)
+    }
+
+    /// The same, and the seed is not printed.
+    pub fn quiet(shards: usize, seed: u64, edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.store.path = ":memory:".into();
         config.store.fsync = false;
@@ -130,6 +142,9 @@ impl Sim {
             ended: vec![false; shards],
             turns: 0,
             last: LastAnswers::new(),
+            accounts: None,
+            accepted: 0,
+            tick: TICK,
             random: ChaCha20Rng::seed_from_u64(seed),
         };
         sim.start_shards(rooms);
@@ -138,6 +153,10 @@ impl Sim {
 
     fn start_shards(&mut self, rooms: StoredRooms) {
         let auth = Authenticator::new(&self.config.auth).map(Arc::new);
+        let reader = self.store.second_reader();
+        let accounts = Accounts::new(&self.config, auth.clone(), reader);
+        self.accounts = Some(accounts.expect("users that can be counted"));
+        self.accepted = 0;
         let identity = Identity::generate().expect("an identity");
         let config = self.config.clone();
         for (id, rooms) in self.placement.all().zip(rooms) {

@@ -15,6 +15,10 @@ type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
 pub struct Network {
     /// One way.
     pub delay: Duration,
+    /// Up to so much more, drawn for each datagram: they overtake each other.
+    pub jitter: Duration,
+    /// Share of datagrams that arrive twice, 0 to 1.
+    pub duplicates: f64,
     /// Share of datagrams lost, 0 to 1, once media flows through it.
     pub loss: f64,
     /// Addresses that are cut off.
@@ -33,6 +37,8 @@ impl Network {
     pub fn new(seed: u64) -> Self {
         Self {
             delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            duplicates: 0.0,
             loss: 0.0,
             cut: Vec::new(),
             lost: 0,
@@ -54,13 +60,20 @@ impl Network {
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());
         }
-        self.flying.push(Reverse((
-            now + self.delay,
-            self.sent,
-            to,
-            from,
-            bytes.to_vec(),
-        )));
+        self.fly(now, from, to, bytes);
+        if self.duplicates > 0.0 && self.draw() < self.duplicates {
+            self.sent += 1;
+            self.fly(now, from, to, bytes);
+        }
+    }
+
+    fn fly(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let mut at = now + self.delay;
+        if !self.jitter.is_zero() {
+            at += self.jitter.mul_f64(self.draw());
+        }
+        let flight = (at, self.sent, to, from, bytes.to_vec());
+        self.flying.push(Reverse(flight));
     }
 
     /// Datagrams sent to an address so far.
