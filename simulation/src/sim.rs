@@ -12,7 +12,7 @@ mod turn;
 mod watch;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub struct Sim {
     pub read_bytes: usize,
     pub viewers: Vec<Viewer>,
     pub network: Network,
+    /// Datagrams in the sockets of shards that stand still.
+    unread: Vec<VecDeque<(SocketAddr, Vec<u8>)>>,
     wires: Vec<Wire>,
     /// Who has the connection; while it moves nobody has it.
     owners: HashMap<Client, (usize, ConnectionId)>,
@@ -136,6 +138,7 @@ impl Sim {
             read_bytes: media_service::limits::READ_BYTES,
             viewers: Vec::new(),
             network: Network::new(seed),
+            unread: vec![VecDeque::new(); shards],
             wires: Vec::new(),
             owners: HashMap::new(),
             clients: HashMap::new(),
@@ -217,6 +220,7 @@ impl Sim {
         }
         self.shards.clear();
         self.mailboxes.clear();
+        self.unread.iter_mut().for_each(VecDeque::clear);
         self.ended.fill(false);
         self.totals = Arc::new(Totals::new(self.placement.count()));
         let (store, rooms) = Desk::open(&self.config, self.placement);

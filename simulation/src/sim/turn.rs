@@ -15,6 +15,9 @@ use super::{Client, Side, Sim, media_address, wall};
 /// Rounds of a flush: what is carried out leaves a little more, a few times.
 const FLUSH_ROUNDS: usize = 1000;
 
+/// Datagrams that a socket's buffer holds; more are lost.
+const SOCKET_DATAGRAMS: usize = 1_000;
+
 impl Sim {
     /// One tick: a turn of every shard, and of the viewers.
     pub fn step(&mut self) {
@@ -23,7 +26,10 @@ impl Sim {
             if let Some(viewer) = self.viewers.iter_mut().find(|v| v.address == to) {
                 viewer.receive(self.now, from, &bytes);
             } else if let Some(shard) = (0..self.shards.len()).find(|&i| media_address(i) == to) {
-                self.shards[shard].datagram(self.now, SocketIndex(0), from, &bytes);
+                let unread = &mut self.unread[shard];
+                if unread.len() < SOCKET_DATAGRAMS {
+                    unread.push_back((from, bytes));
+                }
             }
         }
         for (shard, receipts) in self.store.commit(self.now) {
@@ -44,6 +50,9 @@ impl Sim {
 
     fn turn(&mut self, shard: usize) {
         let now = self.now;
+        for (from, bytes) in self.unread[shard].drain(..) {
+            self.shards[shard].datagram(now, SocketIndex(0), from, &bytes);
+        }
         for letter in self.mailboxes[shard].receive(now) {
             match letter {
                 Letter::Message(message) => self.shards[shard].message(now, message),

@@ -155,7 +155,9 @@ impl World {
         });
         self.heal_all();
         self.sim.restart(clean);
+        self.draining = true;
         self.lose_peers();
+        self.draining = false;
         self.lose_publishers();
         self.lose_viewers();
         self.lose_members();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::world::World;
+use crate::ViewerId;
 use crate::support::media;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,6 +51,9 @@ impl World {
 
     fn everybody_goes(&mut self) {
         self.lose_viewers();
+        for viewer in 0..self.sim.viewers.len() {
+            self.sim.switch_off(ViewerId(viewer));
+        }
         for client in self.sim.everybody() {
             self.cut(client);
         }

@@ -26,11 +26,6 @@ impl Trace {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(PRIME);
         }
         super::HASH.set(self.hash);
-        self.aside(at, what);
-    }
-
-    /// Something happened that may differ a little when it is played again.
-    pub(super) fn aside(&self, at: Duration, what: &str) {
         if self.print {
             println!("{:>9.3} {what}", at.as_secs_f64());
         }

@@ -36,11 +36,12 @@ pub(super) struct World {
     pub(super) calm_since: Instant,
     /// Since when nothing is wrong with the network.
     pub(super) clear_since: Instant,
+    /// The answers of a process are read that has ended.
+    pub(super) draining: bool,
     /// Every client has taken all that the server sent since it started.
     pub(super) exact: bool,
     /// Requests that were answered since then, as the clients saw it.
     pub(super) answered: u64,
-    /// Connections that went away with their requests.
     pub(super) next_id: u64,
     steps: usize,
     // Keeps the store's file.
@@ -78,6 +79,7 @@ impl World {
             faults: Vec::new(),
             calm_since: now,
             clear_since: now,
+            draining: false,
             exact: true,
             answered: 0,
             next_id: 0,
@@ -189,10 +191,6 @@ impl World {
     pub(super) fn note(&mut self, what: &str) {
         let at = self.elapsed();
         self.trace.note(at, what);
-    }
-
-    pub(super) fn aside(&self, what: &str) {
-        self.trace.aside(self.elapsed(), what);
     }
 
     pub(super) fn device(&mut self) -> String {
