@@ -43,6 +43,16 @@ pub struct Plane {
     pub(crate) dirty: VecDeque<SourceKey>,
     /// Viewers with more to send, and when. In order: the distance is always the same.
     pub(crate) paced: VecDeque<(Instant, SessionKey)>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) strikes: Strikes,
+}
+
+/// Panics on purpose that wait for a session.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Default)]
+pub(crate) struct Strikes {
+    pub(crate) datagram: bool,
+    pub(crate) timeout: bool,
 }
 
 impl Plane {
@@ -82,7 +92,14 @@ impl Plane {
             candidates,
             dirty: VecDeque::new(),
             paced: VecDeque::new(),
+            #[cfg(feature = "fault-injection")]
+            strikes: Strikes::default(),
         })
+    }
+
+    /// A viewer may add so many candidates to a session from now on.
+    pub fn limit_candidates(&mut self, most: usize) {
+        self.limits.candidates = most;
     }
 
     /// A source without a publisher, viewers or media.
@@ -306,6 +323,23 @@ impl Plane {
         let sent = session.send_text(now, text, out);
         self.settle(now, key, out);
         sent
+    }
+
+    /// The session that a datagram is given to next panics on it.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_datagram(&mut self) {
+        self.strikes.datagram = true;
+    }
+
+    /// The session whose time comes next panics.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_timeout(&mut self) {
+        self.strikes.timeout = true;
+    }
+
+    /// The keys of all sessions, in the order of their slots.
+    pub fn session_keys(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.sessions.keys()
     }
 
     /// How many sessions there are.

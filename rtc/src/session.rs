@@ -105,6 +105,9 @@ pub(crate) struct Signals {
     pub(crate) closed: Option<CloseReason>,
     /// Channels that the viewer opened; only ours is served.
     pub(crate) foreign_channels: Vec<ChannelId>,
+    /// Its next turn is to panic.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) struck: bool,
 }
 
 struct Control {
@@ -267,6 +270,10 @@ impl Session {
     ) -> Result<R, Panicked> {
         let reports = [self.video.report(now), self.audio.report(now)];
         let turn = AssertUnwindSafe(|| {
+            #[cfg(feature = "fault-injection")]
+            if std::mem::take(&mut self.signals.struck) {
+                panic!("an injected fault: a session's turn");
+            }
             let result = change(&mut self.rtc);
             self.drain(now, out);
             for _ in 0..IMMEDIATE_TIMEOUTS {

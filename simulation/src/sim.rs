@@ -23,9 +23,11 @@ use media_service::accounts::Accounts;
 use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
+use media_service::limits::Cap;
 use media_service::message::Message;
 use media_service::metrics::LastAnswers;
 use media_service::placement::Shards;
+use media_service::reload::Update;
 use media_service::shard::{Shard, ShardSeed};
 use media_service::totals::Totals;
 use rand_chacha::ChaCha20Rng;
@@ -89,6 +91,8 @@ pub struct Sim {
     accounts: Option<Accounts>,
     /// Connections that the shards of this process have taken.
     pub accepted: u64,
+    /// Connections that moved from shard to shard in this process.
+    pub handed_over: u64,
     /// A step of time; a machine that is held up takes longer ones.
     pub tick: Duration,
     random: ChaCha20Rng,
@@ -116,6 +120,14 @@ impl Sim {
         let mut config = Config::default();
         config.store.path = ":memory:".into();
         config.store.fsync = false;
+        // All clients come from one address, and refusals are for the tests of rates; but tokens are taken,
+        // wherever they are.
+        const ANY: usize = 1_000_000;
+        let limits = &mut config.limits;
+        limits.connections_per_address = Cap::OFF;
+        (limits.session_rate, limits.session_burst) = (Cap::new(ANY), ANY);
+        (limits.session_rate_total, limits.session_burst_total) = (Cap::new(ANY), ANY);
+        (limits.room_rate, limits.room_burst) = (Cap::new(ANY), ANY);
         edit(&mut config);
         let config = Arc::new(config);
         // The clock is read once, some way from the machine's start; from then on time is a number.
@@ -147,6 +159,7 @@ impl Sim {
             last: LastAnswers::new(),
             accounts: None,
             accepted: 0,
+            handed_over: 0,
             tick: TICK,
             random: ChaCha20Rng::seed_from_u64(seed),
         };
@@ -159,7 +172,7 @@ impl Sim {
         let reader = self.store.second_reader();
         let accounts = Accounts::new(&self.config, auth.clone(), reader);
         self.accounts = Some(accounts.expect("users that can be counted"));
-        self.accepted = 0;
+        (self.accepted, self.handed_over) = (0, 0);
         let identity = Identity::generate().expect("an identity");
         let config = self.config.clone();
         for (id, rooms) in self.placement.all().zip(rooms) {
@@ -268,6 +281,17 @@ impl Sim {
         while !done(self) {
             assert!(self.now < end, "not within {limit:?}: {what}");
             self.step();
+        }
+    }
+
+    /// Tells every shard that another configuration holds, which `edit` makes from the present one.
+    pub fn reload(&mut self, edit: impl FnOnce(&mut Config)) {
+        self.reconfigure(edit);
+        let update = Arc::new(Update::new(Config::clone(&self.config)));
+        for mailbox in &mut self.mailboxes {
+            mailbox
+                .send(self.now, 0.0, Letter::Reload(update.clone()))
+                .expect("a mailbox with room");
         }
     }
 

@@ -144,12 +144,42 @@ labels! {
         Fault "fault",
     }
 
+    /// How a TLS handshake ended.
+    TlsHandshake {
+        /// With certificate and signature.
+        Full "full",
+        /// By a ticket of an earlier one.
+        Resumed "resumed",
+        /// One side refused the other, or what came was no handshake.
+        Failed "failed",
+        /// What came was plain HTTP.
+        Plaintext "plaintext",
+        /// The connection ended before: the client went away, or was too slow.
+        Unfinished "unfinished",
+    }
+
+    /// What a panic was in, and has ended.
+    PanicPart {
+        /// A connection.
+        Connection "connection",
+        /// A session.
+        Session "session",
+        /// What a device's publisher sent.
+        Device "device",
+        /// A room.
+        Room "room",
+        /// A question of another shard, or a datagram: it was left unanswered.
+        Question "question",
+    }
+
     /// Why a session ended.
     SessionEnd {
         /// Somebody deleted it.
         Deleted "deleted",
         /// Nothing was heard of its viewer for `media.idle_timeout`.
         Idle "idle",
+        /// Its viewer did not connect within `media.setup_timeout`.
+        Setup "setup",
         /// The token that it was used with expired.
         Expired "expired",
         /// The viewer closed DTLS.
@@ -162,6 +192,22 @@ labels! {
         DtlsFailed "dtls_failed",
         /// A fault of the server's own (a panic while it was served).
         Fault "fault",
+    }
+
+    /// Which rate refused a request.
+    RateLimit {
+        /// Sessions of a client's address.
+        SessionAddress "session_address",
+        /// Sessions of a user.
+        SessionUser "session_user",
+        /// Sessions of everybody.
+        SessionTotal "session_total",
+        /// Log-ins and sign-ups of a client's address.
+        LoginAddress "login_address",
+        /// Log-ins with a username.
+        LoginUser "login_user",
+        /// Rooms of a client's address.
+        RoomAddress "room_address",
     }
 
     /// Why a datagram that came in was not used.
@@ -214,6 +260,7 @@ impl<L: Label> ByLabel<L> {
     }
 
     /// The count over all values.
+    #[cfg(feature = "fault-injection")]
     pub(crate) fn total(&self) -> u64 {
         self.iter().map(|(_, count)| count).sum()
     }

@@ -1,159 +1,131 @@
-//! What a shard holds, for whoever checks it from outside after every step (`simulation`).
+//! What must be true of a shard between any two calls, whatever has happened to it before.
 
 use super::Shard;
 use crate::connection::{ConnectionId, Fate, OUTPUT_HIGH_WATER_BYTES, Phase, Role};
-use crate::ids::{DeviceId, RoomId, SessionId};
 use crate::limits::READ_BYTES;
-use crate::rooms::RoomFilter;
 use crate::store::STORE_ROWS_PER_SHARD;
+use crate::totals::Total;
 
-/// A shard between two turns, read and not changed.
-#[derive(Debug)]
-pub struct Audit {
-    /// The sessions that it has.
-    pub sessions: Vec<SessionId>,
-    /// The devices that it has.
-    pub devices: Vec<DeviceId>,
-    /// The rooms that it has.
-    pub rooms: Vec<RoomId>,
-    /// Connections that it has.
-    pub connections: usize,
-    /// Of those, members of rooms.
-    pub members: usize,
-    /// Aggregates that wait for answers.
-    pub gathers: usize,
-    /// Timers in the wheel, stale ones included.
-    pub timers: usize,
-    /// Messages that rooms broadcast, presence aside.
-    pub broadcast: u64,
-    /// Requests answered.
-    pub answers: u64,
-    /// Connections accepted, handed over to another shard, and ended here.
-    pub accepted: [u64; 3],
-    /// Sessions that ended.
-    pub sessions_ended: u64,
-    /// Panics that were caught.
-    pub panics: u64,
-    /// Tables that do not agree with each other, and buffers past their bounds: none.
-    pub faults: Vec<String>,
-}
+/// Bytes of an answer at most: a page of a room's history at its worst.
+const LARGEST_ANSWER_BYTES: usize = 6 << 20;
 
 impl Shard {
-    /// Reads all tables, so it takes as long as they are large.
-    pub fn audit(&self) -> Audit {
-        let mut faults = Vec::new();
-        self.audit_sessions(&mut faults);
-        self.audit_devices(&mut faults);
+    /// What does not hold, in words; nothing, when all is well. It looks at everything that there is.
+    pub fn audit(&self) -> Vec<String> {
+        let mut faults = self.rooms.audit();
+        let mut check = |holds: bool, what: &str| {
+            if !holds {
+                faults.push(format!("shard {}: {what}", self.id.index()));
+            }
+        };
+        check(
+            self.sessions.len() == self.by_key.len(),
+            "each session has one key",
+        );
+        check(
+            self.sessions.len() == self.plane.sessions(),
+            "each session is one of the media plane's",
+        );
+        for (id, session) in &self.sessions {
+            check(
+                self.by_key.get(&session.key) == Some(id),
+                "a session's key names it",
+            );
+            check(
+                self.plane.session(session.key).is_some(),
+                "a session's key is alive",
+            );
+            let device = self.devices.get(&session.device);
+            check(
+                device.is_some_and(|device| device.sessions.contains(id)),
+                "a session's device knows it",
+            );
+        }
+        for device in self.devices.values() {
+            check(
+                device
+                    .sessions
+                    .iter()
+                    .all(|id| self.sessions.contains_key(id)),
+                "a device's sessions are there",
+            );
+            check(
+                self.by_source.get(&device.source) == Some(&device.id),
+                "a device's source names it",
+            );
+        }
+        check(
+            self.by_source.len() == self.devices.len(),
+            "each device has one source",
+        );
+        let gauges = [
+            (Total::Sessions, self.sessions.len()),
+            (Total::Devices, self.devices.len()),
+            (Total::Connections, self.connections.len()),
+            (Total::Rooms, self.rooms.len()),
+        ];
+        for (total, count) in gauges {
+            let gauge = self.totals.get(self.id, total);
+            check(
+                gauge == count,
+                &format!("{total:?} is {gauge}, and there are {count}"),
+            );
+        }
+        let mut members = 0;
+        for connection in self.connections.iter() {
+            let Role::Member(socket) = &connection.role else {
+                continue;
+            };
+            let Some(key) = socket.key else { continue };
+            members += 1;
+            check(
+                self.rooms.id_of(key) == Some(socket.room)
+                    && self.rooms.connection_of(key) == Some(connection.id),
+                "a member's key names its connection",
+            );
+        }
+        check(
+            members == self.rooms.members(),
+            "each member of a room is a connection",
+        );
+        self.audit_holders(&mut faults);
         self.audit_connections(&mut faults);
-        let members = self.connections.iter().filter(|connection| {
-            matches!(&connection.role, Role::Member(socket) if socket.key.is_some())
-        });
-        let members = members.count();
-        if members != self.rooms.members() {
-            let rooms = self.rooms.members();
-            faults.push(format!(
-                "{members} connections are members, rooms have {rooms}"
-            ));
-        }
-        if self.rows_in_flight() > STORE_ROWS_PER_SHARD as u64 {
-            let rows = self.rows_in_flight();
-            faults.push(format!("the store has not done {rows} rows"));
-        }
-        let counters = self.rooms.counters();
-        Audit {
-            sessions: self.sessions.keys().copied().collect(),
-            devices: self.devices.keys().cloned().collect(),
-            rooms: self
-                .rooms
-                .list(&RoomFilter {
-                    status: None,
-                    after: None,
-                    limit: usize::MAX,
-                })
-                .into_iter()
-                .map(|room| room.id)
-                .collect(),
-            connections: self.connections.len(),
-            members,
-            gathers: self.gathers.len(),
-            timers: self.timers(),
-            broadcast: counters.danmu + counters.gift + counters.like + counters.system,
-            answers: self.metrics.requests_answered(),
-            accepted: [
-                self.metrics.connections_accepted,
-                self.metrics.connections_handed_over,
-                self.metrics.connections_closed.total(),
-            ],
-            sessions_ended: self.metrics.sessions_ended(),
-            panics: self.metrics.panics,
-            faults,
-        }
+        faults
     }
 
-    fn audit_sessions(&self, faults: &mut Vec<String>) {
-        let sizes = [
-            self.sessions.len(),
-            self.by_key.len(),
-            self.plane.sessions(),
-            self.devices.values().map(|it| it.sessions.len()).sum(),
-        ];
-        if sizes.iter().any(|&size| size != sizes[0]) {
-            faults.push(format!(
-                "sessions, by key, in the plane, of devices: {sizes:?}"
-            ));
-        }
+    /// Who devices and sessions say that they belong to.
+    fn audit_holders(&self, faults: &mut Vec<String>) {
         for (id, session) in &self.sessions {
-            let device = self.devices.get(&session.device);
-            if self.by_key.get(&session.key) != Some(id) {
-                faults.push(format!("session {id} is not found by its key"));
-            }
-            if self.plane.session(session.key).is_none() {
-                faults.push(format!("session {id} is not in the plane"));
-            }
-            if device.is_none_or(|device| !device.sessions.contains(id)) {
-                faults.push(format!("session {id} is not one of its device's"));
-            }
-            if let Some(socket) = session.socket
-                && !self.has_role(
-                    socket,
-                    |role| matches!(role, Role::Viewer(it) if it.session == *id),
-                )
+            let own = |role: &Role| matches!(role, Role::Viewer(it) if it.session == *id);
+            if session
+                .socket
+                .is_some_and(|socket| !self.has_role(socket, own))
             {
                 faults.push(format!("session {id} names a socket that is not its own"));
             }
         }
-    }
-
-    fn audit_devices(&self, faults: &mut Vec<String>) {
-        let sizes = [
-            self.devices.len(),
-            self.by_source.len(),
-            self.plane.source_keys().count(),
-        ];
-        if sizes.iter().any(|&size| size != sizes[0]) {
-            faults.push(format!("devices, by source, in the plane: {sizes:?}"));
-        }
+        let publishes = |role: &Role| match role {
+            Role::Http(http) => matches!(http.phase, Phase::Publish(..)),
+            Role::Agent(_) => true,
+            Role::Viewer(_) | Role::Member(_) => false,
+        };
         for (id, device) in &self.devices {
-            if self.by_source.get(&device.source) != Some(id) {
-                faults.push(format!("device {id} is not found by its source"));
-            }
             for holder in [device.video, device.audio].into_iter().flatten() {
-                let publishes = |role: &Role| match role {
-                    Role::Http(http) => matches!(http.phase, Phase::Publish(..)),
-                    Role::Agent(_) => true,
-                    Role::Viewer(_) | Role::Member(_) => false,
-                };
-                if let Some(connection) = holder.connection
-                    && !self.has_role(connection, publishes)
-                {
+                let connection = holder.connection;
+                if connection.is_some_and(|it| !self.has_role(it, publishes)) {
                     faults.push(format!("device {id} is held by who does not publish"));
                 }
             }
-            if let Some(agent) = device.agent
-                && !self.has_role(agent, |role| matches!(role, Role::Agent(_)))
-            {
+            let agent = |role: &Role| matches!(role, Role::Agent(_));
+            if device.agent.is_some_and(|it| !self.has_role(it, agent)) {
                 faults.push(format!("device {id} has an agent that is none"));
             }
+        }
+        if self.plane.source_keys().count() != self.devices.len() {
+            faults.push("each source of the media plane is a device's".to_owned());
+        }
+        if self.rows_in_flight() > STORE_ROWS_PER_SHARD as u64 {
+            faults.push("the store has more rows to do than it may".to_owned());
         }
     }
 
@@ -203,6 +175,3 @@ impl Shard {
         self.connections.get(id).is_some_and(|it| is(&it.role))
     }
 }
-
-/// Bytes of an answer at most: a page of a room's history at its worst.
-const LARGEST_ANSWER_BYTES: usize = 6 << 20;

@@ -42,6 +42,10 @@ impl Plane {
             return;
         };
         if let Some(session) = self.sessions.get_mut(key) {
+            #[cfg(feature = "fault-injection")]
+            {
+                session.signals.struck |= std::mem::take(&mut self.strikes.datagram);
+            }
             // A panic is in the signals, which settle handles.
             let _: Result<(), Panicked> = session.receive(now, Input::Receive(now, receive), out);
             self.settle(now, key, out);
@@ -109,6 +113,10 @@ impl Plane {
     /// The time that the session's last timer named has come.
     pub fn timeout(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         if let Some(session) = self.sessions.get_mut(key) {
+            #[cfg(feature = "fault-injection")]
+            {
+                session.signals.struck |= std::mem::take(&mut self.strikes.timeout);
+            }
             // A panic is in the signals, which settle handles.
             let _: Result<(), Panicked> = session.fired(now, out);
             self.settle(now, key, out);

@@ -1,5 +1,6 @@
 //! What HTTP clients do.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use media_service::connection::Scope;
@@ -53,8 +54,18 @@ impl Sim {
 
     /// A connection to a listener of that scope, if the shard takes it.
     pub fn try_connect_to(&mut self, shard: usize, scope: Scope) -> Option<Client> {
+        self.try_connect_from([198, 51, 100, 1].into(), shard, scope)
+    }
+
+    /// A connection from an address, if the shard takes it.
+    pub fn try_connect_from(
+        &mut self,
+        address: IpAddr,
+        shard: usize,
+        scope: Scope,
+    ) -> Option<Client> {
         let client = Client(self.wires.len());
-        let peer = ([198, 51, 100, 1], 1_024 + (client.0 % 60_000) as u16).into();
+        let peer = (address, 1_024 + (client.0 % 60_000) as u16).into();
         let id = self.shards[shard].accepted(self.now, peer, scope).ok()?;
         self.accepted += 1;
         self.wires.push(Wire::new());

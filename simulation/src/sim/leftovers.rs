@@ -18,6 +18,14 @@ const EMPTY: [&str; 9] = [
 ];
 
 impl Sim {
+    /// What each shard knows of itself fits together.
+    #[track_caller]
+    pub fn assert_sound(&mut self) {
+        for shard in &self.shards {
+            assert_eq!(shard.audit(), [""; 0]);
+        }
+    }
+
     /// Nothing is left of what was: to be asked when every timeout has passed.
     #[track_caller]
     pub fn assert_nothing_left(&mut self) {

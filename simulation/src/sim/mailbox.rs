@@ -1,11 +1,13 @@
 //! Bounded mailboxes that take their time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media_service::connection::Transfer;
 use media_service::limits::{MAILBOX_MESSAGES, MESSAGES_PER_TURN};
 use media_service::message::Message;
+use media_service::reload::Update;
 
 use super::Client;
 
@@ -16,6 +18,8 @@ pub(crate) enum Letter {
     Adopt(Client, Box<Transfer>),
     /// For the state machine.
     Message(Message),
+    /// Another configuration.
+    Reload(Arc<Update>),
 }
 
 /// A shard's mailbox: first in, first out.

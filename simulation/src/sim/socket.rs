@@ -47,6 +47,17 @@ impl Sim {
         headers: &[(&str, &str)],
     ) -> Result<Socket, Response> {
         let client = self.connect(shard);
+        self.upgrade(client, target, headers)
+    }
+
+    /// The same over a connection that there is.
+    #[track_caller]
+    pub fn upgrade(
+        &mut self,
+        client: Client,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Socket, Response> {
         let headers = [&UPGRADE, headers].concat();
         let response = self.request(client, "GET", target, &headers, b"");
         if response.status != 101 {

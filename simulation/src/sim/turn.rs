@@ -56,6 +56,7 @@ impl Sim {
         for letter in self.mailboxes[shard].receive(now) {
             match letter {
                 Letter::Message(message) => self.shards[shard].message(now, message),
+                Letter::Reload(update) => self.shards[shard].reload(now, &update),
                 Letter::Adopt(client, transfer) => {
                     let id = self.shards[shard].adopt(now, *transfer);
                     self.own(client, shard, id);
@@ -213,12 +214,17 @@ impl Sim {
                 let client = self.clients[&(shard, id)];
                 self.disown(client);
                 match self.mail(to.index(), Letter::Adopt(client, transfer)) {
-                    Ok(()) => self.shards[shard].moved(id),
+                    Ok(()) => {
+                        self.handed_over += 1;
+                        self.shards[shard].moved(id);
+                    }
                     Err(Letter::Adopt(_, transfer)) => {
                         self.shards[shard].move_refused(self.now, id, *transfer);
                         self.own(client, shard, id);
                     }
-                    Err(Letter::Message(_)) => unreachable!("the letter itself comes back"),
+                    Err(Letter::Message(_) | Letter::Reload(_)) => {
+                        unreachable!("the letter itself comes back")
+                    }
                 }
             }
             for (to, message) in outbox.messages {

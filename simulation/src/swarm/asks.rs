@@ -237,6 +237,7 @@ impl World {
             Then::Nothing => {}
             Then::Session(device) if good => {
                 self.counts.sessions += 1;
+                self.created += 1;
                 if let Some(device) = device {
                     self.begin_watching(at, &device, &response.json());
                 }

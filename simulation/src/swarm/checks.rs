@@ -54,12 +54,12 @@ impl World {
         let shards = self.sim.placement;
         let (mut sessions, mut devices, mut rooms) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut counted = [0; 3];
+        let (mut accepted, mut ended, mut handed_over, mut closed) = (0, 0, 0, 0);
         let (mut open, mut answers, mut panics, mut broadcast) = (0, 0, 0, 0);
         for (shard, it) in self.sim.shards.iter().enumerate() {
-            let audit = it.audit();
-            assert!(audit.faults.is_empty(), "shard {shard}: {:?}", audit.faults);
-            for id in &audit.sessions {
+            assert_eq!(it.audit(), [""; 0]);
+            let has = it.holdings();
+            for id in &has.sessions {
                 assert_eq!(shards.shard_of_session(*id).index(), shard, "session {id}");
                 assert_eq!(
                     World::owner_of(&mut sessions, id, shard),
@@ -67,7 +67,7 @@ impl World {
                     "session {id}"
                 );
             }
-            for id in &audit.devices {
+            for id in &has.devices {
                 assert_eq!(shards.shard_of(id).index(), shard, "device {id}");
                 assert_eq!(
                     World::owner_of(&mut devices, id, shard),
@@ -75,23 +75,24 @@ impl World {
                     "device {id}"
                 );
             }
-            for id in &audit.rooms {
+            for id in &has.rooms {
                 assert_eq!(shards.shard_of_room(*id).index(), shard, "room {id}");
                 assert_eq!(World::owner_of(&mut rooms, id, shard), None, "room {id}");
             }
-            let holds = 1 + audit.connections + audit.sessions.len() + audit.devices.len();
+            let holds = 1 + has.connections + has.sessions.len() + has.devices.len();
             assert!(
-                audit.timers <= TIMERS_EACH * holds,
+                has.timers <= TIMERS_EACH * holds,
                 "{} timers for {holds} things",
-                audit.timers
+                has.timers
             );
-            open += audit.connections;
-            answers += audit.answers;
-            panics += audit.panics;
-            broadcast += audit.broadcast;
-            for (sum, count) in counted.iter_mut().zip(audit.accepted) {
-                *sum += count;
-            }
+            open += has.connections;
+            answers += has.answers;
+            panics += has.panics;
+            broadcast += has.broadcast;
+            accepted += has.accepted;
+            ended += has.ended;
+            handed_over += has.handed_over;
+            closed += has.sessions_ended;
         }
         assert_eq!(panics, 0, "a panic was caught");
         for (total, held) in [
@@ -102,11 +103,16 @@ impl World {
         ] {
             assert_eq!(self.sim.totals.sum(total), held, "{total:?}");
         }
-        let [accepted, _, ended] = counted;
         assert_eq!(accepted, self.sim.accepted, "connections accepted");
         assert_eq!(open, self.sim.held(), "connections that shards have");
         let moving = self.sim.moving() as u64;
         assert_eq!(accepted, ended + open as u64 + moving, "connections ended");
+        assert_eq!(handed_over, self.sim.handed_over, "connections handed over");
+        self.counts.handed_over = self.counts.handed_over.max(handed_over);
+        assert!(
+            closed + sessions.len() as u64 >= self.created,
+            "sessions that nobody counted"
+        );
         assert!(answers >= self.answered, "more answers than are counted");
         if self.exact && self.plan_reads_all() {
             assert_eq!(answers, self.answered, "requests answered");

@@ -161,7 +161,7 @@ impl World {
         self.lose_publishers();
         self.lose_viewers();
         self.lose_members();
-        self.answered = 0;
+        (self.answered, self.created) = (0, 0);
         self.exact = true;
         self.told.restarted();
         self.calm_since = self.sim.now;

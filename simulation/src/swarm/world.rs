@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) exact: bool,
     /// Requests that were answered since then, as the clients saw it.
     pub(super) answered: u64,
+    /// Sessions that were created since then, as the clients saw it.
+    pub(super) created: u64,
     pub(super) next_id: u64,
     steps: usize,
     // Keeps the store's file.
@@ -82,6 +84,7 @@ impl World {
             draining: false,
             exact: true,
             answered: 0,
+            created: 0,
             next_id: 0,
             steps: 0,
             _folder: folder,

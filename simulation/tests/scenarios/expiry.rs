@@ -9,6 +9,7 @@ use simulation::support::media::Clip;
 use simulation::{Client, Sim, head};
 
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 const IDLE: Duration = Duration::from_secs(300);
 
 fn exists(sim: &mut Sim, client: Client, session: &str) -> bool {
@@ -19,7 +20,7 @@ fn exists(sim: &mut Sim, client: Client, session: &str) -> bool {
 
 #[test]
 fn an_idle_session_expires_and_a_watched_one_does_not() {
-    let mut sim = Sim::new(2, 1);
+    let mut sim = Sim::with(2, 1, |config| config.media.setup_timeout = DAY);
     let (here, there) = (sim.device_on(0), sim.device_on(1));
     let client = sim.connect(0);
     let (viewer, watched) = sim.watch(client, &there);
@@ -71,8 +72,47 @@ fn an_idle_session_expires_and_a_watched_one_does_not() {
 }
 
 #[test]
+fn a_viewer_has_a_minute_to_connect() {
+    let mut sim = Sim::new(2, 4);
+    let device = sim.device_on(1);
+    let client = sim.connect(0);
+    let (viewer, watched) = sim.watch(client, &device);
+    let never = sim.create(client, &device)["sessionId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut socket = sim.open(0, &format!("/api/media/ws?deviceId={device}"));
+    // What it does otherwise makes no difference.
+    for seq in 0..5 {
+        sim.run_for(11 * SECOND);
+        socket.send(
+            &mut sim,
+            &json!({"type": "control", "seq": seq, "action": "back"}),
+        );
+        let path = format!("/api/media/sessions/{never}/offer");
+        sim.request(client, "POST", &path, &[], b"").expect(200);
+    }
+    sim.run_for(6 * SECOND);
+    assert!(!exists(&mut sim, client, &never));
+    let closing = socket.expect(&mut sim, "closing");
+    assert_eq!(closing["reason"], "the viewer did not connect in time");
+    assert!(exists(&mut sim, client, &watched));
+    let setup = [("reason", "setup")];
+    assert_eq!(
+        sim.metrics().sum("media_sessions_closed_total", &setup),
+        2.0
+    );
+
+    // Who has connected is watched for its silence alone.
+    sim.run_for(120 * SECOND);
+    let client = sim.connect(1);
+    assert!(exists(&mut sim, client, &watched));
+    assert!(!sim.viewers[viewer.0].closed);
+}
+
+#[test]
 fn control_counts_as_activity() {
-    let mut sim = Sim::new(1, 2);
+    let mut sim = Sim::with(1, 2, |config| config.media.setup_timeout = DAY);
     let mut socket = sim.open(0, "/api/media/ws?deviceId=cam-1&userId=ada");
     for seq in 0..20 {
         socket.send(

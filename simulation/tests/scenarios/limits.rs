@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use media_service::connection::Scope;
 use media_service::limits::Cap;
 use serde_json::json;
 
@@ -128,7 +129,9 @@ fn heads_are_bounded_in_size_and_time() {
 
 #[test]
 fn a_body_must_move_within_30_seconds() {
-    let mut sim = Sim::new(1, 5);
+    let mut sim = Sim::with(1, 5, |config| {
+        config.http.body_deadline = 600 * SECOND;
+    });
     let client = sim.connect(0);
     let body = json!({"deviceId": "cam-1", "userId": "ada"}).to_string();
     let bytes = request("POST", "/api/media/sessions", &[], body.as_bytes());
@@ -146,6 +149,91 @@ fn a_body_must_move_within_30_seconds() {
     let large = vec![b' '; (256 << 10) + 1];
     let response = sim.request(client, "POST", "/api/media/sessions", &[], &large);
     response.expect_error(413, "body_too_large");
+}
+
+#[test]
+fn a_body_ends_within_a_minute() {
+    let mut sim = Sim::new(1, 8);
+    let client = sim.connect(0);
+    let body = json!({"deviceId": "cam-1", "userId": "ada"}).to_string();
+    let bytes = request("POST", "/api/media/sessions", &[], body.as_bytes());
+    let (front, rest) = bytes.split_at(bytes.len() - 10);
+    sim.send(client, front);
+    let began = sim.now;
+    for byte in rest.chunks(1).take(2) {
+        sim.run_for(29 * SECOND);
+        sim.send(client, byte);
+    }
+    let response = sim.answer_within(3 * SECOND, client, false);
+    let sentence = response.expect_error(408, "request_timeout");
+    assert!(sentence.contains("60 s"), "{sentence}");
+    assert!(sim.now - began < 61 * SECOND);
+    sim.expect_closed(3 * SECOND, client);
+}
+
+#[test]
+fn a_connection_carries_as_many_requests_as_it_may() {
+    let most = 5;
+    let mut sim = Sim::with(2, 9, |config| {
+        config.http.requests_per_connection = Cap::new(most);
+    });
+    // Two of them move it to the other shard and back, and what is pipelined behind the last is dropped.
+    let devices = [sim.device_on(1), sim.device_on(0)];
+    let client = sim.connect(0);
+    let paths = devices.map(|device| format!("/api/media/sessions?deviceId={device}"));
+    for n in 0..most + 2 {
+        let path = paths.get(n).map_or("/health", String::as_str);
+        sim.send(client, request("GET", path, &[], b""));
+    }
+    for n in 1..=most {
+        let response = sim.response(client).expect(200);
+        let last = (n == most).then_some("close");
+        assert_eq!(response.header("Connection"), last, "{n}");
+    }
+    sim.expect_closed(3 * SECOND, client);
+    assert!(sim.wire(client).to_client.is_empty());
+}
+
+#[test]
+fn one_address_cannot_take_all_connections() {
+    let mut sim = Sim::with(2, 10, |config| {
+        config.limits.connections_per_address = Cap::new(4);
+        config.server.trusted_proxies = vec!["203.0.113.0/24".parse().expect("a network")];
+    });
+    let connect = |sim: &mut Sim, address: &str, shard| {
+        let address = address.parse().expect("an address");
+        sim.try_connect_from(address, shard, Scope::Everything)
+    };
+    let taken = |sim: &mut Sim, addresses: &[&str]| {
+        let tries = (0..10).map(|n| addresses[n % addresses.len()]);
+        let clients: Vec<_> = tries
+            .enumerate()
+            .filter_map(|(n, address)| connect(sim, address, n % 2))
+            .collect();
+        clients
+    };
+    assert_eq!(taken(&mut sim, &["198.51.100.7"]).len(), 4);
+    let of_a_host = ["2001:db8::1", "2001:db8::2", "2001:db8::3"];
+    let clients = taken(&mut sim, &of_a_host);
+    assert_eq!(clients.len(), 4, "a /64 is one host");
+    assert_eq!(taken(&mut sim, &["2001:db8:0:1::1"]).len(), 4);
+    assert_eq!(taken(&mut sim, &["127.0.0.1", "::1"]).len(), 10);
+    assert_eq!(taken(&mut sim, &["203.0.113.9"]).len(), 10, "a proxy");
+
+    // Connections that move are still counted, and those that end are not.
+    let device = sim.device_on(1);
+    for &client in &clients {
+        sim.get(client, &format!("/api/media/sessions?deviceId={device}"))
+            .expect(200);
+        assert!(connect(&mut sim, of_a_host[0], 0).is_none());
+    }
+    for &client in &clients[..2] {
+        sim.wire(client).reset = true;
+    }
+    sim.run_for(20 * MS);
+    assert_eq!(taken(&mut sim, &of_a_host).len(), 2);
+    let refused = [("code", "too_many_connections")];
+    assert!(sim.metrics().sum("media_rejected_requests_total", &refused) > 20.0);
 }
 
 #[test]

@@ -3,11 +3,14 @@
 mod backlog;
 mod drain;
 mod expiry;
+mod faults;
 mod limits;
 mod mailboxes;
 mod pipelining;
 mod placement;
 mod publishers;
+mod rates;
+mod reload;
 mod restarts;
 mod rooms;
 mod sockets;

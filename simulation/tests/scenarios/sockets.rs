@@ -10,6 +10,8 @@ use simulation::{Sim, Socket, head, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+/// Nobody connects a peer for these sockets.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn agent(sim: &mut Sim, shard: usize, device: &str) -> Socket {
     let mut agent = sim.open(shard, &format!("/api/media/devices/{device}/ws"));
@@ -250,7 +252,7 @@ fn whoever_stays_256_messages_behind_for_a_second_is_dropped() {
 
 #[test]
 fn a_client_is_pinged_and_must_answer() {
-    let mut sim = Sim::new(1, 7);
+    let mut sim = Sim::with(1, 7, |config| config.media.setup_timeout = HOUR);
     let (mut lively, _) = viewer(&mut sim, 0, "cam-1", "lively");
     let (silent, _) = viewer(&mut sim, 0, "cam-1", "silent");
     let opened = sim.now;
@@ -346,7 +348,7 @@ fn a_deleted_session_closes_its_socket() {
 
 #[test]
 fn a_viewer_may_come_back_to_its_session() {
-    let mut sim = Sim::new(2, 11);
+    let mut sim = Sim::with(2, 11, |config| config.media.setup_timeout = HOUR);
     let device = sim.device_on(1);
     let (first, session) = viewer(&mut sim, 0, &device, "ada");
     let target = format!("/api/media/sessions/{session}");

@@ -14,7 +14,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const EXPIRED: &str = "the token has expired";
 
 fn with_secret(shards: usize, seed: u64) -> Sim {
-    Sim::with(shards, seed, |config| config.auth = secret().auth)
+    Sim::with(shards, seed, |config| {
+        config.auth = secret().auth;
+        config.media.setup_timeout = 3_600 * SECOND;
+    })
 }
 
 fn secret() -> Config {
