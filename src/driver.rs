@@ -33,7 +33,7 @@ use crate::reload::Update;
 use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, TunnelFault};
 
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
@@ -301,8 +301,13 @@ impl Driver {
                 }
                 Err(fault) => {
                     socket.readable = false;
-                    if let Broken::Tls(fault) = fault {
-                        debug!(peer = ?socket.stream.peer(), "TLS: {fault}");
+                    match fault {
+                        Broken::Socket(_) => {}
+                        Broken::Tls(TunnelFault::Panicked) => {
+                            shard.metrics().panics += 1;
+                            error!(peer = ?socket.stream.peer(), "TLS failed, a connection was closed");
+                        }
+                        Broken::Tls(fault) => debug!(peer = ?socket.stream.peer(), "TLS: {fault}"),
                     }
                     return shard.ended(now, id, true);
                 }

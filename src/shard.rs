@@ -187,7 +187,7 @@ impl Shard {
     /// A shard that starts now.
     pub fn new(now: Instant, wall: SystemTime, seed: ShardSeed) -> Result<Self, rtc::PlaneError> {
         let config = seed.config;
-let metrics = reload::metrics(seed.shards, &config);
+        let metrics = reload::metrics(seed.shards, &config);
         let origins = reload::origins(&seed.listen, &config);
         let mut shard = Self {
             id: seed.id,

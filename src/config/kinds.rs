@@ -8,8 +8,7 @@ mod tls;
 pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
 pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
 pub(super) use scalar::{
-    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span,
-    Switch, span_text,
+    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
 };
 pub(super) use tls::PemFile;
 

@@ -77,8 +77,7 @@ pub fn load(config: &Tls) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let signing = provider.key_provider.load_private_key(key.key());
-    let signing =
-        signing.map_err(|_| of_key(TlsProblem::UnsupportedKey(key.path().to_owned())))?;
+    let signing = signing.map_err(|_| of_key(TlsProblem::UnsupportedKey(key.path().to_owned())))?;
     let certified = CertifiedKey::new(cert.chain(), signing);
     check(&certified, cert.path(), key.path())
         .and_then(|()| Ok(assemble(provider, certified)?))
