@@ -181,7 +181,7 @@ fn a_paced_body_comes_whole() {
 /// Answers for somebody who reads slowly: no byte is lost, doubled or out of order.
 #[test]
 fn a_slow_reader_gets_every_byte() {
-    const REQUESTS: usize = 40;
+    const REQUESTS: usize = 12;
     let tls = TlsServer::start(&["--shards", "2"]);
     let expected = tls.request("GET", "/openapi.json", b"").expect(200).body;
     assert!(expected.len() > 16 << 10, "several records");
