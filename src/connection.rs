@@ -1,7 +1,7 @@
 //! A TCP connection as the shard sees it: bytes in, bytes out, and what the peer is doing.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::alarm::Alarm;
@@ -13,6 +13,7 @@ use crate::ids::RequestId;
 use crate::media::Publisher;
 use crate::message::GatherId;
 use crate::metrics::ConnectionEnd;
+use crate::rates::Admission;
 use crate::ws::{AgentSocket, Codec, MemberSocket, Pulse, ViewerSocket};
 
 /// Names a connection of a shard; never reused for another one.
@@ -47,6 +48,8 @@ pub struct Connection {
     pub(crate) input: Vec<u8>,
     pub(crate) output: Output,
     pub(crate) alarm: Alarm,
+    /// Requests that came over it.
+    pub(crate) requests: u32,
     pub(crate) role: Role,
     pub(crate) fate: Fate,
     /// Why it ends, for the metrics, once it does.
@@ -140,6 +143,10 @@ pub struct Exchange {
     pub(crate) route: Route,
     /// Who asks.
     pub(crate) identity: Identity,
+    /// Where the client is: the other end, or whom a trusted proxy there speaks for.
+    pub(crate) client: IpAddr,
+    /// The tokens that it needs.
+    pub(crate) admission: Admission,
     pub(crate) id: RequestId,
     pub(crate) started: Instant,
     /// Its answer, which waits until something is stored.
@@ -158,6 +165,7 @@ pub struct Transfer {
     pub(crate) operation: Operation,
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
+    pub(crate) requests: u32,
 }
 
 impl Connection {
@@ -170,6 +178,7 @@ impl Connection {
             input: Vec::new(),
             output: Output::default(),
             alarm: Alarm::default(),
+            requests: 0,
             role: Role::new(),
             fate: Fate::Stay,
             end: ConnectionEnd::Finished,

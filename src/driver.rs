@@ -5,7 +5,7 @@ mod sockets;
 mod stream;
 mod token;
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::limits::{
 use crate::message::Message;
 use crate::metrics::TlsHandshake;
 use crate::reload::Update;
-use crate::shard::{Flushed, Job, Shard, ShardSeed};
+use crate::shard::{ConnectionRefused, Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
 use crate::tls::{Acceptor, TunnelFault};
@@ -323,14 +323,16 @@ impl Driver {
             match door.listener.accept(now) {
                 Accepted::Connection { socket, peer } => {
                     let scope = door.scope;
-                    if let Ok(id) = self.shard.accepted(now, peer, scope) {
-                        self.open(now, id, socket, scope);
+                    match self.shard.accepted(now, peer, scope) {
+                        Ok(id) => self.open(now, id, socket, scope),
+                        Err(refused) => self.turn_away(socket, scope, refused),
                     }
                 }
                 Accepted::Empty => return false,
                 Accepted::Exhausted { retry_at } => {
                     warn!("out of descriptors: no connections are accepted for a moment");
                     door.closed_until = Some(retry_at);
+                    self.shard.metrics().connections_refused += 1;
                     // Level-triggered, it would be reported again and again.
                     let _ = self.seat.reactor.deregister(door.listener.as_fd());
                     return false;
@@ -338,6 +340,18 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Tells a client that there is no place for it, and closes: whether it hears that is its own affair.
+    fn turn_away(&mut self, mut socket: TcpStream, scope: Scope, refused: ConnectionRefused) {
+        if self.tls.is_some() && scope == Scope::Everything {
+            // A handshake for a refusal would cost what the cap is to save.
+            return;
+        }
+        // A request that is here already and was not read would turn the end into a reset, which may overtake
+        // the answer.
+        let _ = socket.read(&mut self.buffer);
+        let _ = socket.write(refused.answer().as_bytes());
     }
 
     /// Watches listeners again whose pause is over.

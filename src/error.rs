@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use rtc::{BitstreamError, SessionError};
 use serde::Serialize;
@@ -96,6 +97,12 @@ pub enum ApiError {
         id: SessionId,
         /// The bound.
         limit: usize,
+    },
+    /// A token bucket is empty (`limits.…_rate`).
+    #[error("rate limit exceeded")]
+    RateLimited {
+        /// Until there is a token.
+        wait: Duration,
     },
     /// Another publisher or agent holds the device.
     #[error(
@@ -222,7 +229,9 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => 413,
             ApiError::UnsupportedMediaType { .. } => 415,
             ApiError::UpgradeRequired(_) => 426,
-            ApiError::TooManyCandidates { .. } | ApiError::TooManyRooms { .. } => 429,
+            ApiError::TooManyCandidates { .. }
+            | ApiError::TooManyRooms { .. }
+            | ApiError::RateLimited { .. } => 429,
             ApiError::Internal => 500,
             ApiError::Room(error) => match error {
                 RoomError::BadMessage(_)
@@ -265,6 +274,7 @@ impl ApiError {
             ApiError::BadSdp(_) => "bad_sdp",
             ApiError::BadCandidate(_) => "bad_candidate",
             ApiError::TooManyCandidates { .. } => "too_many_candidates",
+            ApiError::RateLimited { .. } => "rate_limited",
             ApiError::DeviceBusy { .. } => "device_busy",
             ApiError::AgentBusy { .. } => "agent_busy",
             ApiError::TakenOver { .. } => "taken_over",
@@ -337,6 +347,9 @@ impl ApiError {
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
+            ApiError::RateLimited { wait } => {
+                response.header("Retry-After", whole_seconds(*wait).to_string())
+            }
             // The version that there is (RFC 6455 §4.2.2).
             ApiError::UpgradeRequired(_) => response
                 .header("Upgrade", "websocket")
@@ -393,6 +406,11 @@ fn challenge(error: AuthError) -> &'static str {
 /// When a refused client should come back: a drained host is replaced, a full one has closed
 /// some sessions.
 const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Rounded up: who comes back then finds a token.
+fn whole_seconds(wait: Duration) -> u128 {
+    wait.as_nanos().div_ceil(1_000_000_000)
+}
 
 /// Serialises a `Display` as a string.
 mod dyn_display {

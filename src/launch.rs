@@ -127,7 +127,7 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;
     let signals = control::signals().map_err(LaunchError::io("signals"))?;
-    let totals = Arc::new(Totals::new(shards.count()));
+    let totals = Arc::new(Totals::new(shards.count()).keyed(random()?));
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
     let tls = tls::load(&config.tls)?.map(Acceptor::new);

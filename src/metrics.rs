@@ -33,8 +33,8 @@ use merge::{ByName, Merge, cells};
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
-    RoomMessage, RoomState, SessionEnd, TlsHandshake,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PanicPart, PublisherKind,
+    RateLimit, RoomMessage, RoomState, SessionEnd, TlsHandshake,
 };
 pub use leak::LeakDetector;
 pub use process::{ExecutorFigures, ProcessFigures};
@@ -96,6 +96,10 @@ cells! {
 
         /// TLS handshakes, by how they ended.
         pub tls_handshakes: ByLabel<TlsHandshake>,
+        /// Requests refused by a rate, by which one.
+        pub rate_limited: ByLabel<RateLimit>,
+        /// Token buckets that made place for others before they were full.
+        pub rate_buckets_evicted: u64,
 
         /// ICE candidates of viewers that were taken, over all sessions.
         pub ice_candidates_added: u64,
@@ -134,8 +138,8 @@ cells! {
         /// Rooms and their members.
         pub rooms: RoomCells,
 
-        /// Panics that were caught; each closed one session or connection.
-        pub panics: u64,
+        /// Panics that were caught, by what has ended with each.
+        pub panics: ByLabel<PanicPart>,
         /// Messages to other shards that found their mailbox full.
         pub mailbox_full: u64,
         /// How long turns took.

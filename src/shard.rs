@@ -2,12 +2,16 @@
 
 mod admit;
 mod agents;
+#[cfg(feature = "fault-injection")]
+mod audit;
 mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod guard;
 mod jobs;
 mod members;
+mod rates;
 mod reload;
 mod requests;
 mod rooms;
@@ -32,6 +36,8 @@ use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
+pub use self::guard::PANICS_PER_MINUTE;
+use self::guard::{Blame, Panics};
 pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
@@ -42,6 +48,7 @@ use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Transfer};
+use crate::faults::{Faults, Place};
 use crate::http::routes::Route;
 use crate::http::{HttpDate, Method, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
@@ -50,7 +57,8 @@ use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
 use crate::metrics::ShardMetrics;
 use crate::placement::{ShardId, Shards};
-use crate::rooms::{RoomRecord, Rooms};
+use crate::rates::Buckets;
+use crate::rooms::{Orphan, RoomRecord, Rooms};
 use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
@@ -103,12 +111,19 @@ pub struct Shard {
     pub(crate) by_key: HashMap<SessionKey, SessionId>,
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
+    pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turns, some in each, in this order.
     waiting: VecDeque<ConnectionId>,
+    /// Members whose room has failed, and who are not told yet.
+    orphans: VecDeque<ConnectionId>,
+    /// Members of the room that failed last that were at work meanwhile.
+    unreached: Vec<Orphan>,
+    panics: Panics,
+    pub(crate) faults: Faults,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
     /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
@@ -181,7 +196,36 @@ pub enum Flushed {
 
 /// Why a connection was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionRefused;
+pub enum ConnectionRefused {
+    /// `limits.connections`
+    Full,
+    /// `limits.connections_per_address`
+    Address,
+}
+
+impl ConnectionRefused {
+    /// What the client is told, before it has asked for anything.
+    pub fn answer(self) -> String {
+        let error = match self {
+            Self::Full => "the server has as many connections as it may; try again later",
+            Self::Address => "your address has as many connections as it may; close some of them",
+        };
+        let body = format!(r#"{{"error":"{error}","code":"{}"}}"#, self.code());
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The machine code of the answer.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "too_many_connections",
+        }
+    }
+}
 
 impl Shard {
     /// A shard that starts now.
@@ -209,10 +253,15 @@ impl Shard {
             by_key: HashMap::new(),
             gathers: HashMap::new(),
             last_gather: 0,
+            buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
             paused: Vec::new(),
             waiting: VecDeque::new(),
+            orphans: VecDeque::new(),
+            unreached: Vec::new(),
+            panics: Panics::default(),
+            faults: Faults::default(),
             demo: None,
             draining: None,
             rooms_close_by: None,
@@ -238,7 +287,11 @@ impl Shard {
 
     /// A datagram came in.
     pub fn datagram(&mut self, now: Instant, socket: SocketIndex, from: SocketAddr, bytes: &[u8]) {
-        self.plane.datagram(now, socket, from, bytes, &mut self.rtc);
+        // What the bytes do to their session is caught there.
+        self.guarded(now, Blame::Question, |shard| {
+            let Self { plane, rtc, .. } = shard;
+            plane.datagram(now, socket, from, bytes, rtc);
+        });
     }
 
     /// The tick: whatever is due, and the wall clock's anchor.
@@ -251,9 +304,11 @@ impl Shard {
         }
         self.due = due;
         self.close_acknowledged(now);
-        self.rooms.tick(self.time(now));
+        let time = self.time(now);
+        self.guarded(now, Blame::Rooms, |shard| shard.rooms.tick(time));
         self.take_room_events(now, rooms::ANCHOR_AWAY, None);
         self.store_rooms(now);
+        self.count_plane_panics(now);
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
@@ -262,6 +317,8 @@ impl Shard {
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
         more |= self.resume_paused(now);
+        more |= self.dismiss_orphans(now);
+        self.faults.pass(Place::Turn);
         more |= self.sweep_rooms(now);
         more
     }
@@ -291,6 +348,18 @@ impl Shard {
     /// What the driver carries away.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
+    }
+
+    /// Does something bad to the shard, or has it done when the shard is there.
+    #[cfg(feature = "fault-injection")]
+    pub fn inject(&mut self, fault: crate::faults::Fault) {
+        use crate::faults::Fault;
+        match fault {
+            Fault::Panic(Place::SessionDatagram) => self.plane.strike_datagram(),
+            Fault::Panic(Place::SessionMedia) => self.plane.strike_timeout(),
+            Fault::Panic(place) if place.is_in_rooms() => self.rooms.inject(fault),
+            fault => self.faults.arm(fault),
+        }
     }
 
     /// The datagrams to send.

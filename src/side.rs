@@ -1,17 +1,17 @@
 //! The side thread: what would hold up a shard for milliseconds runs here.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, select_biased};
-use executor::{EXIT_SHARD_DIED, Health, Postbox};
+use executor::{Health, Postbox};
 use tracing::{error, warn};
 
 use crate::accounts::{AccountQueue, profile};
 use crate::driver::Mail;
 use crate::error::ApiError;
+use crate::faults::{Thread, pass_thread};
 use crate::http::Response;
 use crate::ids::RoomId;
 use crate::limits::{MAIL_PATIENCE, SIDE_READS, SIDE_SCRAPES};
@@ -23,6 +23,7 @@ use crate::metrics::{
 use crate::placement::ShardId;
 use crate::shard::{Job, Read, ReadJob, Scrape};
 use crate::store::{Page, Reader, StoreFault};
+use crate::threads;
 use crate::totals::{Total, Totals};
 
 /// How often what no live thing accounts for is counted (M12).
@@ -96,14 +97,7 @@ pub fn side(accounts: AccountQueue) -> (SideQueue, Side) {
 impl Side {
     /// Starts the thread. It ends with the last [`SideQueue`].
     pub fn start(self, view: SideView) -> std::io::Result<()> {
-        thread::Builder::new().name("side".into()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(|| self.run(&view))).is_err() {
-                // Nobody would see any figures again: like a shard that died.
-                error!("the side thread died");
-                std::process::exit(EXIT_SHARD_DIED);
-            }
-        })?;
-        Ok(())
+        threads::start("side", move || self.run(&view)).map(drop)
     }
 
     fn run(self, view: &SideView) {
@@ -116,6 +110,7 @@ impl Side {
                 sample_at = now + LEAK_SAMPLE_INTERVAL;
                 leak.sample(now, unaccounted(view, &ProcessFigures::read()));
             }
+            pass_thread(Thread::Side);
             // A scrape first, where there is one.
             select_biased! {
                 recv(self.scrapes) -> scrape => match scrape {

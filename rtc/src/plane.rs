@@ -43,6 +43,16 @@ pub struct Plane {
     pub(crate) dirty: VecDeque<SourceKey>,
     /// Viewers with more to send, and when. In order: the distance is always the same.
     pub(crate) paced: VecDeque<(Instant, SessionKey)>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) strikes: Strikes,
+}
+
+/// Panics on purpose that wait for a session.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Default)]
+pub(crate) struct Strikes {
+    pub(crate) datagram: bool,
+    pub(crate) timeout: bool,
 }
 
 impl Plane {
@@ -82,6 +92,8 @@ impl Plane {
             candidates,
             dirty: VecDeque::new(),
             paced: VecDeque::new(),
+            #[cfg(feature = "fault-injection")]
+            strikes: Strikes::default(),
         })
     }
 
@@ -239,7 +251,9 @@ impl Plane {
             .get_mut(key)
             .ok_or(SessionError::UnknownSession)?;
         session.touch(now);
-        if !sdp::is_usable_candidate(candidate).map_err(SessionError::BadCandidate)? {
+        if !sdp::is_usable_candidate(candidate)
+            .map_err(|fault| SessionError::BadCandidate(sdp::brief(fault)))?
+        {
             return Ok(());
         }
         let limit = self.limits.candidates;
@@ -313,6 +327,23 @@ impl Plane {
         sent
     }
 
+    /// The session that a datagram is given to next panics on it.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_datagram(&mut self) {
+        self.strikes.datagram = true;
+    }
+
+    /// The session whose time comes next panics.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_timeout(&mut self) {
+        self.strikes.timeout = true;
+    }
+
+    /// The keys of all sessions, in the order of their slots.
+    pub fn session_keys(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.sessions.keys()
+    }
+
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
@@ -344,6 +375,8 @@ impl Plane {
         counters.bytes_sent += signals.bytes;
         counters.rtp_packets_sent += signals.rtp_packets;
         counters.refused += signals.refused;
+        counters.replayed += signals.replayed;
+        counters.early += signals.early;
         counters.nacks += signals.nacks;
         counters.plis += signals.keyframe_requests;
         counters.channel_messages_dropped += signals.messages_dropped;

@@ -5,7 +5,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::Postbox;
@@ -15,11 +14,13 @@ use super::{Accounts, Outcome, Task};
 use crate::connection::ConnectionId;
 use crate::driver::Mail;
 use crate::error::ApiError;
+use crate::faults::{Thread, pass_thread};
 use crate::limits::ACCOUNT_TASKS;
 use crate::message::{GatherId, Message};
 use crate::placement::ShardId;
 use crate::reload::Update;
 use crate::side::deliver;
+use crate::threads;
 
 /// Log-ins that fail are logged at most so often: who guesses passwords shall not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -80,9 +81,7 @@ impl AccountQueue {
 /// Starts the thread, which ends with its queue.
 pub fn start(accounts: Accounts, postbox: Postbox<Mail>) -> io::Result<AccountQueue> {
     let (queue, receiver) = AccountQueue::new();
-    thread::Builder::new()
-        .name("accounts".into())
-        .spawn(move || run(accounts, &postbox, &receiver))?;
+    threads::start("accounts", move || run(accounts, &postbox, &receiver))?;
     Ok(queue)
 }
 
@@ -101,6 +100,7 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Lett
                 continue;
             }
         };
+        pass_thread(Thread::Accounts);
         let name = match &task {
             Task::LogIn { credentials, .. } => Some(credentials.username.user_id()),
             Task::SignUp { .. } => None,

@@ -9,7 +9,7 @@ use crate::tls;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, PemFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
+    IceServers, Ip, Kind, List, Net, PemFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
     WebOrigin,
 };
 use super::{
@@ -52,6 +52,12 @@ const MESSAGE: Bytes = Bytes {
 const QUEUE: Count = Count {
     min: 1,
     max: 64 << 10,
+};
+
+/// Tokens of a full bucket.
+const BURST: Count = Count {
+    min: 1,
+    max: 1_000_000,
 };
 
 /// How long a token is good. One that must never end is one that nobody can take back.
@@ -120,12 +126,14 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
         listen,
         shards,
         cores,
+        trusted_proxies,
         insecure,
         shutdown_timeout,
     } = group;
     v.key("server.listen", listen, List(Address));
     v.key("server.shards", shards, ShardCount { max: SHARDS });
     v.key("server.cores", cores, Cores);
+    v.key("server.trusted_proxies", trusted_proxies, List(Net));
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
 }
@@ -158,15 +166,23 @@ fn visit_http(group: &mut Http, v: &mut impl Visitor) {
     let Http {
         head_timeout,
         body_timeout,
+        body_deadline,
         idle_timeout,
         json_body_bytes,
+        requests_per_connection,
         cors_origins,
         allowed_hosts,
     } = group;
     v.key("http.head_timeout", head_timeout, TIMEOUT);
     v.key("http.body_timeout", body_timeout, TIMEOUT);
+    v.key("http.body_deadline", body_deadline, TIMEOUT);
     v.key("http.idle_timeout", idle_timeout, TIMEOUT);
     v.key("http.json_body_bytes", json_body_bytes, MESSAGE);
+    v.key(
+        "http.requests_per_connection",
+        requests_per_connection,
+        CapOf,
+    );
     v.key("http.cors_origins", cors_origins, List(WebOrigin));
     v.key("http.allowed_hosts", allowed_hosts, List(HostName));
 }
@@ -193,6 +209,7 @@ fn visit_media(group: &mut Media, v: &mut impl Visitor) {
         port,
         ice_servers,
         idle_timeout,
+        setup_timeout,
         candidates,
         publisher_timeout,
         device_linger,
@@ -202,6 +219,7 @@ fn visit_media(group: &mut Media, v: &mut impl Visitor) {
     v.key("media.port", port, Port);
     v.key("media.ice_servers", ice_servers, IceServers);
     v.key("media.idle_timeout", idle_timeout, TIMEOUT);
+    v.key("media.setup_timeout", setup_timeout, TIMEOUT);
     v.key("media.candidates", candidates, CapOf);
     v.key("media.publisher_timeout", publisher_timeout, TIMEOUT);
     v.key("media.device_linger", device_linger, LINGER);
@@ -248,6 +266,15 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         rooms_per_anchor,
         users,
         connections,
+        connections_per_address,
+        session_rate,
+        session_burst,
+        session_rate_total,
+        session_burst_total,
+        login_rate,
+        login_burst,
+        room_rate,
+        room_burst,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
     v.key("limits.sessions_per_device", sessions_per_device, CapOf);
@@ -256,6 +283,19 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
     v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
     v.key("limits.users", users, CapOf);
     v.key("limits.connections", connections, CapOf);
+    v.key(
+        "limits.connections_per_address",
+        connections_per_address,
+        CapOf,
+    );
+    v.key("limits.session_rate", session_rate, CapOf);
+    v.key("limits.session_burst", session_burst, BURST);
+    v.key("limits.session_rate_total", session_rate_total, CapOf);
+    v.key("limits.session_burst_total", session_burst_total, BURST);
+    v.key("limits.login_rate", login_rate, CapOf);
+    v.key("limits.login_burst", login_burst, BURST);
+    v.key("limits.room_rate", room_rate, CapOf);
+    v.key("limits.room_burst", room_burst, BURST);
 }
 
 fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {

@@ -6,7 +6,7 @@ mod scalar;
 mod tls;
 
 pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
-pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
+pub(super) use net::{Address, HostName, IceServers, Ip, Net, Port, WebOrigin};
 pub(super) use scalar::{
     Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
 };

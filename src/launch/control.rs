@@ -1,25 +1,26 @@
 //! Signals, reloads and the beginning of the end: what is decided for all shards at once.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use executor::{EXIT_SHARD_DIED, Postbox};
+use executor::Postbox;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::accounts::AccountQueue;
 use crate::clock;
 use crate::driver::Mail;
+use crate::faults::{Thread, pass_thread};
 use crate::logging::LogLevel;
 use crate::message::Message;
 use crate::metrics::ReloadFigures;
 use crate::reload::{Reloaded, Reloader, Update};
+use crate::threads;
 
 /// A second signal ended the process before its sessions were closed (128 + SIGINT).
 pub const EXIT_IMPATIENT: i32 = 130;
@@ -72,23 +73,13 @@ impl Control {
         let asked = Arc::new(AtomicBool::new(false));
         let handle = signals.handle();
         let reload_asked = asked.clone();
-        let watcher = thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || watch(signals, &orders, &reload_asked))?;
+        let watcher = threads::start("signals", move || watch(signals, &orders, &reload_asked))?;
         let work = Work {
             control: self,
             asked,
             owed: None,
         };
-        thread::Builder::new()
-            .name("control".into())
-            .spawn(move || {
-                if catch_unwind(AssertUnwindSafe(|| work.run(&received))).is_err() {
-                    // Nobody would end the server in order any more: like a shard that died.
-                    error!("the control thread died");
-                    std::process::exit(EXIT_SHARD_DIED);
-                }
-            })?;
+        threads::start("control", move || work.run(&received))?;
         Ok(Threads {
             signals: handle,
             watcher,
@@ -112,6 +103,7 @@ fn watch(mut signals: Signals, orders: &Sender<Order>, reload_asked: &AtomicBool
             std::process::exit(EXIT_IMPATIENT);
         }
         stopping = true;
+        pass_thread(Thread::Signals);
         info!(signal, "shutting down");
         let _ = orders.try_send(Order::Stop);
     }

@@ -51,7 +51,7 @@ pub fn encode(
         write_connections(&mut text, &metrics, &gauges)?;
         rooms::write(&mut text, &metrics, &gauges)?;
         write_datagrams(&mut text, &metrics)?;
-        text.count(&f::PANICS, metrics.panics)?;
+        text.by_label(&f::PANICS, "part", &metrics.panics)?;
     }
     write_shards(&mut text, shards)?;
     store::write(&mut text, &process.store)?;
@@ -162,7 +162,9 @@ fn write_http(text: &mut Text, metrics: &ShardMetrics) -> Written {
         metrics.http.durations(),
     )?;
     let refused = metrics.rejected.iter().map(|(code, count)| ([code], count));
-    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)
+    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)?;
+    text.by_label(&f::RATE_LIMITED, "kind", &metrics.rate_limited)?;
+    text.count(&f::RATE_BUCKETS_EVICTED, metrics.rate_buckets_evicted)
 }
 
 fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGauges) -> Written {

@@ -92,6 +92,10 @@ families! {
         "From a request's complete head to its complete answer, by method and template of the path.";
     REJECTED_REQUESTS COUNTER "media_rejected_requests_total"
         "Requests and messages refused, by the code of the error.";
+    RATE_LIMITED COUNTER "media_rate_limited_total"
+        "Requests refused by a rate, by which one.";
+    RATE_BUCKETS_EVICTED COUNTER "media_rate_buckets_evicted_total"
+        "Token buckets that made place for others before they were full: whose they were may ask for more.";
     WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"
         "WebSockets that are open.";
     WEBSOCKET_MESSAGES COUNTER "media_websocket_messages_total"
@@ -187,7 +191,7 @@ families! {
     SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"
         "The longest time that a shard made no progress.";
     PANICS COUNTER "media_panics_caught_total"
-        "Panics caught; each closed one session or connection.";
+        "Panics caught, by what each has ended.";
 
     // The store.
     STORE_ROWS COUNTER "media_store_rows_total"

@@ -364,7 +364,7 @@ impl Rooms {
         slot
     }
 
-    fn change_status(&mut self, slot: u32, status: Status) {
+    pub(super) fn change_status(&mut self, slot: u32, status: Status) {
         if let Some(room) = self.rooms.get_mut(slot) {
             let record = &mut room.record;
             self.by_status[record.status as usize].remove(&record.id);

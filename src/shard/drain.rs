@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::Shard;
 use super::sockets::GOING_AWAY;
+use super::{Blame, Shard};
 use crate::connection::{ConnectionId, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::limits::LINGER;
@@ -34,7 +34,9 @@ impl Shard {
         let ids: Vec<_> = self.sessions.keys().copied().collect();
         let closed = ids.len();
         for id in ids {
-            self.end_session(now, id, SessionEnd::Drain);
+            self.guarded(now, Blame::Session(id), |shard| {
+                shard.end_session(now, id, SessionEnd::Drain)
+            });
         }
         let members = self.rooms.members();
         self.totals.set(self.id, Total::Drained, closed);
