@@ -184,6 +184,7 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
         postbox,
         accounts,
         level: log.level(),
+        totals: totals.clone(),
     };
     supervise(pool, signals, control, &totals, store.thread)
 }

@@ -1,14 +1,18 @@
 //! Totals over the process, for the caps on them: each shard writes its own cell, every shard
-//! reads all of them.
+//! reads all of them. And what holds for the process as a whole.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::placement::ShardId;
 
 /// The gauges of all shards. Single writer each, so a sum may be a moment old: two shards that
 /// admit at the same instant may pass a cap by one each.
 #[derive(Debug)]
-pub struct Totals(Box<[Cells]>);
+pub struct Totals {
+    shards: Box<[Cells]>,
+    /// The process was asked to end.
+    stopping: AtomicBool,
+}
 
 /// One shard's gauges, on a cache line of its own.
 #[derive(Debug, Default)]
@@ -39,19 +43,33 @@ impl Total {
 impl Totals {
     /// All zero.
     pub fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| Cells::default()).collect())
+        Self {
+            shards: (0..shards).map(|_| Cells::default()).collect(),
+            stopping: AtomicBool::new(false),
+        }
     }
 
     /// Sets the shard's own gauge. Only that shard may.
     pub fn set(&self, shard: ShardId, what: Total, value: usize) {
-        self.0[shard.index()].0[what as usize].store(value, Ordering::Relaxed);
+        self.shards[shard.index()].0[what as usize].store(value, Ordering::Relaxed);
     }
 
     /// The sum over the shards.
     pub fn sum(&self, what: Total) -> usize {
-        self.0
+        self.shards
             .iter()
             .map(|cells| cells.0[what as usize].load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// The process was asked to end: it is not ready for new clients any more, although those that come
+    /// are served until it drains.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "metrics.listen"
         | "log.format" => Applies::Restart,
         "server.shutdown_timeout"
+        | "server.drain_delay"
         | "auth.jwt_secret"
         | "auth.jwt_public_key"
         | "auth.audience"
@@ -178,6 +179,7 @@ mod tests {
         // Both ends of each check of `validate`; a key with an auth switch has the rule of its own.
         for (one, other) in [
             ("ws.ping_interval", "ws.pong_timeout"),
+            ("server.drain_delay", "server.shutdown_timeout"),
             ("auth.signup", "auth.signup_role"),
             ("server.listen", "server.insecure"),
             ("server.listen", "metrics.listen"),

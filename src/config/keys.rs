@@ -107,12 +107,14 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
         cores,
         insecure,
         shutdown_timeout,
+        drain_delay,
     } = group;
     v.key("server.listen", listen, List(Address));
     v.key("server.shards", shards, ShardCount { max: SHARDS });
     v.key("server.cores", cores, Cores);
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+    v.key("server.drain_delay", drain_delay, LINGER);
 }
 
 fn visit_auth(group: &mut Auth, v: &mut impl Visitor) {

@@ -55,8 +55,12 @@ pub struct Server {
     pub cores: Option<Vec<usize>>,
     /// Allows an address that other hosts reach although nobody is authenticated. Default: false.
     pub insecure: bool,
-    /// How long a shutdown may take before what is still open is cut. Default: 30 s.
+    /// How long a shutdown may take, from the signal on, before what is still open is cut. Default:
+    /// 30 s.
     pub shutdown_timeout: Duration,
+    /// How long after the signal everything goes on as before, but for `/health/ready`, which says 503:
+    /// so long a load balancer may take to notice. Default: 0 s.
+    pub drain_delay: Duration,
 }
 
 impl Default for Server {
@@ -67,6 +71,7 @@ impl Default for Server {
             cores: None,
             insecure: false,
             shutdown_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
         }
     }
 }

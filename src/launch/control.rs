@@ -20,6 +20,7 @@ use crate::logging::LogLevel;
 use crate::message::Message;
 use crate::metrics::ReloadFigures;
 use crate::reload::{Reloaded, Reloader, Update};
+use crate::totals::Totals;
 
 /// A second signal ended the process before its sessions were closed (128 + SIGINT).
 pub const EXIT_IMPATIENT: i32 = 130;
@@ -32,7 +33,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// What a signal asks for.
 enum Order {
     Reload,
-    Stop,
+    /// By this signal.
+    Stop(i32),
 }
 /// Orders that wait at most: one of each kind.
 const ORDERS: usize = 2;
@@ -49,6 +51,7 @@ pub(super) struct Control {
     pub(super) postbox: Postbox<Mail>,
     pub(super) accounts: AccountQueue,
     pub(super) level: LogLevel,
+    pub(super) totals: Arc<Totals>,
 }
 
 /// The running threads.
@@ -79,6 +82,7 @@ impl Control {
             control: self,
             asked,
             owed: None,
+            look_at: Instant::now() + LOOK_INTERVAL,
         };
         thread::Builder::new()
             .name("control".into())
@@ -112,8 +116,7 @@ fn watch(mut signals: Signals, orders: &Sender<Order>, reload_asked: &AtomicBool
             std::process::exit(EXIT_IMPATIENT);
         }
         stopping = true;
-        info!(signal, "shutting down");
-        let _ = orders.try_send(Order::Stop);
+        let _ = orders.try_send(Order::Stop(signal));
     }
 }
 
@@ -124,6 +127,16 @@ struct Work {
     asked: Arc<AtomicBool>,
     /// An update that not everybody has yet.
     owed: Option<Owed>,
+    /// When the files are looked at next.
+    look_at: Instant,
+}
+
+/// The times of a shutdown.
+struct End {
+    /// Sessions and connections are closed from then on.
+    drain_at: Instant,
+    /// What is open then is cut.
+    deadline: Instant,
 }
 
 /// An update, and who has not got it yet.
@@ -135,26 +148,64 @@ struct Owed {
 
 impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
+        let mut end: Option<End> = None;
         loop {
-            let wait = match &self.owed {
-                Some(_) => RETRY_INTERVAL,
-                None => LOOK_INTERVAL,
-            };
-            match orders.recv_timeout(wait) {
+            match orders.recv_timeout(self.patience(end.as_ref())) {
                 Ok(Order::Reload) => {
                     self.asked.store(false, Ordering::Release);
                     self.reload("SIGHUP");
                 }
-                Ok(Order::Stop) => return self.drain(),
-                Err(RecvTimeoutError::Timeout) if self.owed.is_some() => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.control.reloader.files_changed() {
-                        self.reload("a file changed");
-                    }
-                }
+                Ok(Order::Stop(signal)) => end = Some(self.stop(signal)),
+                Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            if let Some(end) = end.as_ref().filter(|end| Instant::now() >= end.drain_at) {
+                return self.drain(end.deadline);
+            }
             self.deliver();
+        }
+    }
+
+    /// How long to wait for an order.
+    fn patience(&self, end: Option<&End>) -> Duration {
+        let now = Instant::now();
+        let next = match &self.owed {
+            Some(_) => RETRY_INTERVAL,
+            None => self.look_at.saturating_duration_since(now),
+        };
+        end.map_or(next, |end| {
+            next.min(end.drain_at.saturating_duration_since(now))
+        })
+    }
+
+    /// What is done each second.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK_INTERVAL;
+        if self.control.reloader.files_changed() {
+            self.reload("a file changed");
+        }
+    }
+
+    /// The server is not ready any more. Everything else goes on for a while, so that whoever sends
+    /// clients here can notice.
+    fn stop(&self, signal: i32) -> End {
+        let server = &self.control.reloader.running().server;
+        let (delay, timeout) = (server.drain_delay, server.shutdown_timeout);
+        info!(
+            signal,
+            delay_seconds = delay.as_secs_f64(),
+            timeout_seconds = timeout.as_secs_f64(),
+            "shutting down"
+        );
+        self.control.totals.stop();
+        let now = Instant::now();
+        End {
+            drain_at: now + delay,
+            deadline: now + timeout,
         }
     }
 
@@ -211,10 +262,8 @@ impl Work {
         }
     }
 
-    fn drain(&self) {
+    fn drain(&self, deadline: Instant) {
         let postbox = &self.control.postbox;
-        let timeout = self.control.reloader.running().server.shutdown_timeout;
-        let deadline = Instant::now() + timeout;
         for shard in 0..postbox.shards() {
             // A full mailbox empties within a turn; a shard that is dead is the watchdog's.
             while postbox
