@@ -32,8 +32,8 @@ pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
 pub use inputs::Inputs;
 pub use platform::{Rooms, Store};
 pub use types::{
-    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
-    Ws,
+    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, MemoryLimit, Metrics,
+    Secret, Server, Ws,
 };
 
 use crate::auth::{Authenticator, DeviceClaim, MintError, Role};

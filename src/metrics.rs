@@ -37,7 +37,7 @@ pub use labels::{
     RoomMessage, RoomState, SessionEnd,
 };
 pub use leak::LeakDetector;
-pub use process::{ExecutorFigures, ProcessFigures};
+pub use process::{ExecutorFigures, ProcessFigures, resident_bytes};
 pub use reload::{ReloadFigures, ReloadReading};
 pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};

@@ -150,6 +150,8 @@ fn write(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, scrape: S
     };
     process.store = view.store.read();
     process.reloads = view.reloads.read();
+    process.memory_limit = view.totals.memory_limit();
+    process.memory_short = view.totals.is_memory_short();
     process.executors = view.health.shards().map(figures).collect();
     match encode(last.update(scrape.snapshots), &process) {
         Ok(text) => {

@@ -1,7 +1,7 @@
 //! Totals over the process, for the caps on them: each shard writes its own cell, every shard
 //! reads all of them. And what holds for the process as a whole.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::placement::ShardId;
 
@@ -12,6 +12,9 @@ pub struct Totals {
     shards: Box<[Cells]>,
     /// The process was asked to end.
     stopping: AtomicBool,
+    /// Bytes; 0: there is no limit.
+    memory_limit: AtomicU64,
+    memory_short: AtomicBool,
 }
 
 /// One shard's gauges, on a cache line of its own.
@@ -46,6 +49,8 @@ impl Totals {
         Self {
             shards: (0..shards).map(|_| Cells::default()).collect(),
             stopping: AtomicBool::new(false),
+            memory_limit: AtomicU64::new(0),
+            memory_short: AtomicBool::new(false),
         }
     }
 
@@ -71,5 +76,23 @@ impl Totals {
     /// Whether it was.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// What the memory of the process was found to be: its limit in bytes, if it has one, and whether new
+    /// work is to be refused for the sake of what runs.
+    pub fn set_memory(&self, limit: Option<u64>, short: bool) {
+        let limit = limit.unwrap_or_default();
+        self.memory_limit.store(limit, Ordering::Relaxed);
+        self.memory_short.store(short, Ordering::Relaxed);
+    }
+
+    /// The limit of memory in bytes; `None`: there is none.
+    pub fn memory_limit(&self) -> Option<u64> {
+        Some(self.memory_limit.load(Ordering::Relaxed)).filter(|&limit| limit > 0)
+    }
+
+    /// Whether memory is short.
+    pub fn is_memory_short(&self) -> bool {
+        self.memory_short.load(Ordering::Relaxed)
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "limits.rooms"
         | "limits.rooms_per_anchor"
         | "limits.users"
+        | "limits.memory"
         | "limits.connections"
         | "metrics.session_series"
         | "metrics.device_series"

@@ -7,7 +7,8 @@ use crate::limits::SHARDS;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, Port, PublicKeyFile, ShardCount, Span, Switch, Text, WebOrigin,
+    IceServers, Ip, Kind, List, MemorySize, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
+    WebOrigin,
 };
 use super::{Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
 
@@ -227,6 +228,7 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         rooms,
         rooms_per_anchor,
         users,
+        memory,
         connections,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
@@ -235,6 +237,7 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
     v.key("limits.rooms", rooms, CapOf);
     v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
     v.key("limits.users", users, CapOf);
+    v.key("limits.memory", memory, MemorySize);
     v.key("limits.connections", connections, CapOf);
 }
 

@@ -7,7 +7,8 @@ mod scalar;
 pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
 pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
 pub(super) use scalar::{
-    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
+    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, MemorySize, ShardCount, Span, Switch,
+    span_text,
 };
 
 use crate::limits::CONFIG_LIST_ITEMS;

@@ -146,6 +146,7 @@ users = 4
 sessions = 0
 sessions_per_device = 7
 devices = 8
+memory = "2GiB"
 connections = 9
 [metrics]
 listen = ["127.0.0.1:9100"]

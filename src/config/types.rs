@@ -286,6 +286,9 @@ pub struct Limits {
     /// Users who signed up here. Default: 1,000,000, at some 300 B of disk each; anybody may add one,
     /// and none is ever deleted.
     pub users: Cap,
+    /// Resident memory of the process above which new work is refused that takes memory. Default: 90 % of
+    /// what there is.
+    pub memory: MemoryLimit,
     /// TCP connections. Default: 15,000, which with a shard's own descriptors fits a limit of
     /// 20,000 (`ulimit -n`). Raise both for more; an idle connection costs about 5 kB.
     pub connections: Cap,
@@ -300,9 +303,21 @@ impl Default for Limits {
             rooms: Cap::new(100_000),
             rooms_per_anchor: Cap::new(100),
             users: Cap::new(1_000_000),
+            memory: MemoryLimit::Auto,
             connections: Cap::new(15_000),
         }
     }
+}
+
+/// How much memory the process may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// A share of what the cgroup and the machine allow; written `auto`.
+    Auto,
+    /// Any amount; written 0.
+    Off,
+    /// So many bytes.
+    Bytes(usize),
 }
 
 /// `[metrics]`

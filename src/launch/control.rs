@@ -17,6 +17,7 @@ use crate::accounts::AccountQueue;
 use crate::clock;
 use crate::driver::Mail;
 use crate::logging::LogLevel;
+use crate::memory::MemoryWatch;
 use crate::message::Message;
 use crate::metrics::ReloadFigures;
 use crate::reload::{Reloaded, Reloader, Update};
@@ -25,7 +26,7 @@ use crate::totals::Totals;
 /// A second signal ended the process before its sessions were closed (128 + SIGINT).
 pub const EXIT_IMPATIENT: i32 = 130;
 
-/// How often the files of the configuration are looked at.
+/// How often the memory of the process and the files of the configuration are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon a mailbox that was full is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
@@ -79,10 +80,11 @@ impl Control {
             .name("signals".into())
             .spawn(move || watch(signals, &orders, &reload_asked))?;
         let work = Work {
-            control: self,
             asked,
             owed: None,
-            look_at: Instant::now() + LOOK_INTERVAL,
+            memory: MemoryWatch::new(self.reloader.running().limits.memory),
+            look_at: Instant::now(),
+            control: self,
         };
         thread::Builder::new()
             .name("control".into())
@@ -127,7 +129,8 @@ struct Work {
     asked: Arc<AtomicBool>,
     /// An update that not everybody has yet.
     owed: Option<Owed>,
-    /// When the files are looked at next.
+    memory: MemoryWatch,
+    /// When memory and files are looked at next.
     look_at: Instant,
 }
 
@@ -156,12 +159,13 @@ impl Work {
                     self.reload("SIGHUP");
                 }
                 Ok(Order::Stop(signal)) => end = Some(self.stop(signal)),
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if let Some(end) = end.as_ref().filter(|end| Instant::now() >= end.drain_at) {
                 return self.drain(end.deadline);
             }
+            self.look();
             self.deliver();
         }
     }
@@ -185,6 +189,7 @@ impl Work {
             return;
         }
         self.look_at = now + LOOK_INTERVAL;
+        self.memory.look(&self.control.totals);
         if self.control.reloader.files_changed() {
             self.reload("a file changed");
         }
@@ -234,6 +239,7 @@ impl Work {
             } => {
                 tell_waiting(&waiting);
                 self.control.level.set(&update.config.log.level);
+                self.memory.set_limit(update.config.limits.memory);
                 let applied = applied.join(", ");
                 info!(why, applied, "configuration reloaded");
                 self.owed = Some(Owed {

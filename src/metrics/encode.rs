@@ -261,10 +261,15 @@ fn write_process(text: &mut Text, process: &ProcessFigures) -> Written {
         ["version"],
         [([env!("CARGO_PKG_VERSION")], 1)],
     )?;
-    let figures: [(&Family, Option<f64>); 6] = [
+    text.count(&f::MEMORY_PRESSURE, process.memory_short.into())?;
+    let figures: [(&Family, Option<f64>); 7] = [
         (
             &f::MEMORY_USAGE,
             process.memory_bytes.map(|bytes| bytes as f64),
+        ),
+        (
+            &f::MEMORY_LIMIT,
+            process.memory_limit.map(|bytes| bytes as f64),
         ),
         (&f::OPEN_FDS, process.open_fds.map(|fds| fds as f64)),
         (&f::MAX_FDS, process.max_fds.map(|fds| fds as f64)),

@@ -204,6 +204,10 @@ families! {
     // The process.
     MEMORY_USAGE GAUGE "media_memory_usage_bytes"
         "Memory of the process that is resident.";
+    MEMORY_LIMIT GAUGE "media_memory_limit_bytes"
+        "Resident memory above which new work is refused (limits.memory); not there when there is no limit.";
+    MEMORY_PRESSURE GAUGE "media_memory_pressure"
+        "1 while new work is refused since memory is short.";
     TASK_COUNT GAUGE "media_task_count"
         "Tasks that are not accounted to a live session or connection.";
     TASK_COUNT_MAX GAUGE "media_task_count_max"

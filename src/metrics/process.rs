@@ -15,6 +15,10 @@ const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 pub struct ProcessFigures {
     /// Resident memory, in bytes.
     pub memory_bytes: Option<u64>,
+    /// What that may be, in bytes; `None`: anything.
+    pub memory_limit: Option<u64>,
+    /// Whether new work is refused for the sake of memory.
+    pub memory_short: bool,
     /// Open descriptors.
     pub open_fds: Option<u64>,
     /// The soft limit on descriptors.
@@ -69,6 +73,11 @@ impl ProcessFigures {
             ..ProcessFigures::default()
         }
     }
+}
+
+/// Resident memory of the process, in bytes.
+pub fn resident_bytes() -> Option<u64> {
+    memory_bytes(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
 /// The number that stands first after `name` in `text`.

@@ -274,6 +274,7 @@ impl Shard {
             );
         }
         let result = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.has_memory_for(&operation))
             .and_then(|()| self.perform(now, connection, &exchange, operation));
         match result {
             Ok(reply) => self.reply(now, connection, exchange, reply),
