@@ -10,6 +10,7 @@
 mod devices;
 mod encode;
 mod families;
+mod held;
 mod histogram;
 mod http;
 mod labels;
@@ -31,9 +32,10 @@ use http::HttpCells;
 use merge::{ByName, Merge, cells};
 
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
+pub use held::{Held, HeldWatch};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind, Resource,
     RoomMessage, RoomState, SessionEnd,
 };
 pub use leak::LeakDetector;

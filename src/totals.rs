@@ -29,10 +29,16 @@ pub enum Total {
     Sessions,
     /// Devices that are known.
     Devices,
+    /// Sessions of the media plane that no session of the API has.
+    Orphans,
     /// Rooms of any status.
     Rooms,
     /// TCP connections.
     Connections,
+    /// Entries of timer wheels.
+    Timers,
+    /// Rows that the store is not done with.
+    StoreRows,
     /// Sessions that a shutdown closed.
     Drained,
     /// Members of rooms that a shutdown closed.
@@ -40,7 +46,7 @@ pub enum Total {
 }
 
 impl Total {
-    const COUNT: usize = 6;
+    const COUNT: usize = 9;
 }
 
 impl Totals {

@@ -36,6 +36,7 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "store.fsync"
         | "store.message_retention"
         | "metrics.listen"
+        | "metrics.leak_interval"
         | "log.format" => Applies::Restart,
         "server.shutdown_timeout"
         | "server.drain_delay"

@@ -247,11 +247,13 @@ fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
         session_series,
         device_series,
         per_session,
+        leak_interval,
     } = group;
     v.key("metrics.listen", listen, List(Address));
     v.key("metrics.session_series", session_series, CapOf);
     v.key("metrics.device_series", device_series, CapOf);
     v.key("metrics.per_session", per_session, Switch);
+    v.key("metrics.leak_interval", leak_interval, TIMEOUT);
 }
 
 fn visit_log(group: &mut Log, v: &mut impl Visitor) {

@@ -153,6 +153,7 @@ listen = ["127.0.0.1:9100"]
 session_series = 10
 device_series = 0
 per_session = false
+leak_interval = "1s"
 [log]
 level = "warn,rtc=debug"
 format = "json"

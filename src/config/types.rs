@@ -333,6 +333,9 @@ pub struct Metrics {
     pub device_series: Cap,
     /// Whether sessions have series of their own at all. Default: true.
     pub per_session: bool,
+    /// How often what the process holds is counted; 30 samples make the baseline that leaks are judged
+    /// by. Default: 10 s.
+    pub leak_interval: Duration,
 }
 
 impl Default for Metrics {
@@ -342,6 +345,7 @@ impl Default for Metrics {
             session_series: Cap::new(1_000),
             device_series: Cap::new(1_000),
             per_session: true,
+            leak_interval: Duration::from_secs(10),
         }
     }
 }
