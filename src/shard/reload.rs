@@ -59,7 +59,8 @@ impl Shard {
         let config = self.config.clone();
         self.auth = update.auth.clone();
         self.origins = origins(&self.listen, &config);
-        self.rooms.reconfigure(&config.rooms, config.ws.queue);
+        self.rooms
+            .reconfigure(self.time(now), &config.rooms, config.ws.queue);
         self.plane.limit_candidates(config.candidates());
         self.metrics.reconfigure(metrics(self.shards, &config));
 
