@@ -42,6 +42,14 @@ impl Shard {
         }
     }
 
+    /// Where memory is short, what runs goes on and nothing is added to it.
+    pub(super) fn has_memory_for(&self, operation: &Operation) -> Result<(), ApiError> {
+        match operation.takes_memory() && self.totals.is_memory_short() {
+            true => Err(ApiError::MemoryShort),
+            false => Ok(()),
+        }
+    }
+
     /// Where nobody is asked for a token, a browser could be sent here by any page: see
     /// [`OriginPolicy`](crate::http::OriginPolicy). A page that has a token was given it.
     fn check_origin(&self, request: &Request) -> Result<(), ApiError> {

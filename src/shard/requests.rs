@@ -302,6 +302,7 @@ impl Shard {
         operation: Operation,
     ) -> Step {
         let admitted = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.has_memory_for(&operation))
             .and_then(|()| self.pay(now, &mut exchange));
         let owner = match admitted {
             Ok(Some(bucket)) => Some(bucket),

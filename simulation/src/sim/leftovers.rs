@@ -29,7 +29,12 @@ impl Sim {
     /// Nothing is left of what was: to be asked when every timeout has passed.
     #[track_caller]
     pub fn assert_nothing_left(&mut self) {
-        for total in [Total::Sessions, Total::Devices, Total::Connections] {
+        for total in [
+            Total::Sessions,
+            Total::Orphans,
+            Total::Devices,
+            Total::Connections,
+        ] {
             assert_eq!(self.totals.sum(total), 0, "{total:?}");
         }
         let metrics = self.metrics();
