@@ -180,6 +180,7 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
             .map(move |(kind, count)| ([kind.as_str(), direction.as_str()], count))
     });
     text.counts(&f::WEBSOCKET_MESSAGES, ["type", "direction"], messages)?;
+    text.count(&f::RATE_BUCKETS, gauges.rate_buckets)?;
     text.count(&f::CONNECTIONS_REFUSED, metrics.connections_refused)?;
     text.count(&f::CONNECTIONS_HANDED_OVER, metrics.connections_handed_over)?;
     text.by_label(

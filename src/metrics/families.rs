@@ -94,6 +94,8 @@ families! {
         "Requests and messages refused, by the code of the error.";
     RATE_LIMITED COUNTER "media_rate_limited_total"
         "Requests refused by a rate, by which one.";
+    RATE_BUCKETS GAUGE "media_rate_buckets"
+        "Token buckets that are kept, since they were not full when they were last looked at.";
     RATE_BUCKETS_EVICTED COUNTER "media_rate_buckets_evicted_total"
         "Token buckets that made place for others before they were full: whose they were may ask for more.";
     WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"

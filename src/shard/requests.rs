@@ -1,9 +1,8 @@
 //! HTTP requests: from bytes to an operation, from its result to bytes.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Blame, Moving, Shard};
@@ -271,20 +270,6 @@ impl Shard {
             }
             Phase::Head | Phase::Wait(..) | Phase::Done => Step::Go(0),
         }
-    }
-
-    /// Where the client is. A proxy that is not trusted is warned about once.
-    fn client(&self, connection: &Connection, request: &Request) -> IpAddr {
-        let trusted = &self.config.server.trusted_proxies;
-        let client = Client::of(connection.peer.ip(), &request.headers, trusted);
-        if client.ignored && self.totals.first_ignored_header() {
-            warn!(
-                peer = %connection.peer,
-                "a Forwarded or X-Forwarded-For header is ignored: if that is a proxy of yours, add its \
-                 network to server.trusted_proxies"
-            );
-        }
-        client.address
     }
 
     /// When a body is given up that does not move, or does not end.
