@@ -13,7 +13,9 @@ use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
-use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
+use crate::http::{
+    BodyLength, CONTINUE, Event, Framing, Method, Request, Response, SecurityHeaders, Version,
+};
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
 use crate::message::{GatherId, Query};
@@ -411,24 +413,16 @@ impl Shard {
         let keep_alive = request.keep_alive && exchange.complete && self.draining.is_none();
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
-        let cors = verdict
-            .headers()
-            .filter(|_| request.method != Method::Options);
-        let mut extra = [("X-Content-Type-Options", "nosniff"); 4];
-        let extra = match &cors {
-            Some(cors) => {
-                extra[1..].copy_from_slice(cors);
-                &extra[..]
-            }
-            None => &extra[..1],
-        };
+        // A preflight's answer has its own.
+        let origin = Some(&verdict).filter(|_| request.method != Method::Options);
+        let security = SecurityHeaders::new(response, origin);
         let framing = Framing {
             version: request.version,
             head: request.method == Method::Head,
             keep_alive,
             date: self.date.at(self.clock.unix(now).as_secs()),
             request_id: exchange.id.as_str(),
-            extra,
+            extra: security.lines(),
         };
         response.encode(&framing, &mut connection.output.bytes);
         self.count_answer(exchange, response.status());
