@@ -9,8 +9,12 @@ mod devices;
 mod drain;
 mod gather;
 mod guard;
+#[cfg(feature = "fault-injection")]
+mod holdings;
 mod jobs;
 mod members;
+mod rates;
+mod reload;
 mod requests;
 mod rooms;
 mod rows;
@@ -36,6 +40,8 @@ pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
 pub use self::guard::PANICS_PER_MINUTE;
 use self::guard::{Blame, Panics};
+#[cfg(feature = "fault-injection")]
+pub use self::holdings::Holdings;
 pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
@@ -50,11 +56,12 @@ use crate::faults::{Faults, Place};
 use crate::http::routes::Route;
 use crate::http::{HttpDate, Method, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
-use crate::limits::{Cap, FAN_OUT_PACKETS};
+use crate::limits::FAN_OUT_PACKETS;
 use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
-use crate::metrics::{MetricsConfig, ShardMetrics};
+use crate::metrics::ShardMetrics;
 use crate::placement::{ShardId, Shards};
+use crate::rates::Buckets;
 use crate::rooms::{Orphan, RoomRecord, Rooms};
 use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
@@ -91,7 +98,11 @@ pub struct Shard {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: WallClock,
     pub(crate) date: HttpDate,
+    /// Where the process listens for HTTP.
+    listen: Arc<[SocketAddr]>,
     pub(crate) origins: OriginPolicy,
+    /// `Strict-Transport-Security` of answers over TLS.
+    pub(crate) hsts: Option<String>,
     pub(crate) totals: Arc<Totals>,
     pub(crate) auth: Option<Arc<Authenticator>>,
     pub(crate) metrics: ShardMetrics,
@@ -104,6 +115,7 @@ pub struct Shard {
     pub(crate) by_key: HashMap<SessionKey, SessionId>,
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
+    pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
@@ -188,33 +200,51 @@ pub enum Flushed {
 
 /// Why a connection was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionRefused;
+pub enum ConnectionRefused {
+    /// `limits.connections`
+    Full,
+    /// `limits.connections_per_address`
+    Address,
+}
+
+impl ConnectionRefused {
+    /// What the client is told, before it has asked for anything.
+    pub fn answer(self) -> String {
+        let error = match self {
+            Self::Full => "the server has as many connections as it may; try again later",
+            Self::Address => "your address has as many connections as it may; close some of them",
+        };
+        let body = format!(r#"{{"error":"{error}","code":"{}"}}"#, self.code());
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The machine code of the answer.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "too_many_connections",
+        }
+    }
+}
 
 impl Shard {
     /// A shard that starts now.
     pub fn new(now: Instant, wall: SystemTime, seed: ShardSeed) -> Result<Self, rtc::PlaneError> {
         let config = seed.config;
-        // Labels whose values grow without bound can be switched off together (M16).
-        let series = |cap: Cap| match config.metrics.per_session {
-            true => cap.get().unwrap_or(usize::MAX),
-            false => 0,
-        };
-        let metrics = MetricsConfig {
-            shards: seed.shards.count(),
-            session_series: series(config.metrics.session_series),
-            device_series: series(config.metrics.device_series),
-        };
-        let origins = OriginPolicy::new(
-            &seed.listen,
-            &config.http.allowed_hosts,
-            &config.http.cors_origins,
-        );
+        let metrics = reload::metrics(seed.shards, &config);
+        let origins = reload::origins(&seed.listen, &config);
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
             clock: WallClock::new(now, wall),
             date: HttpDate::default(),
+            listen: seed.listen,
             origins,
+            hsts: reload::hsts(&config),
             totals: seed.totals,
             auth: seed.auth,
             metrics: ShardMetrics::new(metrics),
@@ -227,6 +257,7 @@ impl Shard {
             by_key: HashMap::new(),
             gathers: HashMap::new(),
             last_gather: 0,
+            buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
             paused: Vec::new(),
@@ -367,6 +398,17 @@ impl Shard {
     pub(crate) fn set_alarm(&mut self, connection: &mut Connection, at: Instant) {
         if let Some(at) = connection.alarm.set(at) {
             self.wheel.schedule(at, Timer::Connection(connection.id));
+        }
+    }
+
+    /// As [`Shard::set_alarm`], unless it goes off before that anyway.
+    pub(crate) fn set_alarm_by(&mut self, connection: &mut Connection, at: Instant) {
+        if connection
+            .alarm
+            .deadline()
+            .is_none_or(|deadline| deadline > at)
+        {
+            self.set_alarm(connection, at);
         }
     }
 

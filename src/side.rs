@@ -18,7 +18,7 @@ use crate::limits::{MAIL_PATIENCE, SIDE_READS, SIDE_SCRAPES};
 use crate::logging::DroppedLines;
 use crate::message::Message;
 use crate::metrics::{
-    ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
+    ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, ReloadFigures, StoreFigures, encode,
 };
 use crate::placement::ShardId;
 use crate::shard::{Job, Read, ReadJob, Scrape};
@@ -72,6 +72,8 @@ pub struct SideView {
     pub log: DroppedLines,
     /// What the store's thread counts.
     pub store: Arc<StoreFigures>,
+    /// What the control thread counts.
+    pub reloads: Arc<ReloadFigures>,
     /// What is stored.
     pub reader: Reader,
 }
@@ -142,6 +144,7 @@ fn write(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, scrape: S
         longest_stall: shard.longest_stall,
     };
     process.store = view.store.read();
+    process.reloads = view.reloads.read();
     process.executors = view.health.shards().map(figures).collect();
     match encode(last.update(scrape.snapshots), &process) {
         Ok(text) => {

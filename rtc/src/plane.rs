@@ -97,6 +97,11 @@ impl Plane {
         })
     }
 
+    /// A viewer may add so many candidates to a session from now on.
+    pub fn limit_candidates(&mut self, most: usize) {
+        self.limits.candidates = most;
+    }
+
     /// A source without a publisher, viewers or media.
     pub fn add_source(&mut self) -> SourceKey {
         self.sources.insert(Source::new())
@@ -246,7 +251,9 @@ impl Plane {
             .get_mut(key)
             .ok_or(SessionError::UnknownSession)?;
         session.touch(now);
-        if !sdp::is_usable_candidate(candidate).map_err(SessionError::BadCandidate)? {
+        if !sdp::is_usable_candidate(candidate)
+            .map_err(|fault| SessionError::BadCandidate(sdp::brief(fault)))?
+        {
             return Ok(());
         }
         let limit = self.limits.candidates;
@@ -374,6 +381,8 @@ impl Plane {
         counters.bytes_sent += signals.bytes;
         counters.rtp_packets_sent += signals.rtp_packets;
         counters.refused += signals.refused;
+        counters.replayed += signals.replayed;
+        counters.early += signals.early;
         counters.nacks += signals.nacks;
         counters.plis += signals.keyframe_requests;
         counters.channel_messages_dropped += signals.messages_dropped;

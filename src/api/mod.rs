@@ -48,7 +48,7 @@ impl Shard {
             Operation::Options(route) => Reply::Now(self.options(&exchange.request, route)),
             Operation::Metrics => Reply::Gather(Query::Metrics),
             Operation::CreateSession { device, user } => {
-                Reply::Now(self.post_session(now, identity, &device, &user)?)
+                Reply::Now(self.post_session(now, exchange, &device, &user)?)
             }
             Operation::ListSessions(filter) => self.list_sessions(filter),
             Operation::GetSession(id) => Reply::Now(self.get_session(identity, id)?),
@@ -68,7 +68,7 @@ impl Shard {
             Operation::GetDevice(device) => Reply::Now(self.get_device(&device)?),
             Operation::Publish(publication) => self.put_media(now, connection, publication)?,
             Operation::ViewerSocket { watch, user, key } => {
-                self.open_viewer(now, identity, watch, user, key)?
+                self.open_viewer(now, exchange, watch, user, key)?
             }
             Operation::SignUp(credentials) => self.sign_up(now, credentials)?,
             Operation::LogIn(credentials) => self.log_in(now, credentials),

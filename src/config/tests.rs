@@ -92,6 +92,7 @@ demo = true
 listen = ["127.0.0.1:0", "[::1]:8080"]
 shards = 3
 cores = "0-2,5,7-8"
+trusted_proxies = ["10.0.0.0/8", "2001:db8::7"]
 insecure = true
 shutdown_timeout = "1h30m"
 [auth]
@@ -104,8 +105,10 @@ signup_role = "anchor"
 [http]
 head_timeout = "5s"
 body_timeout = "250ms"
+body_deadline = "2s"
 idle_timeout = "2m"
 json_body_bytes = 100000
+requests_per_connection = 5
 cors_origins = ["https://example.com", "http://localhost:8080"]
 allowed_hosts = ["Media.example.com", "[2001:db8::1]:8443"]
 [ws]
@@ -120,6 +123,7 @@ advertise = ["203.0.113.7", "2001:db8::8"]
 port = 40000
 ice_servers = [{ urls = ["stun:stun.example.com:3478"] }, { urls = "stun:[2001:db8::9]" }]
 idle_timeout = "1m"
+setup_timeout = "20s"
 candidates = 0
 publisher_timeout = "1s"
 device_linger = "0s"
@@ -146,6 +150,15 @@ sessions = 0
 sessions_per_device = 7
 devices = 8
 connections = 9
+connections_per_address = 5
+session_rate = 1
+session_burst = 2
+session_rate_total = 3
+session_burst_total = 4
+login_rate = 0
+login_burst = 6
+room_rate = 7
+room_burst = 8
 [metrics]
 listen = ["127.0.0.1:9100"]
 session_series = 10
@@ -337,7 +350,7 @@ fn the_printed_configuration_names_origins_and_no_secret() {
     assert_eq!(
         file(&printed).faults(),
         [
-            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:37]"
+            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:40]"
         ]
     );
 }

@@ -7,10 +7,12 @@ use super::kinds::span_text;
 use super::sources::Sources;
 use crate::auth::Role;
 use crate::placement::ShardId;
+use crate::tls;
 
 /// Reports what does not fit, each by the key that is most likely to be wrong.
 pub(super) fn validate(config: &Config, sources: &mut Sources) {
     check_listen(config, sources);
+    check_tls(config, sources);
     check_metrics_listen(config, sources);
     check_signup(config, sources);
     check_media_addresses(config, sources);
@@ -60,6 +62,17 @@ fn check_metrics_listen(config: &Config, sources: &mut Sources) {
             let problem = format!("{address} is one of server.listen: choose another port");
             sources.blame(&["metrics.listen", "server.listen"], problem);
         }
+    }
+}
+
+/// Certificate and key are read, so that a fault in them is found with the others.
+fn check_tls(config: &Config, sources: &mut Sources) {
+    if let Err(fault) = tls::load(&config.tls) {
+        sources.blame(&fault.keys, fault.problem.to_string());
+    }
+    if !config.tls.is_on() && !config.tls.hsts.is_zero() {
+        let problem = "is set, and there is no TLS: set tls.cert and tls.key";
+        sources.blame(&["tls.hsts", "tls.cert"], problem.to_owned());
     }
 }
 

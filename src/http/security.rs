@@ -21,9 +21,9 @@ const DATA: [(&str, &str); 2] = [
     ),
 ];
 
-/// CORS headers of an answer at most.
-const CORS: usize = 3;
-const MOST: usize = ALWAYS.len() + DATA.len() + CORS;
+/// CORS headers of an answer at most, and the one of TLS.
+const FURTHER: usize = 3 + 1;
+const MOST: usize = ALWAYS.len() + DATA.len() + FURTHER;
 
 /// The headers of an answer that its own do not set.
 #[derive(Debug)]
@@ -33,8 +33,13 @@ pub struct SecurityHeaders<'a> {
 }
 
 impl<'a> SecurityHeaders<'a> {
-    /// Those of `response`, with those of CORS where `origin` is listed.
-    pub fn new(response: &Response, origin: Option<&OriginVerdict<'a>>) -> Self {
+    /// Those of `response`, with those of CORS where `origin` is listed. `hsts` is the value of
+    /// `Strict-Transport-Security` (RFC 6797), where it is to be sent.
+    pub fn new(
+        response: &Response,
+        origin: Option<&OriginVerdict<'a>>,
+        hsts: Option<&'a str>,
+    ) -> Self {
         let mut headers = Self {
             lines: [("", ""); MOST],
             count: 0,
@@ -49,6 +54,9 @@ impl<'a> SecurityHeaders<'a> {
         cors.into_iter()
             .flatten()
             .for_each(|line| headers.push(line));
+        if let Some(hsts) = hsts {
+            headers.push(("Strict-Transport-Security", hsts));
+        }
         headers
     }
 

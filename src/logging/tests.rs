@@ -12,11 +12,32 @@ use super::*;
 fn logged(style: Style, level: &str, events: impl FnOnce()) -> String {
     let (mut reader, pipe) = io::pipe().unwrap();
     let (writer, guard) = queue(pipe);
-    with_default(subscriber(level, style, writer), events);
+    with_default(subscriber(level, style, writer).0, events);
     drop(guard);
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     text
+}
+
+#[test]
+fn the_level_can_be_changed_while_the_log_runs() {
+    for style in [Style::Json, Style::Text { colours: false }] {
+        let (mut reader, pipe) = io::pipe().unwrap();
+        let (writer, guard) = queue(pipe);
+        let (subscriber, level) = subscriber("warn", style, writer);
+        with_default(subscriber, || {
+            let say = |text: &str| tracing::info!("{text}");
+            say("too quiet");
+            level.set("info");
+            say("heard");
+            level.set("error");
+            say("too quiet again");
+        });
+        drop(guard);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(text.contains("heard") && !text.contains("quiet"), "{text}");
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -121,10 +142,10 @@ fn a_blocked_reader_delays_nobody() {
     const LINES: usize = 2 * LOG_QUEUE_LINES;
     let (mut reader, pipe) = io::pipe().unwrap();
     let (writer, guard) = queue(pipe);
-    let dropped = guard.dropped_lines();
+    let dropped = DroppedLines(writer.error_counter());
     let (done, finished) = mpsc::channel();
     let logger = thread::spawn(move || {
-        with_default(subscriber("info", Style::Json, writer), || {
+        with_default(subscriber("info", Style::Json, writer).0, || {
             for line in 0..LINES {
                 tracing::info!(line, "one of many");
             }

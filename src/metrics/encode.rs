@@ -5,7 +5,9 @@ use super::families::Family;
 use super::merge::Merge;
 use super::snapshot::{SessionSeries, SessionTotals, Spread};
 use super::text::Text;
-use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, rooms, store};
+use super::{
+    Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, reload, rooms, store,
+};
 
 /// The `Content-Type` of what [`encode`] writes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -53,6 +55,7 @@ pub fn encode(
     }
     write_shards(&mut text, shards)?;
     store::write(&mut text, &process.store)?;
+    reload::write(&mut text, &process.reloads)?;
     write_process(&mut text, process)?;
     Ok(text.finish())
 }
@@ -159,7 +162,9 @@ fn write_http(text: &mut Text, metrics: &ShardMetrics) -> Written {
         metrics.http.durations(),
     )?;
     let refused = metrics.rejected.iter().map(|(code, count)| ([code], count));
-    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)
+    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)?;
+    text.by_label(&f::RATE_LIMITED, "kind", &metrics.rate_limited)?;
+    text.count(&f::RATE_BUCKETS_EVICTED, metrics.rate_buckets_evicted)
 }
 
 fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGauges) -> Written {
@@ -181,6 +186,7 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
         "reason",
         &metrics.connections_closed,
     )?;
+    text.by_label(&f::TLS_HANDSHAKES, "result", &metrics.tls_handshakes)?;
     text.count(&f::OUTBOUND_BUFFER, gauges.outbound_bytes)
 }
 

@@ -92,6 +92,10 @@ families! {
         "From a request's complete head to its complete answer, by method and template of the path.";
     REJECTED_REQUESTS COUNTER "media_rejected_requests_total"
         "Requests and messages refused, by the code of the error.";
+    RATE_LIMITED COUNTER "media_rate_limited_total"
+        "Requests refused by a rate, by which one.";
+    RATE_BUCKETS_EVICTED COUNTER "media_rate_buckets_evicted_total"
+        "Token buckets that made place for others before they were full: whose they were may ask for more.";
     WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"
         "WebSockets that are open.";
     WEBSOCKET_MESSAGES COUNTER "media_websocket_messages_total"
@@ -104,6 +108,8 @@ families! {
         "Connections passed on to the shard that owns what they asked for.";
     CONNECTIONS_CLOSED COUNTER "media_connections_closed_total"
         "TCP connections that ended, by reason.";
+    TLS_HANDSHAKES COUNTER "media_tls_handshakes_total"
+        "TLS handshakes, by how they ended.";
     OUTBOUND_BUFFER GAUGE "media_outbound_buffer_bytes"
         "Bytes held to be sent to clients.";
 
@@ -210,6 +216,10 @@ families! {
         "The largest media_task_count seen.";
     POTENTIAL_TASK_LEAK GAUGE "media_potential_task_leak"
         "1 while media_task_count is far above its baseline.";
+    CONFIG_RELOADS COUNTER "media_config_reloads_total"
+        "Times that the configuration was read again, by result: applied, unchanged, or refused for its faults.";
+    CONFIG_LAST_RELOAD GAUGE "media_config_last_reload_success_timestamp_seconds"
+        "When a configuration without faults was last read, in seconds since the Unix epoch.";
     LOG_LINES_DROPPED COUNTER "media_log_lines_dropped_total"
         "Log lines dropped because the log could not keep up.";
     BUILD_INFO GAUGE "media_build_info"

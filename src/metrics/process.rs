@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::StoreReading;
+use super::{ReloadReading, StoreReading};
 
 /// Ticks of a second in `/proc/self/stat`: `USER_HZ`, 100 on every architecture that Rust's Linux
 /// targets have.
@@ -38,6 +38,8 @@ pub struct ProcessFigures {
     pub executors: Vec<ExecutorFigures>,
     /// What the store's thread counts.
     pub store: StoreReading,
+    /// Times that the configuration was read again.
+    pub reloads: ReloadReading,
 }
 
 /// What the watchdog saw of one shard's executor.

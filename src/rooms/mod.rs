@@ -183,6 +183,15 @@ impl Rooms {
         }
     }
 
+    /// Another configuration holds from now on. What waits already (a join that lapses, an anchor that
+    /// stays away, a room that is kept) waits as long as it was to wait before.
+    pub fn reconfigure(&mut self, config: &config::Rooms, queue: usize) {
+        self.config = config.clone();
+        self.queue = queue;
+        self.member_rate = Rate::new(config.member_rate, config.member_burst);
+        self.room_rate = Rate::steady(config.message_rate);
+    }
+
     /// Whether the room is here.
     pub fn contains(&self, id: RoomId) -> bool {
         self.by_id.contains_key(&id)

@@ -86,13 +86,7 @@ impl Shard {
                     // A resting one has time to see that the server is not ready any more.
                     let patience = if rests { LINGER } else { REQUEST_PATIENCE };
                     let at = now + patience;
-                    if connection
-                        .alarm
-                        .deadline()
-                        .is_none_or(|deadline| deadline > at)
-                    {
-                        shard.set_alarm(connection, at);
-                    }
+                    shard.set_alarm_by(connection, at);
                 }
             }
             None
@@ -103,6 +97,11 @@ impl Shard {
     pub fn is_drained(&self, now: Instant) -> bool {
         self.draining
             .is_some_and(|deadline| self.connections.len() == 0 || now >= deadline)
+    }
+
+    /// Its time is up, whatever is still there.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.draining.is_some_and(|deadline| now >= deadline)
     }
 
     /// Whether the shard is shutting down.

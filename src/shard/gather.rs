@@ -27,7 +27,7 @@ const _: () = assert!(LIST_PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
 /// An aggregate on its way.
 #[derive(Debug)]
 pub(crate) struct Gather {
-    connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     query: Query,
     answers: Vec<Option<Answer>>,
     deadline: Instant,
@@ -301,7 +301,10 @@ impl Shard {
             match std::mem::replace(&mut http.phase, Phase::Done) {
                 Phase::Wait(mut exchange, waits_for) if waits_for == gather => {
                     match result(&mut exchange) {
-                        Ok(response) => shard.respond(now, connection, &exchange, &response),
+                        Ok(response) => {
+                            shard.refund(&exchange);
+                            shard.respond(now, connection, &exchange, &response);
+                        }
                         Err(error) => shard.refuse(now, connection, exchange, error),
                     }
                 }

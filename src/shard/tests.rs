@@ -1,4 +1,4 @@
-//! What no client can bring about. Everything else is in `tests/simulation.rs`.
+//! What no client can bring about. Everything else is in the crate `simulation`.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, UNIX_EPOCH};

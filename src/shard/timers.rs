@@ -105,7 +105,7 @@ impl Shard {
             }
             Phase::Head => {
                 let seconds = self.config.http.head_timeout.as_secs();
-                let exchange = self.nameless_exchange(now);
+                let exchange = self.nameless_exchange(now, connection);
                 self.refuse(
                     now,
                     connection,
@@ -114,7 +114,11 @@ impl Shard {
                 );
             }
             Phase::Body(exchange, _) => {
-                let seconds = self.config.http.body_timeout.as_secs();
+                let http = &self.config.http;
+                let seconds = match now >= exchange.started + http.body_deadline {
+                    true => http.body_deadline.as_secs(),
+                    false => http.body_timeout.as_secs(),
+                };
                 self.refuse(
                     now,
                     connection,

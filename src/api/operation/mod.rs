@@ -19,6 +19,7 @@ use crate::json::JsonFault;
 use crate::limits::{HOT_DEFAULT, HOT_MAX};
 use crate::media::Track;
 use crate::placement::{ShardId, Shards};
+use crate::rates::Charge;
 use crate::rooms::RoomFilter;
 use crate::web;
 
@@ -325,6 +326,54 @@ impl Operation {
                 member: MemberQuery { room, .. },
                 ..
             } => Some(shards.shard_of_room(*room)),
+        }
+    }
+
+    /// Which tokens it needs.
+    pub fn charge(&self) -> Charge<'_> {
+        match self {
+            Operation::CreateSession { .. }
+            | Operation::ViewerSocket {
+                watch: Watch::Device(_),
+                ..
+            } => Charge::Session,
+            Operation::SignUp(_) => Charge::SignUp,
+            Operation::LogIn(credentials) => Charge::LogIn(&credentials.username),
+            Operation::CreateRoom(_) => Charge::Room,
+            Operation::Health
+            | Operation::Live
+            | Operation::Ready
+            | Operation::Metrics
+            | Operation::OpenApi
+            | Operation::File(_)
+            | Operation::Options(_)
+            | Operation::ListSessions(_)
+            | Operation::GetSession(_)
+            | Operation::DeleteSession(_)
+            | Operation::Answer { .. }
+            | Operation::Candidate { .. }
+            | Operation::Offer { .. }
+            | Operation::Stats(_)
+            | Operation::ListDevices
+            | Operation::GetDevice(_)
+            | Operation::Publish(_)
+            | Operation::ViewerSocket {
+                watch: Watch::Session(_),
+                ..
+            }
+            | Operation::Me
+            | Operation::AgentSocket { .. }
+            | Operation::ListRooms(_)
+            | Operation::GetRoom(_)
+            | Operation::StartRoom(_)
+            | Operation::StopRoom(_)
+            | Operation::JoinRoom(_)
+            | Operation::LeaveRoom(_)
+            | Operation::RoomMessages(_)
+            | Operation::RoomViewers { .. }
+            | Operation::HotRooms { .. }
+            | Operation::OnlineStats
+            | Operation::RoomSocket { .. } => Charge::Nothing,
         }
     }
 }

@@ -222,7 +222,7 @@ pub(in crate::config) fn span_text(span: Duration) -> String {
 /// One of a few words.
 pub(in crate::config) struct Choice<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
 
-impl<T: Copy + PartialEq> Kind for Choice<T> {
+impl<T: Copy + PartialEq + 'static> Kind for Choice<T> {
     type Value = T;
 
     fn parse(&self, text: &str) -> Result<T, String> {

@@ -82,6 +82,17 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "names [::1]:9100 twice",
     ),
     ("auth.token_ttl", "0s", "0s is not from 1s to 8784h"),
+    (
+        "server.trusted_proxies",
+        "10.0.0.1/8,::/0",
+        "10.0.0.1/8 has bits behind its prefix: 10.0.0.0/8 is the network; ::/0 is every address \
+             there is: name the networks of your proxies",
+    ),
+    (
+        "limits.login_burst",
+        "0",
+        "0 is not a whole number from 1 to 1000000",
+    ),
     ("server.insecure", "yes", "yes is neither true nor false"),
     (
         "server.shutdown_timeout",
