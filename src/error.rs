@@ -137,6 +137,9 @@ pub enum ApiError {
         /// What would be taken.
         wanted: &'static str,
     },
+    /// A body that would have to be unpacked first: a small one can hold a very large one.
+    #[error("Content-Encoding {0:?} is not taken: send the body as it is")]
+    ContentEncoding(String),
     /// A WebSocket route was asked for without an upgrade.
     #[error("this is a WebSocket: {0}")]
     UpgradeRequired(&'static str),
@@ -230,7 +233,7 @@ impl ApiError {
             | ApiError::UsernameTaken { .. }
             | ApiError::NoJwtSecret => 409,
             ApiError::BodyTooLarge { .. } => 413,
-            ApiError::UnsupportedMediaType { .. } => 415,
+            ApiError::UnsupportedMediaType { .. } | ApiError::ContentEncoding(_) => 415,
             ApiError::UpgradeRequired(_) => 426,
             ApiError::TooManyCandidates { .. }
             | ApiError::TooManyRooms { .. }
@@ -284,6 +287,7 @@ impl ApiError {
             ApiError::TakenOver { .. } => "taken_over",
             ApiError::BadBitstream(_) => "bad_bitstream",
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
+            ApiError::ContentEncoding(_) => "content_encoding",
             ApiError::UpgradeRequired(_) => "upgrade_required",
             ApiError::TlsRequired => "tls_required",
             ApiError::Unauthorized(error) => error.code(),
@@ -352,6 +356,8 @@ impl ApiError {
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
+            // RFC 9110 §15.5.16.
+            ApiError::ContentEncoding(_) => response.header("Accept-Encoding", "identity"),
             ApiError::RateLimited { wait } => {
                 response.header("Retry-After", whole_seconds(*wait).to_string())
             }

@@ -363,6 +363,11 @@ impl Shard {
             Fault::Panic(Place::SessionDatagram) => self.plane.strike_datagram(),
             Fault::Panic(Place::SessionMedia) => self.plane.strike_timeout(),
             Fault::Panic(place) if place.is_in_rooms() => self.rooms.inject(fault),
+            Fault::None => {
+                self.rooms.inject(fault);
+                self.plane.strike_none();
+                self.faults.arm(fault);
+            }
             fault => self.faults.arm(fault),
         }
     }

@@ -338,6 +338,12 @@ impl Plane {
         self.strikes.datagram = true;
     }
 
+    /// No session panics.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_none(&mut self) {
+        self.strikes = Strikes::default();
+    }
+
     /// The session whose time comes next panics.
     #[cfg(feature = "fault-injection")]
     pub fn strike_timeout(&mut self) {

@@ -14,6 +14,9 @@ use crate::error::ApiError;
 use crate::http::routes::Route;
 use crate::http::{BodyLength, Method, OriginVerdict, Request};
 
+/// Characters of a content coding that are told back.
+const CODING_CHARS: usize = 64;
+
 impl Shard {
     /// What can be refused before the body: strangers, unknown paths, methods, lengths. Who asks.
     pub(super) fn admit(
@@ -35,6 +38,12 @@ impl Shard {
         Operation::check_method(request, route)?;
         let unix = self.clock.unix(now).as_secs();
         let identity = identify(auth, request, route, unix)?;
+        if let Some(coding) = request.headers.get("content-encoding")
+            && !coding.eq_ignore_ascii_case("identity")
+        {
+            let coding = coding.chars().take(CODING_CHARS).collect();
+            return Err(ApiError::ContentEncoding(coding));
+        }
         let limit = self.config.http.json_body_bytes;
         match request.body {
             BodyLength::Length(length)

@@ -14,7 +14,9 @@ use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
-use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
+use crate::http::{
+    BodyLength, CONTINUE, Event, Framing, Method, Request, Response, SecurityHeaders, Version,
+};
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
 use crate::message::{GatherId, Query};
@@ -436,28 +438,18 @@ impl Shard {
             && most.allows(connection.requests as usize + 1);
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
-        let cors = verdict
-            .headers()
-            .filter(|_| request.method != Method::Options);
+        // A preflight's answer has its own.
+        let origin = Some(&verdict).filter(|_| request.method != Method::Options);
         // Over a plain connection it must not be sent (RFC 6797 §7.2).
         let hsts = self.hsts.as_deref().filter(|_| connection.tls);
-        let hsts = hsts.map(|hsts| ("Strict-Transport-Security", hsts));
-        let mut extra = [("X-Content-Type-Options", "nosniff"); 5];
-        let further = cors.into_iter().flatten().chain(hsts);
-        let count = extra[1..]
-            .iter_mut()
-            .zip(further)
-            .fold(1, |n, (slot, header)| {
-                *slot = header;
-                n + 1
-            });
+        let security = SecurityHeaders::new(response, origin, hsts);
         let framing = Framing {
             version: request.version,
             head: request.method == Method::Head,
             keep_alive,
             date: self.date.at(self.clock.unix(now).as_secs()),
             request_id: exchange.id.as_str(),
-            extra: &extra[..count],
+            extra: security.lines(),
         };
         response.encode(&framing, &mut connection.output.bytes);
         self.count_answer(exchange, response.status());
