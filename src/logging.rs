@@ -109,11 +109,19 @@ impl Style {
     }
 }
 
+/// What the libraries of the media plane say of a peer's bytes, and peers say what they like: a
+/// datagram can be worth a line each. Their warnings are logged where a directive asks for them.
+const QUIET: &str = "is=error,str0m=error,dimpl=error,sctp_proto=error";
+
+/// The configuration has parsed it before.
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::builder().parse_lossy(format!("{QUIET},{level}"))
+}
+
 /// Both formats begin with the time in UTC (RFC 3339, microseconds) and the level.
 fn subscriber(level: &str, style: Style, writer: NonBlocking) -> Box<dyn Subscriber + Send + Sync> {
     let builder = tracing_subscriber::fmt()
-        // The configuration has parsed it before.
-        .with_env_filter(EnvFilter::builder().parse_lossy(level))
+        .with_env_filter(filter(level))
         // What cannot be formatted must not be reported on standard error, which may block.
         .log_internal_errors(false)
         .with_writer(writer);
