@@ -56,7 +56,12 @@ fn peers_cannot_fill_the_log_through_libraries_unless_they_are_asked() {
     for level in ["info", "warn", "debug,media_service=trace"] {
         assert_eq!(logged(PLAIN, level, warn), "");
     }
-    assert_eq!(logged(PLAIN, "info,is=warn,dimpl=warn", warn).lines().count(), 2);
+    assert_eq!(
+        logged(PLAIN, "info,is=warn,dimpl=warn", warn)
+            .lines()
+            .count(),
+        2
+    );
 }
 
 #[test]
