@@ -211,7 +211,7 @@ impl Shard {
         self.count_in(&connection);
         self.connections.put(connection);
         self.with(now, id, |shard, connection| {
-            let _ = (&exchange, ApiError::ShardBusy);
+            shard.refuse(now, connection, exchange, ApiError::ShardBusy);
             shard.take_bytes(now, connection, &[])
         });
     }
