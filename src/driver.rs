@@ -1,39 +1,38 @@
 //! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
 
+mod doors;
 mod parting;
 mod sockets;
 mod stream;
 mod token;
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use executor::{
-    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger,
-    UdpPort,
+    Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger, UdpPort,
 };
 use rtc::SocketIndex;
 use tracing::{debug, error, warn};
 
+use self::doors::Door;
 use self::parting::Parting;
 use self::sockets::Sockets;
 pub use self::stream::Stream;
 use self::stream::{Broken, Input};
 use crate::connection::{ConnectionId, Scope, Transfer};
 use crate::limits::{
-    ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, HANDSHAKES_PER_TURN, MESSAGES_PER_TURN,
-    READ_BYTES, READS_PER_TURN,
+    DATAGRAM_BATCHES_PER_TURN, HANDSHAKES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
 };
 use crate::message::Message;
-use crate::metrics::TlsHandshake;
+use crate::metrics::{PanicPart, TlsHandshake};
 use crate::reload::Update;
-use crate::shard::{ConnectionRefused, Flushed, Job, Shard, ShardSeed};
+use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, TunnelFault};
 
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
@@ -125,13 +124,6 @@ struct Driver {
     dirty: Vec<ConnectionId>,
     mail: Vec<Mail>,
     buffer: Box<[u8]>,
-}
-
-struct Door {
-    listener: Listener,
-    scope: Scope,
-    /// Descriptors had run out: closed until then.
-    closed_until: Option<Instant>,
 }
 
 impl Driver {
@@ -301,91 +293,19 @@ impl Driver {
                 }
                 Err(fault) => {
                     socket.readable = false;
-                    if let Broken::Tls(fault) = fault {
-                        debug!(peer = ?socket.stream.peer(), "TLS: {fault}");
+                    match fault {
+                        Broken::Socket(_) => {}
+                        Broken::Tls(TunnelFault::Panicked) => {
+                            shard.metrics().panics.bump(PanicPart::Connection);
+                            error!(peer = ?socket.stream.peer(), "TLS failed, a connection was closed");
+                        }
+                        Broken::Tls(fault) => debug!(peer = ?socket.stream.peer(), "TLS: {fault}"),
                     }
                     return shard.ended(now, id, true);
                 }
             }
         }
         self.queue(id);
-    }
-
-    /// Takes those who wait at a listener. True: there may be more.
-    fn accept(&mut self, now: Instant, index: usize) -> bool {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let door = &mut self.listeners[index];
-            match door.listener.accept(now) {
-                Accepted::Connection { socket, peer } => {
-                    let scope = door.scope;
-                    match self.shard.accepted(now, peer, scope) {
-                        Ok(id) => self.open(now, id, socket, scope),
-                        Err(refused) => self.turn_away(socket, scope, refused),
-                    }
-                }
-                Accepted::Empty => return false,
-                Accepted::Exhausted { retry_at } => {
-                    warn!("out of descriptors: no connections are accepted for a moment");
-                    door.closed_until = Some(retry_at);
-                    self.shard.metrics().connections_refused += 1;
-                    // Level-triggered, it would be reported again and again.
-                    let _ = self.seat.reactor.deregister(door.listener.as_fd());
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Tells a client that there is no place for it, and closes: whether it hears that is its own affair.
-    fn turn_away(&mut self, mut socket: TcpStream, scope: Scope, refused: ConnectionRefused) {
-        if self.tls.is_some() && scope == Scope::Everything {
-            // A handshake for a refusal would cost what the cap is to save.
-            return;
-        }
-        // A request that is here already and was not read would turn the end into a reset, which may overtake
-        // the answer.
-        let _ = socket.read(&mut self.buffer);
-        let _ = socket.write(refused.answer().as_bytes());
-    }
-
-    /// Watches listeners again whose pause is over.
-    fn reopen(&mut self, now: Instant) {
-        for (i, door) in self.listeners.iter_mut().enumerate() {
-            if door.closed_until.is_some_and(|until| now >= until) {
-                let fd = door.listener.as_fd();
-                if self
-                    .seat
-                    .reactor
-                    .register(fd, token::listener(i), Trigger::Level)
-                    .is_ok()
-                {
-                    door.closed_until = None;
-                }
-            }
-        }
-    }
-
-    /// Begins a connection that was accepted.
-    fn open(&mut self, now: Instant, id: ConnectionId, socket: TcpStream, scope: Scope) {
-        let stream = match (&self.tls, scope) {
-            (Some(acceptor), Scope::Everything) => Stream::accept(socket, acceptor),
-            (None, Scope::Everything) | (_, Scope::Metrics) => Ok(Stream::plain(socket)),
-        };
-        match stream {
-            Ok(stream) => self.watch(now, id, stream),
-            Err(fault) => {
-                error!("TLS cannot be spoken: {fault}");
-                self.shard.ended(now, id, true);
-            }
-        }
-    }
-
-    /// Connections that are there go on with the certificate that they began with.
-    fn renew_certificate(&mut self, update: &Update) {
-        if let (Some(acceptor), Some(tls)) = (&mut self.tls, &update.tls) {
-            *acceptor = Acceptor::new(tls.clone());
-        }
     }
 
     /// Takes a connection into the epoll set; what it has sent already raises the first edge.
@@ -576,13 +496,5 @@ impl Driver {
         metrics.send_datagrams += datagrams;
         metrics.send_bytes += bytes;
         metrics.send_failed += failed;
-    }
-
-    /// Empties the accept queues, then closes the listeners: no client is reset that had connected.
-    fn stop_listening(&mut self, now: Instant) {
-        for i in 0..self.listeners.len() {
-            while self.accept(now, i) {}
-        }
-        self.listeners.clear();
     }
 }

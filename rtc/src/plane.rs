@@ -251,7 +251,9 @@ impl Plane {
             .get_mut(key)
             .ok_or(SessionError::UnknownSession)?;
         session.touch(now);
-        if !sdp::is_usable_candidate(candidate).map_err(SessionError::BadCandidate)? {
+        if !sdp::is_usable_candidate(candidate)
+            .map_err(|fault| SessionError::BadCandidate(sdp::brief(fault)))?
+        {
             return Ok(());
         }
         let limit = self.limits.candidates;
@@ -373,6 +375,8 @@ impl Plane {
         counters.bytes_sent += signals.bytes;
         counters.rtp_packets_sent += signals.rtp_packets;
         counters.refused += signals.refused;
+        counters.replayed += signals.replayed;
+        counters.early += signals.early;
         counters.nacks += signals.nacks;
         counters.plis += signals.keyframe_requests;
         counters.channel_messages_dropped += signals.messages_dropped;

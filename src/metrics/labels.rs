@@ -216,7 +216,7 @@ labels! {
         BadIntegrity "bad_integrity",
         /// STUN for a ufrag that no session of this shard has; perhaps one of another's.
         UnknownUfrag "unknown_ufrag",
-        /// DTLS, RTP or RTCP from an address that passed no connectivity check.
+        /// DTLS or RTCP from an address that passed no connectivity check.
         UnknownSource "unknown_source",
         /// None of the protocols that share the port (RFC 7983 §7), or a broken one.
         Malformed "malformed",
@@ -224,8 +224,14 @@ labels! {
         StunIgnored "stun_ignored",
         /// A valid check from one address too many for its session.
         AddressLimit "address_limit",
-        /// DTLS or SRTP before the answer.
+        /// A valid check that came too soon after others from its address.
+        StunRate "stun_rate",
+        /// DTLS or SRTCP before the answer, or SRTCP before the end of the handshake.
         Early "early",
+        /// RTP, which viewers have no reason to send.
+        UnexpectedMedia "unexpected_media",
+        /// SRTCP that came before (RFC 3711 §3.3.2).
+        Replayed "replayed",
         /// DTLS refused it.
         DtlsRefused "dtls_refused",
     }
@@ -266,7 +272,7 @@ impl<L: Label> ByLabel<L> {
     }
 
     /// Every value of the label with its count.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
         L::ALL.iter().copied().zip(self.counts.iter().copied())
     }
 }

@@ -76,7 +76,10 @@ impl Shard {
             ),
             (DatagramDrop::StunIgnored, counters.stun_ignored),
             (DatagramDrop::AddressLimit, counters.stun_address_limit),
+            (DatagramDrop::StunRate, counters.stun_rate),
             (DatagramDrop::Early, counters.early),
+            (DatagramDrop::UnexpectedMedia, counters.unexpected_media),
+            (DatagramDrop::Replayed, counters.replayed),
             (DatagramDrop::DtlsRefused, counters.refused),
         ] {
             drops.set(reason, count);

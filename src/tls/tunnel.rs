@@ -5,6 +5,7 @@
 //! beginning of a record, or records that nobody wants yet) is kept.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -82,6 +83,9 @@ pub enum TunnelFault {
     /// A record or a message of the handshake does not end.
     #[error("more than {PARTIAL_BYTES} bytes came without an end of the record or message")]
     TooLong,
+    /// A mistake of ours or of the library; the panic hook has printed where.
+    #[error("a panic")]
+    Panicked,
     /// The peer's fault, or what the peer says is ours.
     #[error("{0}")]
     Rustls(#[from] rustls::Error),
@@ -229,6 +233,12 @@ impl Tunnel {
         })
     }
 
+    /// Bytes of its buffers.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.received.capacity() + self.opened.capacity() + self.sealed.capacity()
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         self.held = !self.received.is_empty();
@@ -259,8 +269,19 @@ impl Tunnel {
         done.map(drop).inspect_err(|_| self.stage = Stage::Failed)
     }
 
-    /// Takes records from the front of `buffer`: the bytes used, and whether more may be delivered.
+    /// Takes records from the front of `buffer`: the bytes used, and whether more may be delivered. What
+    /// panics in there ends this connection alone.
     fn process(
+        &mut self,
+        buffer: &mut [u8],
+        deliver: &mut dyn FnMut(&[u8]) -> bool,
+        write: &mut Write<'_>,
+    ) -> (usize, Result<bool, TunnelFault>) {
+        let records = AssertUnwindSafe(|| self.take_records(buffer, deliver, write));
+        catch_unwind(records).unwrap_or((0, Err(TunnelFault::Panicked)))
+    }
+
+    fn take_records(
         &mut self,
         buffer: &mut [u8],
         deliver: &mut dyn FnMut(&[u8]) -> bool,
@@ -298,14 +319,35 @@ impl Tunnel {
         }
     }
 
-    /// What a fault has made rustls say to the peer is the first that it gives out now.
+    /// Seals what rustls has to say about a fault, an alert, and what it had begun to say before. It is
+    /// not asked for more: it would look at the bytes again.
     fn take_alert(&mut self, buffer: &mut [u8]) {
-        let status = self.rustls.process_tls_records(buffer);
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state {
-            let _ = append(&mut self.sealed, RECORD_EXTRA_BYTES, |room| {
+        loop {
+            let start = self.sealed.len();
+            let status = self.rustls.process_tls_records(buffer);
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state else {
+                return;
+            };
+            let encoded = append(&mut self.sealed, RECORD_EXTRA_BYTES, |room| {
                 data.encode(room).map_err(Refused::from)
             });
+            if encoded.is_err() || is_alert(&self.sealed[start..]) {
+                return;
+            }
         }
+    }
+}
+
+/// An alert in the clear, or one of TLS 1.3 that is sealed as if it were data: two bytes, their type, a
+/// tag (RFC 8446 §5.2). No message of a handshake is as short.
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 0x15;
+    const DATA: u8 = 0x17;
+    const SEALED_ALERT_BYTES: usize = 5 + 2 + 1 + 16;
+    match record.first() {
+        Some(&ALERT) => true,
+        Some(&DATA) => record.len() == SEALED_ALERT_BYTES,
+        Some(_) | None => false,
     }
 }
 

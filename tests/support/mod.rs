@@ -19,6 +19,7 @@ pub mod python;
 pub mod rooms;
 pub mod rtp;
 pub mod server;
+pub mod tls;
 pub mod tokens;
 pub mod viewer;
 pub mod viewers;

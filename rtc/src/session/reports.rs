@@ -154,6 +154,7 @@ impl Session {
     pub(super) fn on_packet(&mut self, now: Instant, packet: RawPacket) {
         match packet {
             RawPacket::RtcpRx(rtcp) => {
+                self.signals.reported = true;
                 self.touch(now);
                 self.on_rtcp(now, rtcp);
             }

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod fanout;
+mod joining;
 mod negotiation;
 mod playback;
 mod security;

@@ -1,5 +1,7 @@
 //! Made-up pictures that carry their number, so that a viewer's can be told apart.
 
+#![allow(unreachable_pub)] // the simulation has it too
+
 use std::time::Duration;
 
 use rtc::{AccessUnit, Codec};

@@ -1,5 +1,7 @@
 //! Delays and loses datagrams.
 
+#![allow(unreachable_pub)] // the simulation has it too
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
@@ -10,6 +12,14 @@ type Arrival = (SocketAddr, SocketAddr, Vec<u8>);
 
 /// When it lands, the order of sending, to, from, contents.
 type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
+
+/// What befalls one datagram.
+#[derive(Debug, Clone, Copy)]
+pub enum Mishap {
+    Lost,
+    Late(Duration),
+    Twice,
+}
 
 /// A network between any addresses.
 pub struct Network {
@@ -24,6 +34,10 @@ pub struct Network {
     /// Addresses that are cut off.
     pub cut: Vec<SocketAddr>,
     pub lost: u64,
+    /// What befalls the datagram that is sent as this one, counted from 0.
+    pub mishap: Option<(u64, Mishap)>,
+    /// What is sent, from when on somebody listens.
+    pub record: Option<Vec<Arrival>>,
     flying: BinaryHeap<Reverse<Flight>>,
     sent: u64,
     /// Datagrams by destination.
@@ -42,6 +56,8 @@ impl Network {
             loss: 0.0,
             cut: Vec::new(),
             lost: 0,
+            mishap: None,
+            record: None,
             flying: BinaryHeap::new(),
             sent: 0,
             sent_to: HashMap::new(),
@@ -55,12 +71,25 @@ impl Network {
             self.lost += 1;
             return;
         }
+        let mishap = self.mishap.filter(|(number, _)| *number == self.sent);
+        let mishap = mishap.map(|(_, mishap)| mishap);
         self.sent += 1;
+        if let Some(record) = &mut self.record {
+            record.push((to, from, bytes.to_vec()));
+        }
         *self.sent_to.entry(to).or_default() += 1;
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());
         }
-        self.fly(now, from, to, bytes);
+        match mishap {
+            None => self.fly(now, from, to, bytes),
+            Some(Mishap::Late(by)) => self.fly(now + by, from, to, bytes),
+            Some(Mishap::Twice) => {
+                self.fly(now, from, to, bytes);
+                self.fly(now + Duration::from_millis(1), from, to, bytes);
+            }
+            Some(Mishap::Lost) => self.lost += 1,
+        }
         if self.duplicates > 0.0 && self.draw() < self.duplicates {
             self.sent += 1;
             self.fly(now, from, to, bytes);
@@ -74,6 +103,11 @@ impl Network {
         }
         let flight = (at, self.sent, to, from, bytes.to_vec());
         self.flying.push(Reverse(flight));
+    }
+
+    /// Datagrams sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Datagrams sent to an address so far.

@@ -60,7 +60,7 @@ impl World {
         let session = created["sessionId"].as_str().expect("an id").to_owned();
         let offer = created["offer"]["sdp"].as_str().expect("an offer");
         let (id, answer) = self.sim.answer_offer(offer);
-        self.sim.viewers[id.0].may_fail = true;
+        self.sim.viewers[id.0].forgiving = true;
         self.note(&format!("session {session} of {device}"));
         self.watchers.push(Watcher {
             session,
