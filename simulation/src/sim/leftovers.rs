@@ -49,7 +49,7 @@ impl Sim {
                 .filter(|sample| sample.labels.get("device_id").is_none_or(|id| series(id)));
             assert_eq!(left.map(|sample| sample.value).sum::<f64>(), 0.0, "{name}");
         }
-        assert_eq!(metrics.sum("media_panics_caught_total", &[]), 0.0);
+        assert!(metrics.sum("media_panics_caught_total", &[]) <= self.injected as f64);
         // The scrape's own connection, its alarm, and the deadline of its aggregate.
         assert_eq!(metrics.sum("media_shard_connections", &[]), 1.0);
         let timers = metrics.sum("media_shard_timers", &[]);
