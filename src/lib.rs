@@ -43,6 +43,7 @@ pub mod launch;
 pub mod limits;
 pub mod logging;
 pub mod media;
+#[allow(unsafe_code, reason = "prctl(2) has no safe interface in std")]
 pub mod memory;
 pub mod message;
 pub mod metrics;

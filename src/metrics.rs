@@ -198,6 +198,18 @@ impl ShardMetrics {
         self.devices.of_former(device_id).lifetimes.observe(lived);
     }
 
+    /// Requests that were answered, of any kind.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn requests_answered(&self) -> u64 {
+        self.http.requests().map(|(_, count)| count).sum()
+    }
+
+    /// Sessions that ended, for any reason.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn sessions_ended(&self) -> u64 {
+        self.sessions_closed.total()
+    }
+
     /// The device has gone: its series vanish, and its place is free for another.
     pub fn device_gone(&mut self, device_id: &str) {
         self.devices.forget(device_id);

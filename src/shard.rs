@@ -9,6 +9,8 @@ mod devices;
 mod drain;
 mod gather;
 mod guard;
+#[cfg(feature = "fault-injection")]
+mod holdings;
 mod jobs;
 mod members;
 mod rates;
@@ -38,6 +40,8 @@ pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
 pub use self::guard::PANICS_PER_MINUTE;
 use self::guard::{Blame, Panics};
+#[cfg(feature = "fault-injection")]
+pub use self::holdings::Holdings;
 pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;

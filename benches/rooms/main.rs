@@ -12,6 +12,7 @@
 //! from when the message should have been sent, so neither a late server nor a late generator hides it.
 
 #![allow(unreachable_pub)] // nothing is outside of a program
+#![allow(unsafe_code, reason = "a variable is set before there are threads")]
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

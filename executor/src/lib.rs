@@ -37,17 +37,27 @@
 pub mod cpu;
 
 mod bind;
+#[allow(unsafe_code, reason = "epoll(7) has no safe interface in std")]
 mod epoll;
+#[allow(unsafe_code, reason = "eventfd(2) has no safe interface in std")]
 mod eventfd;
 mod health;
 mod listener;
 mod mailbox;
 mod pool;
+#[allow(unsafe_code, reason = "asks the kernel for a ring and for limits")]
 mod preflight;
 mod reactor;
+#[allow(unsafe_code, reason = "lends descriptors to glommio's streams")]
 mod readable;
+#[allow(unsafe_code, reason = "timerfd_create(2) has no safe interface in std")]
 mod timerfd;
+#[allow(
+    unsafe_code,
+    reason = "setsockopt(2) of options that socket2 does not know"
+)]
 mod udp;
+#[allow(unsafe_code, reason = "_exit(2), which runs nothing")]
 mod watchdog;
 mod wheel;
 

@@ -201,6 +201,7 @@ mod tests {
     use super::*;
 
     /// Whether the inbox is reported readable within `timeout` milliseconds.
+    #[allow(unsafe_code, reason = "poll(2) has no safe interface in std")]
     fn readable<M>(inbox: &Inbox<M>, timeout: i32) -> bool {
         let mut pollfd = libc::pollfd {
             fd: inbox.as_fd().as_raw_fd(),

@@ -1,5 +1,7 @@
 //! A process that runs out of descriptors. Alone in its binary: the limit is the whole process's.
 
+#![allow(unsafe_code, reason = "setrlimit(2)")]
+
 use std::fs::File;
 use std::io::Read;
 use std::net::TcpStream;

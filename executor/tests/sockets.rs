@@ -1,5 +1,7 @@
 //! Listeners and UDP ports over the loopback interface.
 
+#![allow(unsafe_code, reason = "poll(2), and what is asked of descriptors")]
+
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

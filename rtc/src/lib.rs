@@ -15,6 +15,8 @@
 //!                                                  Outbox: runs of equal datagrams, events, timers
 //! ```
 
+#![forbid(unsafe_code)]
+
 #[cfg(test)]
 extern crate self as rtc;
 

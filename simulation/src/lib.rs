@@ -13,6 +13,7 @@ pub mod media;
 mod network;
 mod sim;
 pub mod support;
+pub mod swarm;
 #[path = "../../rtc/tests/support/viewer.rs"]
 pub mod viewer;
 

@@ -12,12 +12,14 @@ mod turn;
 mod watch;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use executor::TICK;
+use media_service::accounts::Accounts;
 use media_service::auth::Authenticator;
 use media_service::config::Config;
 use media_service::connection::ConnectionId;
@@ -75,7 +77,9 @@ pub struct Sim {
     /// A read of the server takes up to so many bytes.
     pub read_bytes: usize,
     pub viewers: Vec<Viewer>,
-    network: Network,
+    pub network: Network,
+    /// Datagrams in the sockets of shards that stand still.
+    unread: Vec<VecDeque<(SocketAddr, Vec<u8>)>>,
     wires: Vec<Wire>,
     /// Who has the connection; while it moves nobody has it.
     owners: HashMap<Client, (usize, ConnectionId)>,
@@ -84,6 +88,13 @@ pub struct Sim {
     /// Turns that all shards have taken.
     pub turns: usize,
     last: LastAnswers,
+    accounts: Option<Accounts>,
+    /// Connections that the shards of this process have taken.
+    pub accepted: u64,
+    /// Connections that moved from shard to shard in this process.
+    pub handed_over: u64,
+    /// A step of time; a machine that is held up takes longer ones.
+    pub tick: Duration,
     random: ChaCha20Rng,
 }
 
@@ -101,6 +112,11 @@ impl Sim {
     /// Shards of a configuration that `edit` makes from the default.
     pub fn with(shards: usize, seed: u64, edit: impl FnOnce(&mut Config)) -> Self {
         println!("simulation seed: {seed}");
+        Self::quiet(shards, seed, edit)
+    }
+
+    /// The same, and the seed is not printed.
+    pub fn quiet(shards: usize, seed: u64, edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.store.path = ":memory:".into();
         config.store.fsync = false;
@@ -134,12 +150,17 @@ impl Sim {
             read_bytes: media_service::limits::READ_BYTES,
             viewers: Vec::new(),
             network: Network::new(seed),
+            unread: vec![VecDeque::new(); shards],
             wires: Vec::new(),
             owners: HashMap::new(),
             clients: HashMap::new(),
             ended: vec![false; shards],
             turns: 0,
             last: LastAnswers::new(),
+            accounts: None,
+            accepted: 0,
+            handed_over: 0,
+            tick: TICK,
             random: ChaCha20Rng::seed_from_u64(seed),
         };
         sim.start_shards(rooms);
@@ -148,6 +169,10 @@ impl Sim {
 
     fn start_shards(&mut self, rooms: StoredRooms) {
         let auth = Authenticator::new(&self.config.auth).map(Arc::new);
+        let reader = self.store.second_reader();
+        let accounts = Accounts::new(&self.config, auth.clone(), reader);
+        self.accounts = Some(accounts.expect("users that can be counted"));
+        (self.accepted, self.handed_over) = (0, 0);
         let identity = Identity::generate().expect("an identity");
         let config = self.config.clone();
         for (id, rooms) in self.placement.all().zip(rooms) {
@@ -208,6 +233,7 @@ impl Sim {
         }
         self.shards.clear();
         self.mailboxes.clear();
+        self.unread.iter_mut().for_each(VecDeque::clear);
         self.ended.fill(false);
         self.totals = Arc::new(Totals::new(self.placement.count()));
         let (store, rooms) = Desk::open(&self.config, self.placement);

@@ -265,8 +265,14 @@ impl<L: Label> ByLabel<L> {
         self.counts[value.index()]
     }
 
+    /// The count over all values.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn total(&self) -> u64 {
+        self.iter().map(|(_, count)| count).sum()
+    }
+
     /// Every value of the label with its count.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
         L::ALL.iter().copied().zip(self.counts.iter().copied())
     }
 }

@@ -27,7 +27,7 @@ const _: () = assert!(LIST_PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
 /// An aggregate on its way.
 #[derive(Debug)]
 pub(crate) struct Gather {
-    connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     query: Query,
     answers: Vec<Option<Answer>>,
     deadline: Instant,

@@ -25,6 +25,10 @@ pub enum Mishap {
 pub struct Network {
     /// One way.
     pub delay: Duration,
+    /// Up to so much more, drawn for each datagram: they overtake each other.
+    pub jitter: Duration,
+    /// Share of datagrams that arrive twice, 0 to 1.
+    pub duplicates: f64,
     /// Share of datagrams lost, 0 to 1, once media flows through it.
     pub loss: f64,
     /// Addresses that are cut off.
@@ -47,6 +51,8 @@ impl Network {
     pub fn new(seed: u64) -> Self {
         Self {
             delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            duplicates: 0.0,
             loss: 0.0,
             cut: Vec::new(),
             lost: 0,
@@ -75,19 +81,28 @@ impl Network {
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());
         }
-        let mut fly = |delay| {
-            self.flying
-                .push(Reverse((now + delay, self.sent, to, from, bytes.to_vec())));
-        };
         match mishap {
-            None => fly(self.delay),
-            Some(Mishap::Late(by)) => fly(self.delay + by),
+            None => self.fly(now, from, to, bytes),
+            Some(Mishap::Late(by)) => self.fly(now + by, from, to, bytes),
             Some(Mishap::Twice) => {
-                fly(self.delay);
-                fly(self.delay + Duration::from_millis(1));
+                self.fly(now, from, to, bytes);
+                self.fly(now + Duration::from_millis(1), from, to, bytes);
             }
             Some(Mishap::Lost) => self.lost += 1,
         }
+        if self.duplicates > 0.0 && self.draw() < self.duplicates {
+            self.sent += 1;
+            self.fly(now, from, to, bytes);
+        }
+    }
+
+    fn fly(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let mut at = now + self.delay;
+        if !self.jitter.is_zero() {
+            at += self.jitter.mul_f64(self.draw());
+        }
+        let flight = (at, self.sent, to, from, bytes.to_vec());
+        self.flying.push(Reverse(flight));
     }
 
     /// Datagrams sent so far.

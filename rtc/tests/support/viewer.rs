@@ -246,6 +246,7 @@ impl Viewer {
                 Ok(Output::Event(event)) => self.on_event(now, event),
                 Err(error) => {
                     assert!(self.forgiving, "a viewer that works: {error}");
+                    self.closed = true;
                     self.rtc.disconnect();
                 }
             }

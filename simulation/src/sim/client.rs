@@ -67,6 +67,7 @@ impl Sim {
         let client = Client(self.wires.len());
         let peer = (address, 1_024 + (client.0 % 60_000) as u16).into();
         let id = self.shards[shard].accepted(self.now, peer, scope).ok()?;
+        self.accepted += 1;
         self.wires.push(Wire::new());
         self.own(client, shard, id);
         Some(client)

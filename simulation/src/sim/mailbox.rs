@@ -51,6 +51,12 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Connections that are in it.
+    pub(crate) fn connections(&self) -> usize {
+        let adopts = |letter: &Letter| matches!(letter, Letter::Adopt(..));
+        self.letters.iter().filter(|(_, it)| adopts(it)).count()
+    }
+
     /// The letters of a turn.
     pub(crate) fn receive(&mut self, now: Instant) -> Vec<Letter> {
         let arrived = self.letters.iter().take_while(|(at, _)| *at <= now).count();

@@ -68,15 +68,34 @@ impl Sim {
             Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
             "RFC 6455 §1.3"
         );
-        Ok(Socket {
-            client,
-            context: WebSocketContext::new(Role::Client, None),
-            code: None,
-        })
+        Ok(Socket::new(client))
     }
 }
 
 impl Socket {
+    /// Over a connection that the server has upgraded.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            context: WebSocketContext::new(Role::Client, None),
+            code: None,
+        }
+    }
+
+    /// The server's close code, once it came.
+    pub fn code(&self) -> Option<u16> {
+        self.code
+    }
+
+    /// Sends, unless the server has closed: whether it could.
+    pub fn try_send(&mut self, sim: &mut Sim, message: Message) -> bool {
+        let mut wire = sim.wire(self.client);
+        self.context
+            .write(&mut wire, message)
+            .and_then(|()| self.context.flush(&mut wire))
+            .is_ok()
+    }
+
     pub fn send(&mut self, sim: &mut Sim, message: &Value) {
         self.send_message(sim, Message::text(message.to_string()));
     }

@@ -45,6 +45,12 @@ impl Desk {
         (desk, rooms)
     }
 
+    /// Another reader of the same store.
+    pub(crate) fn second_reader(&self) -> Reader {
+        let store = self.store.as_ref().expect("it has not ended");
+        store.reader().expect("a reader")
+    }
+
     pub(crate) fn push(&mut self, now: Instant, entry: Entry) {
         self.rows.push_back((now + self.delay, entry));
     }

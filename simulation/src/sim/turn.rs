@@ -1,6 +1,6 @@
 //! A tick: what `media_service::driver` does in its turns, and the peers in theirs.
 
-use executor::TICK;
+use media_service::accounts::Outcome;
 use media_service::connection::ConnectionId;
 use media_service::limits::READS_PER_TURN;
 use media_service::message::Message;
@@ -9,21 +9,27 @@ use media_service::shard::{Flushed, Job};
 use media_service::side::read;
 use rtc::SocketIndex;
 
-use super::mailbox::Letter;
+use super::mailbox::{Letter, Mailbox};
 use super::{Client, Side, Sim, media_address, wall};
 
 /// Rounds of a flush: what is carried out leaves a little more, a few times.
 const FLUSH_ROUNDS: usize = 1000;
 
+/// Datagrams that a socket's buffer holds; more are lost.
+const SOCKET_DATAGRAMS: usize = 1_000;
+
 impl Sim {
     /// One tick: a turn of every shard, and of the viewers.
     pub fn step(&mut self) {
-        self.now += TICK;
+        self.now += self.tick;
         while let Some((to, from, bytes)) = self.network.arrived(self.now) {
             if let Some(viewer) = self.viewers.iter_mut().find(|v| v.address == to) {
                 viewer.receive(self.now, from, &bytes);
             } else if let Some(shard) = (0..self.shards.len()).find(|&i| media_address(i) == to) {
-                self.shards[shard].datagram(self.now, SocketIndex(0), from, &bytes);
+                let unread = &mut self.unread[shard];
+                if unread.len() < SOCKET_DATAGRAMS {
+                    unread.push_back((from, bytes));
+                }
             }
         }
         for (shard, receipts) in self.store.commit(self.now) {
@@ -44,6 +50,9 @@ impl Sim {
 
     fn turn(&mut self, shard: usize) {
         let now = self.now;
+        for (from, bytes) in self.unread[shard].drain(..) {
+            self.shards[shard].datagram(now, SocketIndex(0), from, &bytes);
+        }
         for letter in self.mailboxes[shard].receive(now) {
             match letter {
                 Letter::Message(message) => self.shards[shard].message(now, message),
@@ -88,6 +97,23 @@ impl Sim {
     pub(super) fn own(&mut self, client: Client, shard: usize, id: ConnectionId) {
         self.owners.insert(client, (shard, id));
         self.clients.insert((shard, id), client);
+    }
+
+    /// Connections on their way from shard to shard.
+    pub fn moving(&self) -> usize {
+        self.mailboxes.iter().map(Mailbox::connections).sum()
+    }
+
+    /// Everybody who is connected, in the order of coming.
+    pub fn everybody(&self) -> Vec<Client> {
+        let mut clients: Vec<Client> = self.owners.keys().copied().collect();
+        clients.sort_unstable_by_key(|client| client.0);
+        clients
+    }
+
+    /// Connections that shards have.
+    pub fn held(&self) -> usize {
+        self.owners.len()
     }
 
     pub(super) fn disown(&mut self, client: Client) {
@@ -188,7 +214,10 @@ impl Sim {
                 let client = self.clients[&(shard, id)];
                 self.disown(client);
                 match self.mail(to.index(), Letter::Adopt(client, transfer)) {
-                    Ok(()) => self.shards[shard].moved(id),
+                    Ok(()) => {
+                        self.handed_over += 1;
+                        self.shards[shard].moved(id);
+                    }
                     Err(Letter::Adopt(_, transfer)) => {
                         self.shards[shard].move_refused(self.now, id, *transfer);
                         self.own(client, shard, id);
@@ -244,7 +273,24 @@ impl Sim {
                 };
                 (job.from, message)
             }
-            Job::Account(job) => panic!("users sign up and log in over real sockets: {job:?}"),
+            Job::Account(job) => {
+                let accounts = self.accounts.as_mut().expect("the process runs");
+                let (connection, gather) = (job.connection, job.gather);
+                let message = match accounts.run(job.task) {
+                    Outcome::Reply(reply) => Message::Replied {
+                        connection,
+                        gather,
+                        reply,
+                    },
+                    Outcome::Store(user, response) => Message::Hashed {
+                        connection,
+                        gather,
+                        user,
+                        response,
+                    },
+                };
+                (job.from, message)
+            }
         };
         // The side thread tries for a second; a mailbox that stays full loses it.
         let _ = self.mail(to.index(), Letter::Message(message));

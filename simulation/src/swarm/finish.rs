@@ -1,0 +1,73 @@
+//! The end of a schedule: whatever went wrong is over, the server works as on its first day, and when
+//! everybody has gone nothing is left.
+
+use std::time::Duration;
+
+use super::world::World;
+use crate::ViewerId;
+use crate::support::media;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What a machine's turn takes at the end, where nobody looks at single moments.
+const LONG_TICK: Duration = Duration::from_millis(100);
+/// A picture is on the screen of a viewer that is there by then.
+const FIRST_PICTURE: Duration = Duration::from_secs(5);
+
+impl World {
+    pub(super) fn finish(&mut self) {
+        self.heal_all();
+        self.calm_since = self.sim.now;
+        self.run_for(12 * SECOND);
+        assert_eq!(self.unanswered(), 0, "requests without an answer");
+        self.check();
+        self.check_acknowledged();
+        self.everybody_goes();
+        self.canary();
+        self.everybody_goes();
+        self.sim.assert_nothing_left();
+    }
+
+    /// A new viewer sees a new device's pictures, and a new room takes a message.
+    fn canary(&mut self) {
+        let device = "canary";
+        let published = self.publish_as(device, media::Kind::H264, "");
+        let client = self.dial().expect("there is room for it");
+        let (viewer, session) = self.sim.watch(client, device);
+        self.note(&format!("canary {session}"));
+        let until = self.sim.now + FIRST_PICTURE;
+        while self.sim.viewers[viewer.0].pictures().len() < 10 {
+            assert!(self.sim.now < until, "the last viewer sees nothing");
+            self.step();
+        }
+        assert!(published.is_some());
+        self.sim.viewers[viewer.0].assert_smooth();
+        let target = format!("/api/media/sessions/{session}");
+        let deleted = self.sim.request(client, "DELETE", &target, &[], b"");
+        assert_eq!(deleted.status, 204);
+        self.answered += 3;
+        self.leave_quietly(client);
+        let _ = session;
+    }
+
+    fn everybody_goes(&mut self) {
+        self.lose_viewers();
+        for viewer in 0..self.sim.viewers.len() {
+            self.sim.switch_off(ViewerId(viewer));
+        }
+        for client in self.sim.everybody() {
+            self.cut(client);
+        }
+        self.lose_peers();
+        self.lose_publishers();
+        self.lose_members();
+        self.step();
+        self.check();
+        let config = &self.plan.config;
+        let longest = config.media.idle_timeout.max(config.ws.pong_timeout)
+            + config.media.device_linger
+            + config.rooms.join_timeout;
+        self.sim.tick = LONG_TICK;
+        self.run_for(longest + 15 * SECOND);
+        self.sim.tick = executor::TICK;
+    }
+}
