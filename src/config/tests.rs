@@ -95,6 +95,10 @@ cores = "0-2,5,7-8"
 trusted_proxies = ["10.0.0.0/8", "2001:db8::7"]
 insecure = true
 shutdown_timeout = "1h30m"
+[tls]
+cert = "tests/keys/tls.cert.pem"
+key = "tests/keys/tls.key.pem"
+hsts = "365d"
 [auth]
 jwt_secret = ""
 jwt_public_key = "tests/keys/ed25519.pub.pem"
@@ -350,7 +354,7 @@ fn the_printed_configuration_names_origins_and_no_secret() {
     assert_eq!(
         file(&printed).faults(),
         [
-            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:40]"
+            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:45]"
         ]
     );
 }
