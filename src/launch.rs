@@ -17,7 +17,7 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use self::control::Control;
-pub use self::control::EXIT_IMPATIENT;
+pub use self::control::{EXIT_IMPATIENT, EXIT_OVERDUE};
 use self::sockets::{Addresses, Sockets};
 use crate::accounts::{self, AccountQueue, Accounts};
 use crate::auth::Authenticator;
@@ -356,11 +356,11 @@ fn supervise(
         .start(signals)
         .map_err(LaunchError::io("control thread"))?;
     pool.join()?;
-    threads.join();
     // The shards are gone and have handed over what there was.
     if let Err(fault) = store.join() {
         error!("{fault}");
     }
+    threads.join();
     info!(
         sessions = totals.sum(Total::Drained),
         members = totals.sum(Total::DrainedMembers),
