@@ -13,8 +13,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use tracing::{error, info, warn};
 
+use super::problems;
 use crate::accounts::AccountQueue;
 use crate::clock;
+use crate::config::Config;
 use crate::driver::Mail;
 use crate::logging::LogLevel;
 use crate::memory::MemoryWatch;
@@ -268,11 +270,21 @@ impl Work {
                 tell_waiting(&waiting);
                 self.control.level.set(&update.config.log.level);
                 self.memory.set_limit(update.config.limits.memory);
+                if applied.contains(&"limits.connections") {
+                    self.make_room(&update.config);
+                }
                 let applied = applied.join(", ");
                 info!(why, applied, "configuration reloaded");
                 // Who has not got the one before needs it no more.
                 self.owed = Some(Owed::new(update, self.control.postbox.shards()));
             }
+        }
+    }
+
+    /// More connections need more descriptors.
+    fn make_room(&self, config: &Config) {
+        for problem in problems(config, self.control.postbox.shards()) {
+            warn!("{}", problem.message);
         }
     }
 
@@ -329,7 +341,6 @@ mod tests {
     use executor::mailboxes;
 
     use super::*;
-    use crate::config::Config;
 
     #[test]
     fn a_shard_whose_mailbox_is_full_gets_the_update_later_and_nobody_twice() {
