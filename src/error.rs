@@ -190,6 +190,9 @@ pub enum ApiError {
         /// The bound.
         limit: usize,
     },
+    /// The process has as much memory as it may (`limits.memory`).
+    #[error("the server is short of memory and takes no new work for a moment; try again later")]
+    MemoryShort,
     /// A shard's mailbox is full, or it did not answer in time.
     #[error("a part of the server is overloaded; try again")]
     ShardBusy,
@@ -252,6 +255,7 @@ impl ApiError {
             },
             ApiError::StoreFailed
             | ApiError::Full { .. }
+            | ApiError::MemoryShort
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => 503,
@@ -272,7 +276,7 @@ impl ApiError {
             ApiError::UnknownRoom { .. } => "unknown_room",
             ApiError::Room(error) => error.code(),
             ApiError::TooManyRooms { .. } => "too_many_rooms",
-            ApiError::StoreBusy => "overloaded",
+            ApiError::StoreBusy | ApiError::MemoryShort => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",
             ApiError::BadCandidate(_) => "bad_candidate",
@@ -348,6 +352,7 @@ impl ApiError {
             ApiError::StoreFailed
             | ApiError::Full { .. }
             | ApiError::Room(RoomError::RoomFull)
+            | ApiError::MemoryShort
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),

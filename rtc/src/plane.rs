@@ -149,6 +149,11 @@ impl Plane {
         }
     }
 
+    /// Sessions that are open.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// What is known of a source.
     pub fn source_stats(&self, key: SourceKey) -> Option<SourceStats> {
         Some(self.sources.get(key)?.stats())

@@ -91,6 +91,8 @@ pub struct Sim {
     accounts: Option<Accounts>,
     /// Connections that the shards of this process have taken.
     pub accepted: u64,
+    /// Panics on purpose in this process, at most one caught for each.
+    pub injected: u64,
     /// Connections that moved from shard to shard in this process.
     pub handed_over: u64,
     /// A step of time; a machine that is held up takes longer ones.
@@ -159,6 +161,7 @@ impl Sim {
             last: LastAnswers::new(),
             accounts: None,
             accepted: 0,
+            injected: 0,
             handed_over: 0,
             tick: TICK,
             random: ChaCha20Rng::seed_from_u64(seed),

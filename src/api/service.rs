@@ -28,8 +28,8 @@ pub(super) fn live() -> Response {
     Response::json(200, &OK)
 }
 
-pub(super) fn ready(draining: bool) -> Result<Response, ApiError> {
-    if draining {
+pub(super) fn ready(ending: bool) -> Result<Response, ApiError> {
+    if ending {
         Err(ApiError::Draining)
     } else {
         Ok(Response::json(200, &OK))

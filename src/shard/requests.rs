@@ -1,9 +1,8 @@
 //! HTTP requests: from bytes to an operation, from its result to bytes.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Blame, Moving, Shard};
@@ -275,20 +274,6 @@ impl Shard {
         }
     }
 
-    /// Where the client is. A proxy that is not trusted is warned about once.
-    fn client(&self, connection: &Connection, request: &Request) -> IpAddr {
-        let trusted = &self.config.server.trusted_proxies;
-        let client = Client::of(connection.peer.ip(), &request.headers, trusted);
-        if client.ignored && self.totals.first_ignored_header() {
-            warn!(
-                peer = %connection.peer,
-                "a Forwarded or X-Forwarded-For header is ignored: if that is a proxy of yours, add its \
-                 network to server.trusted_proxies"
-            );
-        }
-        client.address
-    }
-
     /// When a body is given up that does not move, or does not end.
     fn body_deadline(&self, now: Instant, exchange: &Exchange) -> Instant {
         let http = &self.config.http;
@@ -304,6 +289,7 @@ impl Shard {
         operation: Operation,
     ) -> Step {
         let admitted = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.has_memory_for(&operation))
             .and_then(|()| self.pay(now, &mut exchange));
         let owner = match admitted {
             Ok(Some(bucket)) => Some(bucket),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use media_service::faults::{Fault as Injected, Place};
 use media_service::limits::MAILBOX_MESSAGES;
 
 use super::Kind;
@@ -163,10 +164,39 @@ impl World {
         self.lose_members();
         (self.answered, self.created) = (0, 0);
         self.exact = true;
+        self.sim.injected = 0;
         self.told.restarted();
         self.calm_since = self.sim.now;
         self.check();
         self.check_acknowledged();
+    }
+
+    /// Something of a shard panics when the shard is there next.
+    pub(super) fn panic(&mut self) {
+        let shard = self.plan.draw(self.plan.shards);
+        let place = Place::ALL[self.plan.draw(Place::ALL.len())];
+        // Nobody is to blame for that: it ends the process.
+        if place != Place::Turn {
+            self.note(&format!("shard {shard} will panic: {place:?}"));
+            self.sim.shards[shard].inject(Injected::Panic(place));
+            self.sim.injected += 1;
+            self.exact = false;
+        }
+    }
+
+    /// Another configuration, of which every shard hears.
+    pub(super) fn reload(&mut self) {
+        let full = |fault: &Fault| matches!(fault, Fault::Mailbox(_));
+        if self.faults.iter().any(|(_, fault)| full(fault)) {
+            return;
+        }
+        self.plan.reconfigure();
+        let drawn = self.plan.config.clone();
+        self.sim.reload(|config| {
+            let store = config.store.clone();
+            *config = drawn;
+            config.store = store;
+        });
     }
 
     pub(super) fn scrape(&mut self) {

@@ -115,6 +115,10 @@ kinds! {
     Partition 2;
     /// The network loses, doubles and reorders.
     BadNetwork 2;
+    /// Something of the server panics.
+    Panic 1;
+    /// Another configuration.
+    Reload 2;
     /// All shards stand still for a moment.
     Pause 1;
     /// A scrape.
@@ -166,28 +170,8 @@ impl Plan {
         let tight = draw(0, 6) == 0;
         let mut config = Config::default();
         config.store.fsync = false;
-        config.http.idle_timeout = draw(5, 40) as u32 * SECOND;
-        config.http.head_timeout = draw(3, 11) as u32 * SECOND;
-        config.media.idle_timeout = draw(15, 60) as u32 * SECOND;
-        config.media.publisher_timeout = draw(2, 11) as u32 * SECOND;
-        config.media.device_linger = draw(1, 21) as u32 * SECOND;
-        config.rooms.join_timeout = draw(5, 61) as u32 * SECOND;
-        config.rooms.recent = [8, 64, 1024][draw(0, 3)];
-        config.rooms.member_rate = Cap::new([0, 2, 10][draw(0, 3)]);
-        config.ws.queue = [16, 64, 256][draw(0, 3)];
-        if draw(0, 2) == 0 {
-            config.ws.ping_interval = 10 * SECOND;
-            config.ws.pong_timeout = 15 * SECOND;
-        }
-        if tight {
-            config.limits.sessions = Cap::new(draw(1, 8));
-            config.limits.sessions_per_device = Cap::new(draw(1, 4));
-            config.limits.devices = Cap::new(draw(1, 6));
-            config.limits.rooms = Cap::new(draw(1, 4));
-            config.limits.rooms_per_anchor = Cap::new(1);
-            config.limits.connections = Cap::new(draw(8, 30));
-            config.media.candidates = Cap::new(draw(1, 4));
-        }
+        config.limits.connections_per_address = Cap::OFF;
+        configure(&mut config, tight, &mut draw);
         Self {
             shards,
             kinds,
@@ -203,6 +187,13 @@ impl Plan {
             config,
             random,
         }
+    }
+
+    /// Draws another configuration in the place of this one.
+    pub fn reconfigure(&mut self) {
+        let random = &mut self.random;
+        let mut draw = |from: usize, to: usize| from + random.next_u64() as usize % (to - from);
+        configure(&mut self.config, self.tight, &mut draw);
     }
 
     /// Whether the kind is played.
@@ -231,5 +222,46 @@ impl Plan {
             }
         }
         unreachable!("it is below the sum of the weights")
+    }
+}
+
+/// So much is no bound here.
+const ANY: usize = 1_000_000;
+
+/// Draws what a reload can change too. Its caps are met where they are `tight`.
+fn configure(config: &mut Config, tight: bool, draw: &mut impl FnMut(usize, usize) -> usize) {
+    config.http.idle_timeout = draw(5, 40) as u32 * SECOND;
+    config.http.head_timeout = draw(3, 11) as u32 * SECOND;
+    config.media.idle_timeout = draw(15, 60) as u32 * SECOND;
+    config.media.publisher_timeout = draw(2, 11) as u32 * SECOND;
+    config.media.device_linger = draw(1, 21) as u32 * SECOND;
+    config.rooms.join_timeout = draw(5, 61) as u32 * SECOND;
+    config.rooms.recent = [8, 64, 1024][draw(0, 3)];
+    config.rooms.member_rate = Cap::new([0, 2, 10][draw(0, 3)]);
+    config.ws.queue = [16, 64, 256][draw(0, 3)];
+    if draw(0, 2) == 0 {
+        config.ws.ping_interval = 10 * SECOND;
+        config.ws.pong_timeout = 15 * SECOND;
+    }
+    let rate = |draw: usize| {
+        if tight {
+            (Cap::new(1), draw)
+        } else {
+            (Cap::new(ANY), ANY)
+        }
+    };
+    let limits = &mut config.limits;
+    (limits.session_rate, limits.session_burst) = rate(draw(1, 20));
+    (limits.session_rate_total, limits.session_burst_total) = rate(draw(1, 20));
+    (limits.room_rate, limits.room_burst) = rate(draw(1, 5));
+    (limits.login_rate, limits.login_burst) = rate(draw(1, 5));
+    if tight {
+        config.limits.sessions = Cap::new(draw(1, 8));
+        config.limits.sessions_per_device = Cap::new(draw(1, 4));
+        config.limits.devices = Cap::new(draw(1, 6));
+        config.limits.rooms = Cap::new(draw(1, 4));
+        config.limits.rooms_per_anchor = Cap::new(1);
+        config.limits.connections = Cap::new(draw(8, 30));
+        config.media.candidates = Cap::new(draw(1, 4));
     }
 }

@@ -218,7 +218,7 @@ impl World {
                 }
                 None if self.sim.wire(client).server_done => {
                     // It may end a body that its client has broken off.
-                    let over = self.publishers[at].over;
+                    let over = self.publishers[at].over || self.sim.injected > 0;
                     assert!(over, "publisher {client:?} is closed without an answer");
                     self.publishers.remove(at);
                     self.exact = false;
@@ -233,7 +233,8 @@ impl World {
             "" | "device_busy" | "taken_over" | "request_timeout" => true,
             // It ends before its first picture is whole.
             "bad_bitstream" | "bad_body" | "bad_request" => true,
-            "full" => self.plan.tight,
+            "full" | "rate_limited" => self.plan.tight,
+            "internal" => self.sim.injected > 0,
             "draining" => self.plan.has(Kind::Restart),
             "shard_busy" => self.sim.now < self.calm_since + Duration::from_secs(10),
             _ => false,

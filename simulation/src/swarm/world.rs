@@ -153,6 +153,8 @@ impl World {
             | Kind::BadNetwork => self.begin_fault(kind),
             Kind::Restart => self.restart(true),
             Kind::Crash => self.restart(false),
+            Kind::Panic => self.panic(),
+            Kind::Reload => self.reload(),
             Kind::Pause => self.pause(),
             Kind::Scrape => self.scrape(),
             Kind::Wait => {
