@@ -34,8 +34,8 @@ pub use inputs::Inputs;
 pub use platform::{Rooms, Store};
 pub use tls::Tls;
 pub use types::{
-    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
-    Ws,
+    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, MemoryLimit, Metrics,
+    Secret, Server, Ws,
 };
 
 use crate::auth::{Authenticator, DeviceClaim, MintError, Role};

@@ -137,6 +137,9 @@ pub enum ApiError {
         /// What would be taken.
         wanted: &'static str,
     },
+    /// A body that would have to be unpacked first: a small one can hold a very large one.
+    #[error("Content-Encoding {0:?} is not taken: send the body as it is")]
+    ContentEncoding(String),
     /// A WebSocket route was asked for without an upgrade.
     #[error("this is a WebSocket: {0}")]
     UpgradeRequired(&'static str),
@@ -187,6 +190,9 @@ pub enum ApiError {
         /// The bound.
         limit: usize,
     },
+    /// The process has as much memory as it may (`limits.memory`).
+    #[error("the server is short of memory and takes no new work for a moment; try again later")]
+    MemoryShort,
     /// A shard's mailbox is full, or it did not answer in time.
     #[error("a part of the server is overloaded; try again")]
     ShardBusy,
@@ -227,7 +233,7 @@ impl ApiError {
             | ApiError::UsernameTaken { .. }
             | ApiError::NoJwtSecret => 409,
             ApiError::BodyTooLarge { .. } => 413,
-            ApiError::UnsupportedMediaType { .. } => 415,
+            ApiError::UnsupportedMediaType { .. } | ApiError::ContentEncoding(_) => 415,
             ApiError::UpgradeRequired(_) => 426,
             ApiError::TooManyCandidates { .. }
             | ApiError::TooManyRooms { .. }
@@ -249,6 +255,7 @@ impl ApiError {
             },
             ApiError::StoreFailed
             | ApiError::Full { .. }
+            | ApiError::MemoryShort
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => 503,
@@ -269,7 +276,7 @@ impl ApiError {
             ApiError::UnknownRoom { .. } => "unknown_room",
             ApiError::Room(error) => error.code(),
             ApiError::TooManyRooms { .. } => "too_many_rooms",
-            ApiError::StoreBusy => "overloaded",
+            ApiError::StoreBusy | ApiError::MemoryShort => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",
             ApiError::BadCandidate(_) => "bad_candidate",
@@ -280,6 +287,7 @@ impl ApiError {
             ApiError::TakenOver { .. } => "taken_over",
             ApiError::BadBitstream(_) => "bad_bitstream",
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
+            ApiError::ContentEncoding(_) => "content_encoding",
             ApiError::UpgradeRequired(_) => "upgrade_required",
             ApiError::TlsRequired => "tls_required",
             ApiError::Unauthorized(error) => error.code(),
@@ -344,9 +352,12 @@ impl ApiError {
             ApiError::StoreFailed
             | ApiError::Full { .. }
             | ApiError::Room(RoomError::RoomFull)
+            | ApiError::MemoryShort
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
+            // RFC 9110 §15.5.16.
+            ApiError::ContentEncoding(_) => response.header("Accept-Encoding", "identity"),
             ApiError::RateLimited { wait } => {
                 response.header("Retry-After", whole_seconds(*wait).to_string())
             }

@@ -178,6 +178,7 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
         postbox: postbox.clone(),
         health: pool.health(),
         totals: totals.clone(),
+        leak_interval: config.metrics.leak_interval,
         log: log.dropped_lines(),
         store: store.figures,
         reloads: reloads.clone(),
@@ -192,6 +193,7 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
         postbox,
         accounts,
         level: log.level(),
+        totals: totals.clone(),
     };
     supervise(pool, signals, control, &totals, store.thread)
 }

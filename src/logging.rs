@@ -130,6 +130,15 @@ impl Style {
     }
 }
 
+/// What the libraries of the media plane say of a peer's bytes, and peers say what they like: a
+/// datagram can be worth a line each. Their warnings are logged where a directive asks for them.
+const QUIET: &str = "is=error,str0m=error,dimpl=error,sctp_proto=error";
+
+/// The configuration has parsed it before.
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::builder().parse_lossy(format!("{QUIET},{level}"))
+}
+
 /// Both formats begin with the time in UTC (RFC 3339, microseconds) and the level.
 fn subscriber(
     level: &str,

@@ -10,6 +10,7 @@
 mod devices;
 mod encode;
 mod families;
+mod held;
 mod histogram;
 mod http;
 mod labels;
@@ -31,13 +32,14 @@ use http::HttpCells;
 use merge::{ByName, Merge, cells};
 
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
+pub use held::{Held, HeldWatch};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
     ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PanicPart, PublisherKind,
-    RateLimit, RoomMessage, RoomState, SessionEnd, TlsHandshake,
+    RateLimit, Resource, RoomMessage, RoomState, SessionEnd, TlsHandshake,
 };
 pub use leak::LeakDetector;
-pub use process::{ExecutorFigures, ProcessFigures};
+pub use process::{ExecutorFigures, ProcessFigures, resident_bytes};
 pub use reload::{ReloadFigures, ReloadReading};
 pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};

@@ -67,7 +67,12 @@ pub struct Reloader {
 impl Reloader {
     /// `running` was read from the inputs.
     pub fn new(inputs: Inputs, running: Arc<Config>) -> Self {
-        let files = WatchedFiles::new(inputs.files(&running));
+        let mut files = WatchedFiles::new(inputs.files(&running));
+        // That was some time ago: what was written since then must be found too.
+        let still = matches!(inputs.load(), Ok(Command::Serve(config)) if config == *running);
+        if !still {
+            files.forget();
+        }
         Self {
             inputs,
             running,
@@ -186,6 +191,13 @@ impl WatchedFiles {
             }
         };
         self.0 = paths.into_iter().map(watched).collect();
+    }
+
+    /// It is not known any more what was read.
+    fn forget(&mut self) {
+        for file in &mut self.0 {
+            file.read = None;
+        }
     }
 
     fn take_note(&mut self) {

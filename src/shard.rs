@@ -313,6 +313,7 @@ impl Shard {
         self.take_room_events(now, rooms::ANCHOR_AWAY, None);
         self.store_rooms(now);
         self.count_plane_panics(now);
+        self.count_held();
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
@@ -362,6 +363,11 @@ impl Shard {
             Fault::Panic(Place::SessionDatagram) => self.plane.strike_datagram(),
             Fault::Panic(Place::SessionMedia) => self.plane.strike_timeout(),
             Fault::Panic(place) if place.is_in_rooms() => self.rooms.inject(fault),
+            Fault::None => {
+                self.rooms.inject(fault);
+                self.plane.strike_none();
+                self.faults.arm(fault);
+            }
             fault => self.faults.arm(fault),
         }
     }
@@ -409,6 +415,21 @@ impl Shard {
 
     pub(crate) fn timers(&self) -> usize {
         self.wheel.len()
+    }
+
+    /// Gauges of what is not admitted by itself, for whoever looks for leaks.
+    fn count_held(&self) {
+        let orphans = self
+            .plane
+            .session_count()
+            .saturating_sub(self.sessions.len());
+        for (total, count) in [
+            (Total::Orphans, orphans),
+            (Total::Timers, self.timers()),
+            (Total::StoreRows, self.rows_in_flight() as usize),
+        ] {
+            self.totals.set(self.id, total, count);
+        }
     }
 
     fn count_connections(&self) {

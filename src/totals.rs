@@ -1,8 +1,8 @@
 //! Totals over the process, for the caps on them: each shard writes its own cells, every shard
-//! reads all of them.
+//! reads all of them. And what holds for the process as a whole.
 
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::client::AddressBlock;
 use crate::metrics::{Label, RateLimit};
@@ -17,6 +17,11 @@ pub struct Totals {
     /// What keyed hashes begin with.
     key: [u8; 32],
     forwarded: AtomicBool,
+    /// The process was asked to end.
+    stopping: AtomicBool,
+    /// Bytes; 0: there is no limit.
+    memory_limit: AtomicU64,
+    memory_short: AtomicBool,
 }
 
 /// One shard's gauges, on a cache line of its own.
@@ -40,10 +45,16 @@ pub enum Total {
     Sessions,
     /// Devices that are known.
     Devices,
+    /// Sessions of the media plane that no session of the API has.
+    Orphans,
     /// Rooms of any status.
     Rooms,
     /// TCP connections.
     Connections,
+    /// Entries of timer wheels.
+    Timers,
+    /// Rows that the store is not done with.
+    StoreRows,
     /// Sessions that a shutdown closed.
     Drained,
     /// Members of rooms that a shutdown closed.
@@ -51,7 +62,7 @@ pub enum Total {
 }
 
 impl Total {
-    const COUNT: usize = 6;
+    const COUNT: usize = 9;
 }
 
 impl Totals {
@@ -66,6 +77,9 @@ impl Totals {
             shards: (0..shards).map(|_| cells()).collect(),
             key: [0; 32],
             forwarded: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            memory_limit: AtomicU64::new(0),
+            memory_short: AtomicBool::new(false),
         }
     }
 
@@ -125,6 +139,35 @@ impl Totals {
     pub(crate) fn first_ignored_header(&self) -> bool {
         // Read before it is written: later ones leave the cache line where it is.
         !self.forwarded.load(Ordering::Relaxed) && !self.forwarded.swap(true, Ordering::Relaxed)
+    }
+
+    /// The process was asked to end: it is not ready for new clients any more, although those that come
+    /// are served until it drains.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// What the memory of the process was found to be: its limit in bytes, if it has one, and whether new
+    /// work is to be refused for the sake of what runs.
+    pub fn set_memory(&self, limit: Option<u64>, short: bool) {
+        let limit = limit.unwrap_or_default();
+        self.memory_limit.store(limit, Ordering::Relaxed);
+        self.memory_short.store(short, Ordering::Relaxed);
+    }
+
+    /// The limit of memory in bytes; `None`: there is none.
+    pub fn memory_limit(&self) -> Option<u64> {
+        Some(self.memory_limit.load(Ordering::Relaxed)).filter(|&limit| limit > 0)
+    }
+
+    /// Whether memory is short.
+    pub fn is_memory_short(&self) -> bool {
+        self.memory_short.load(Ordering::Relaxed)
     }
 
     fn change_connections(

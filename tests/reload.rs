@@ -227,3 +227,50 @@ fn a_rotated_key_ends_nothing_that_was_opened_with_the_old_one() {
     let log = setup.server.log().text();
     assert!(!log.contains(SECRET) && !log.contains(NEXT_SECRET), "{log}");
 }
+
+#[test]
+fn short_of_memory_new_work_is_refused_and_what_runs_goes_on() {
+    let setup = Setup::start("[rooms]\nmember_rate = 10\n");
+    let limit = || setup.server.metrics().get("media_memory_limit_bytes", &[]);
+    let resident =
+        |metrics: &support::metrics::Metrics| metrics.sum("media_memory_usage_bytes", &[]);
+    let start = setup.server.metrics();
+    assert!(limit().expect("there is one by itself") > resident(&start));
+    assert_eq!(start.get("media_memory_pressure", &[]), Some(0.0));
+    let mut socket = Socket::open(
+        setup.server.http(),
+        "/api/media/ws?deviceId=cam-0&userId=ada",
+    );
+    let session = socket.expect("offer")["sessionId"].clone();
+
+    assert_eq!(
+        setup.reload("[limits]\nmemory = '1MiB'\n", 1),
+        "limits.memory"
+    );
+    setup.logged("memory is short: new work is refused", 1);
+    let refused = setup.create(1);
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+    refused.expect_error(503, "overloaded");
+    let room = json!({"title": "Clock watching"});
+    setup
+        .server
+        .post_as("ada", "/api/v1/rooms", &room)
+        .expect_error(503, "overloaded");
+    let agent = "/api/media/devices/cam-0/ws";
+    let refused = Socket::try_open(setup.server.http(), agent, &[]).err();
+    assert_eq!(refused.expect("no agent is taken").status, 503);
+    let metrics = setup.server.metrics();
+    assert_eq!(metrics.get("media_memory_pressure", &[]), Some(1.0));
+    assert_eq!(limit(), Some(f64::from(1 << 20)));
+    // What is there is read, used and ended.
+    socket.send(&json!({"type": "offer", "iceRestart": true}));
+    assert_eq!(socket.expect("offer")["sessionId"], session);
+    let target = format!("/api/media/sessions/{}", session.as_str().expect("an id"));
+    setup.server.get(&target).expect(200);
+    setup.server.delete(&target).expect(204);
+
+    assert_eq!(setup.reload("[limits]\nmemory = 0\n", 2), "limits.memory");
+    setup.logged("there is memory for new work again", 1);
+    setup.create(1).expect(201);
+    assert_eq!(limit(), None);
+}

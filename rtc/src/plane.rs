@@ -149,6 +149,11 @@ impl Plane {
         }
     }
 
+    /// Sessions that are open.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// What is known of a source.
     pub fn source_stats(&self, key: SourceKey) -> Option<SourceStats> {
         Some(self.sources.get(key)?.stats())
@@ -331,6 +336,12 @@ impl Plane {
     #[cfg(feature = "fault-injection")]
     pub fn strike_datagram(&mut self) {
         self.strikes.datagram = true;
+    }
+
+    /// No session panics.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_none(&mut self) {
+        self.strikes = Strikes::default();
     }
 
     /// The session whose time comes next panics.

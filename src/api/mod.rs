@@ -42,7 +42,9 @@ impl Shard {
         Ok(match operation {
             Operation::Health => Reply::Now(service::health()),
             Operation::Live => Reply::Now(service::live()),
-            Operation::Ready => Reply::Now(service::ready(self.is_draining())?),
+            Operation::Ready => Reply::Now(service::ready(
+                self.is_draining() || self.totals.is_stopping(),
+            )?),
             Operation::OpenApi => Reply::Now(service::openapi()),
             Operation::File(file) => Reply::Now(service::file(&exchange.request, file)),
             Operation::Options(route) => Reply::Now(self.options(&exchange.request, route)),

@@ -36,11 +36,13 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "store.fsync"
         | "store.message_retention"
         | "metrics.listen"
+        | "metrics.leak_interval"
         | "log.format" => Applies::Restart,
         "server.shutdown_timeout"
         | "tls.cert"
         | "tls.key"
         | "tls.hsts"
+        | "server.drain_delay"
         | "auth.jwt_secret"
         | "auth.jwt_public_key"
         | "auth.audience"
@@ -77,6 +79,7 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "limits.rooms"
         | "limits.rooms_per_anchor"
         | "limits.users"
+        | "limits.memory"
         | "limits.connections"
         | "metrics.session_series"
         | "metrics.device_series"
@@ -189,6 +192,7 @@ mod tests {
             ("ws.ping_interval", "ws.pong_timeout"),
             ("tls.cert", "tls.key"),
             ("tls.cert", "tls.hsts"),
+            ("server.drain_delay", "server.shutdown_timeout"),
             ("auth.signup", "auth.signup_role"),
             ("server.listen", "server.insecure"),
             ("server.listen", "metrics.listen"),

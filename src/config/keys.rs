@@ -9,8 +9,8 @@ use crate::tls;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, Net, PemFile, Port, PublicKeyFile, ShardCount, Span, Switch, Text,
-    WebOrigin,
+    IceServers, Ip, Kind, List, MemorySize, Net, PemFile, Port, PublicKeyFile, ShardCount, Span,
+    Switch, Text, WebOrigin,
 };
 use super::{
     Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Tls, Ws,
@@ -129,6 +129,7 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
         trusted_proxies,
         insecure,
         shutdown_timeout,
+        drain_delay,
     } = group;
     v.key("server.listen", listen, List(Address));
     v.key("server.shards", shards, ShardCount { max: SHARDS });
@@ -136,6 +137,7 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
     v.key("server.trusted_proxies", trusted_proxies, List(Net));
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+    v.key("server.drain_delay", drain_delay, LINGER);
 }
 
 fn visit_tls(group: &mut Tls, v: &mut impl Visitor) {
@@ -265,6 +267,7 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         rooms,
         rooms_per_anchor,
         users,
+        memory,
         connections,
         connections_per_address,
         session_rate,
@@ -282,6 +285,7 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
     v.key("limits.rooms", rooms, CapOf);
     v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
     v.key("limits.users", users, CapOf);
+    v.key("limits.memory", memory, MemorySize);
     v.key("limits.connections", connections, CapOf);
     v.key(
         "limits.connections_per_address",
@@ -304,11 +308,13 @@ fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
         session_series,
         device_series,
         per_session,
+        leak_interval,
     } = group;
     v.key("metrics.listen", listen, List(Address));
     v.key("metrics.session_series", session_series, CapOf);
     v.key("metrics.device_series", device_series, CapOf);
     v.key("metrics.per_session", per_session, Switch);
+    v.key("metrics.leak_interval", leak_interval, TIMEOUT);
 }
 
 fn visit_log(group: &mut Log, v: &mut impl Visitor) {

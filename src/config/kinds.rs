@@ -8,7 +8,8 @@ mod tls;
 pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
 pub(super) use net::{Address, HostName, IceServers, Ip, Net, Port, WebOrigin};
 pub(super) use scalar::{
-    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
+    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, MemorySize, ShardCount, Span, Switch,
+    span_text,
 };
 pub(super) use tls::PemFile;
 

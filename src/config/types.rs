@@ -62,8 +62,12 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// Allows an address that other hosts reach although nobody is authenticated. Default: false.
     pub insecure: bool,
-    /// How long a shutdown may take before what is still open is cut. Default: 30 s.
+    /// How long a shutdown may take, from the signal on, before what is still open is cut. Default:
+    /// 30 s.
     pub shutdown_timeout: Duration,
+    /// How long after the signal everything goes on as before, but for `/health/ready`, which says 503:
+    /// so long a load balancer may take to notice. Default: 0 s.
+    pub drain_delay: Duration,
 }
 
 impl Default for Server {
@@ -75,6 +79,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             insecure: false,
             shutdown_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
         }
     }
 }
@@ -301,6 +306,9 @@ pub struct Limits {
     /// Users who signed up here. Default: 1,000,000, at some 300 B of disk each; anybody may add one,
     /// and none is ever deleted.
     pub users: Cap,
+    /// Resident memory of the process above which new work is refused that takes memory. Default: 90 % of
+    /// what there is.
+    pub memory: MemoryLimit,
     /// TCP connections. Default: 15,000, which with a shard's own descriptors fits a limit of
     /// 20,000 (`ulimit -n`). Raise both for more; an idle connection costs about 5 kB.
     pub connections: Cap,
@@ -336,6 +344,7 @@ impl Default for Limits {
             rooms: Cap::new(100_000),
             rooms_per_anchor: Cap::new(100),
             users: Cap::new(1_000_000),
+            memory: MemoryLimit::Auto,
             connections: Cap::new(15_000),
             connections_per_address: Cap::new(1_024),
             session_rate: Cap::new(10),
@@ -348,6 +357,17 @@ impl Default for Limits {
             room_burst: 20,
         }
     }
+}
+
+/// How much memory the process may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// A share of what the cgroup and the machine allow; written `auto`.
+    Auto,
+    /// Any amount; written 0.
+    Off,
+    /// So many bytes.
+    Bytes(usize),
 }
 
 /// `[metrics]`
@@ -363,6 +383,9 @@ pub struct Metrics {
     pub device_series: Cap,
     /// Whether sessions have series of their own at all. Default: true.
     pub per_session: bool,
+    /// How often what the process holds is counted; 30 samples make the baseline that leaks are judged
+    /// by. Default: 10 s.
+    pub leak_interval: Duration,
 }
 
 impl Default for Metrics {
@@ -372,6 +395,7 @@ impl Default for Metrics {
             session_series: Cap::new(1_000),
             device_series: Cap::new(1_000),
             per_session: true,
+            leak_interval: Duration::from_secs(10),
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn validate(config: &Config, sources: &mut Sources) {
     check_media_addresses(config, sources);
     check_media_ports(config, sources);
     check_ws(config, sources);
+    check_shutdown(config, sources);
 }
 
 fn check_listen(config: &Config, sources: &mut Sources) {
@@ -156,6 +157,18 @@ fn check_ws(config: &Config, sources: &mut Sources) {
         let (ping, pong) = (span_text(ping), span_text(pong));
         let problem = format!("{pong} must be more than ws.ping_interval, which is {ping}");
         sources.blame(&["ws.pong_timeout", "ws.ping_interval"], problem);
+    }
+}
+
+fn check_shutdown(config: &Config, sources: &mut Sources) {
+    let (delay, timeout) = (config.server.drain_delay, config.server.shutdown_timeout);
+    if delay >= timeout {
+        let (delay, timeout) = (span_text(delay), span_text(timeout));
+        let problem = format!(
+            "{delay} must be less than server.shutdown_timeout, which is {timeout}: what is open is \
+             closed in the time between them"
+        );
+        sources.blame(&["server.drain_delay", "server.shutdown_timeout"], problem);
     }
 }
 

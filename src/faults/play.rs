@@ -13,6 +13,8 @@ use super::{Faults, Place, Thread};
 pub enum Fault {
     /// It panics when it is there next, once.
     Panic(Place),
+    /// No panic waits any more.
+    None,
     /// Its thread stands still for so long, now.
     Stall(Duration),
     /// It opens so many descriptors and keeps them.
@@ -42,6 +44,7 @@ impl Faults {
     pub(crate) fn arm(&mut self, fault: Fault) {
         match fault {
             Fault::Panic(place) => self.armed.push(place),
+            Fault::None => self.armed.clear(),
             Fault::Stall(time) => thread::sleep(time),
             Fault::LeakDescriptors(count) => {
                 let files = (0..count).filter_map(|_| File::open("/dev/null").ok());
@@ -147,6 +150,7 @@ impl FromStr for Fault {
             }
             "stall" => Fault::Stall(Duration::from_millis(number()?.into())),
             "descriptors" => Fault::LeakDescriptors(number()? as usize),
+            "none" => Fault::None,
             "threads" => Fault::LeakThreads(number()? as usize),
             _ => return Err(unknown()),
         })

@@ -153,10 +153,10 @@ fn covers(own: &Authority<'_>, host: &Authority<'_>) -> bool {
     own.host == host.host && (own.port.is_none() || own.port == host.port)
 }
 
-impl OriginVerdict<'_> {
+impl<'a> OriginVerdict<'a> {
     /// The CORS headers of a response to this origin, for [`super::Framing::extra`]; none unless it
     /// is listed. `Vary` keeps a cache from giving one origin's answer to another.
-    pub fn headers(&self) -> Option<[(&'static str, &str); 3]> {
+    pub fn headers(&self) -> Option<[(&'static str, &'a str); 3]> {
         match self {
             Self::Listed(origin) => Some([
                 ("Access-Control-Allow-Origin", origin),

@@ -17,15 +17,17 @@ use crate::clock;
 use crate::driver::Mail;
 use crate::faults::{Thread, pass_thread};
 use crate::logging::LogLevel;
+use crate::memory::MemoryWatch;
 use crate::message::Message;
 use crate::metrics::ReloadFigures;
 use crate::reload::{Reloaded, Reloader, Update};
 use crate::threads;
+use crate::totals::Totals;
 
 /// A second signal ended the process before its sessions were closed (128 + SIGINT).
 pub const EXIT_IMPATIENT: i32 = 130;
 
-/// How often the files of the configuration are looked at.
+/// How often the memory of the process and the files of the configuration are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon a mailbox that was full is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
@@ -33,7 +35,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// What a signal asks for.
 enum Order {
     Reload,
-    Stop,
+    /// By this signal.
+    Stop(i32),
 }
 /// Orders that wait at most: one of each kind.
 const ORDERS: usize = 2;
@@ -50,6 +53,7 @@ pub(super) struct Control {
     pub(super) postbox: Postbox<Mail>,
     pub(super) accounts: AccountQueue,
     pub(super) level: LogLevel,
+    pub(super) totals: Arc<Totals>,
 }
 
 /// The running threads.
@@ -75,9 +79,11 @@ impl Control {
         let reload_asked = asked.clone();
         let watcher = threads::start("signals", move || watch(signals, &orders, &reload_asked))?;
         let work = Work {
-            control: self,
             asked,
             owed: None,
+            memory: MemoryWatch::new(self.reloader.running().limits.memory),
+            look_at: Instant::now(),
+            control: self,
         };
         threads::start("control", move || work.run(&received))?;
         Ok(Threads {
@@ -104,8 +110,7 @@ fn watch(mut signals: Signals, orders: &Sender<Order>, reload_asked: &AtomicBool
         }
         stopping = true;
         pass_thread(Thread::Signals);
-        info!(signal, "shutting down");
-        let _ = orders.try_send(Order::Stop);
+        let _ = orders.try_send(Order::Stop(signal));
     }
 }
 
@@ -116,6 +121,17 @@ struct Work {
     asked: Arc<AtomicBool>,
     /// An update that not everybody has yet.
     owed: Option<Owed>,
+    memory: MemoryWatch,
+    /// When memory and files are looked at next.
+    look_at: Instant,
+}
+
+/// The times of a shutdown.
+struct End {
+    /// Sessions and connections are closed from then on.
+    drain_at: Instant,
+    /// What is open then is cut.
+    deadline: Instant,
 }
 
 /// An update, and who has not got it yet.
@@ -127,26 +143,66 @@ struct Owed {
 
 impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
+        let mut end: Option<End> = None;
         loop {
-            let wait = match &self.owed {
-                Some(_) => RETRY_INTERVAL,
-                None => LOOK_INTERVAL,
-            };
-            match orders.recv_timeout(wait) {
+            match orders.recv_timeout(self.patience(end.as_ref())) {
                 Ok(Order::Reload) => {
                     self.asked.store(false, Ordering::Release);
                     self.reload("SIGHUP");
                 }
-                Ok(Order::Stop) => return self.drain(),
-                Err(RecvTimeoutError::Timeout) if self.owed.is_some() => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.control.reloader.files_changed() {
-                        self.reload("a file changed");
-                    }
-                }
+                Ok(Order::Stop(signal)) => end = Some(self.stop(signal)),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            if let Some(end) = end.as_ref().filter(|end| Instant::now() >= end.drain_at) {
+                return self.drain(end.deadline);
+            }
+            self.look();
             self.deliver();
+        }
+    }
+
+    /// How long to wait for an order.
+    fn patience(&self, end: Option<&End>) -> Duration {
+        let now = Instant::now();
+        let next = match &self.owed {
+            Some(_) => RETRY_INTERVAL,
+            None => self.look_at.saturating_duration_since(now),
+        };
+        end.map_or(next, |end| {
+            next.min(end.drain_at.saturating_duration_since(now))
+        })
+    }
+
+    /// What is done each second.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK_INTERVAL;
+        self.memory.look(&self.control.totals);
+        if self.control.reloader.files_changed() {
+            self.reload("a file changed");
+        }
+    }
+
+    /// The server is not ready any more. Everything else goes on for a while, so that whoever sends
+    /// clients here can notice.
+    fn stop(&self, signal: i32) -> End {
+        let server = &self.control.reloader.running().server;
+        let (delay, timeout) = (server.drain_delay, server.shutdown_timeout);
+        info!(
+            signal,
+            delay_seconds = delay.as_secs_f64(),
+            timeout_seconds = timeout.as_secs_f64(),
+            "shutting down"
+        );
+        self.control.totals.stop();
+        let now = Instant::now();
+        End {
+            drain_at: now + delay,
+            deadline: now + timeout,
         }
     }
 
@@ -175,6 +231,7 @@ impl Work {
             } => {
                 tell_waiting(&waiting);
                 self.control.level.set(&update.config.log.level);
+                self.memory.set_limit(update.config.limits.memory);
                 let applied = applied.join(", ");
                 info!(why, applied, "configuration reloaded");
                 self.owed = Some(Owed {
@@ -203,10 +260,8 @@ impl Work {
         }
     }
 
-    fn drain(&self) {
+    fn drain(&self, deadline: Instant) {
         let postbox = &self.control.postbox;
-        let timeout = self.control.reloader.running().server.shutdown_timeout;
-        let deadline = Instant::now() + timeout;
         for shard in 0..postbox.shards() {
             // A full mailbox empties within a turn; a shard that is dead is the watchdog's.
             while postbox

@@ -68,6 +68,24 @@ fn a_json_line_is_flat_and_carries_time_level_target_and_fields() {
 }
 
 #[test]
+fn peers_cannot_fill_the_log_through_libraries_unless_they_are_asked() {
+    let warn = || {
+        tracing::warn!(target: "is::stun", "STUN got MappedAddress");
+        tracing::warn!(target: "dimpl::dtls12::engine", "Receive queue full");
+        tracing::warn!(target: "sctp_proto::association", "unable to parse SCTP packet");
+    };
+    for level in ["info", "warn", "debug,media_service=trace"] {
+        assert_eq!(logged(PLAIN, level, warn), "");
+    }
+    assert_eq!(
+        logged(PLAIN, "info,is=warn,dimpl=warn", warn)
+            .lines()
+            .count(),
+        2
+    );
+}
+
+#[test]
 fn a_line_of_text_reads_well() {
     let line = logged(PLAIN, "info", || {
         let error: &dyn Error = &Refused(fmt::Error);

@@ -94,6 +94,8 @@ families! {
         "Requests and messages refused, by the code of the error.";
     RATE_LIMITED COUNTER "media_rate_limited_total"
         "Requests refused by a rate, by which one.";
+    RATE_BUCKETS GAUGE "media_rate_buckets"
+        "Token buckets that are kept, since they were not full when they were last looked at.";
     RATE_BUCKETS_EVICTED COUNTER "media_rate_buckets_evicted_total"
         "Token buckets that made place for others before they were full: whose they were may ask for more.";
     WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"
@@ -210,8 +212,16 @@ families! {
     // The process.
     MEMORY_USAGE GAUGE "media_memory_usage_bytes"
         "Memory of the process that is resident.";
+    MEMORY_LIMIT GAUGE "media_memory_limit_bytes"
+        "Resident memory above which new work is refused (limits.memory); not there when there is no limit.";
+    MEMORY_PRESSURE GAUGE "media_memory_pressure"
+        "1 while new work is refused since memory is short.";
+    RESOURCES GAUGE "media_resources"
+        "What the process held at the last sample (metrics.leak_interval), by kind.";
+    RESOURCES_MAX GAUGE "media_resources_max"
+        "The most of it at any sample.";
     TASK_COUNT GAUGE "media_task_count"
-        "Tasks that are not accounted to a live session or connection.";
+        "Threads, descriptors and sessions beyond those of the start that no live connection or session accounts for.";
     TASK_COUNT_MAX GAUGE "media_task_count_max"
         "The largest media_task_count seen.";
     POTENTIAL_TASK_LEAK GAUGE "media_potential_task_leak"

@@ -40,6 +40,28 @@ macro_rules! labels {
 }
 
 labels! {
+    /// What is counted now and then.
+    Resource {
+        /// Threads of the process.
+        Threads "threads",
+        /// Descriptors that are open, those of connections among them.
+        Descriptors "descriptors",
+        /// TCP connections.
+        Connections "connections",
+        /// Sessions of the API.
+        Sessions "sessions",
+        /// Sessions of the media plane that none of the API has: a fault of ours.
+        Orphans "orphaned_sessions",
+        /// Devices that are known.
+        Devices "devices",
+        /// Rooms of any status.
+        Rooms "rooms",
+        /// Entries of the shards' timer wheels. One that is not needed any more stays until its time.
+        Timers "timers",
+        /// Rows that the store is not done with.
+        StoreRows "store_rows",
+    }
+
     /// The `type` of a WebSocket message.
     MessageKind {
         /// The server's offer.

@@ -90,13 +90,8 @@ impl Buckets {
     }
 
     /// How many are kept.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Whether all are full, as far as that was noticed.
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
     }
 
     /// How many had to make place before they were full.

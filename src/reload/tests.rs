@@ -114,6 +114,26 @@ fn a_file_that_is_being_written_is_waited_for() {
 }
 
 #[test]
+fn a_file_that_was_written_while_the_server_started_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("media.toml");
+    fs::write(&file, "[limits]\nsessions = 5\n").unwrap();
+    let inputs = inputs(&file);
+    let Ok(Command::Serve(config)) = inputs.load() else {
+        panic!("it serves");
+    };
+    fs::write(&file, "[limits]\nsessions = 6\n").unwrap();
+    let reloader = Reloader::new(inputs, Arc::new(config));
+    let mut setup = Setup {
+        directory,
+        reloader,
+    };
+    assert!(setup.changed());
+    assert_eq!(setup.applied().1, ["limits.sessions"]);
+    assert!(!setup.changed());
+}
+
+#[test]
 fn a_file_that_is_gone_keeps_the_configuration_until_it_is_back() {
     let mut setup = Setup::new("[limits]\nsessions = 5\n");
     fs::remove_file(setup.path("media.toml")).unwrap();

@@ -183,10 +183,14 @@ impl Rooms {
         }
     }
 
-    /// Another configuration holds from now on. What waits already (a join that lapses, an anchor that
-    /// stays away, a room that is kept) waits as long as it was to wait before.
-    pub fn reconfigure(&mut self, config: &config::Rooms, queue: usize) {
+    /// Another configuration holds from now on, its retention for rooms that are kept already too. A join
+    /// that is to lapse and an anchor that stays away have the time that they had before.
+    pub fn reconfigure(&mut self, time: Time, config: &config::Rooms, queue: usize) {
+        let kept_for_less = config.retention < self.config.retention;
         self.config = config.clone();
+        if kept_for_less {
+            self.retire_sooner(time);
+        }
         self.queue = queue;
         self.member_rate = Rate::new(config.member_rate, config.member_burst);
         self.room_rate = Rate::steady(config.message_rate);

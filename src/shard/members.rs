@@ -110,7 +110,9 @@ impl Shard {
         let Some(key) = socket.key else {
             return;
         };
-        self.rooms.blocked(now, key);
+        self.guarded(now, Blame::RoomOf(key), |shard| {
+            shard.rooms.blocked(now, key)
+        });
         self.with(now, id, |shard, connection| {
             shard.set_socket_alarm(now, connection);
             None

@@ -67,7 +67,8 @@ impl Shard {
         self.auth = update.auth.clone();
         self.origins = origins(&self.listen, &config);
         self.hsts = hsts(&config);
-        self.rooms.reconfigure(&config.rooms, config.ws.queue);
+        self.rooms
+            .reconfigure(self.time(now), &config.rooms, config.ws.queue);
         self.plane.limit_candidates(config.candidates());
         self.metrics.reconfigure(metrics(self.shards, &config));
 

@@ -1,9 +1,8 @@
 //! HTTP requests: from bytes to an operation, from its result to bytes.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
 use super::{Answered, Blame, Moving, Shard};
@@ -15,7 +14,9 @@ use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
-use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
+use crate::http::{
+    BodyLength, CONTINUE, Event, Framing, Method, Request, Response, SecurityHeaders, Version,
+};
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
 use crate::message::{GatherId, Query};
@@ -273,20 +274,6 @@ impl Shard {
         }
     }
 
-    /// Where the client is. A proxy that is not trusted is warned about once.
-    fn client(&self, connection: &Connection, request: &Request) -> IpAddr {
-        let trusted = &self.config.server.trusted_proxies;
-        let client = Client::of(connection.peer.ip(), &request.headers, trusted);
-        if client.ignored && self.totals.first_ignored_header() {
-            warn!(
-                peer = %connection.peer,
-                "a Forwarded or X-Forwarded-For header is ignored: if that is a proxy of yours, add its \
-                 network to server.trusted_proxies"
-            );
-        }
-        client.address
-    }
-
     /// When a body is given up that does not move, or does not end.
     fn body_deadline(&self, now: Instant, exchange: &Exchange) -> Instant {
         let http = &self.config.http;
@@ -302,6 +289,7 @@ impl Shard {
         operation: Operation,
     ) -> Step {
         let admitted = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.has_memory_for(&operation))
             .and_then(|()| self.pay(now, &mut exchange));
         let owner = match admitted {
             Ok(Some(bucket)) => Some(bucket),
@@ -450,28 +438,18 @@ impl Shard {
             && most.allows(connection.requests as usize + 1);
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
-        let cors = verdict
-            .headers()
-            .filter(|_| request.method != Method::Options);
+        // A preflight's answer has its own.
+        let origin = Some(&verdict).filter(|_| request.method != Method::Options);
         // Over a plain connection it must not be sent (RFC 6797 §7.2).
         let hsts = self.hsts.as_deref().filter(|_| connection.tls);
-        let hsts = hsts.map(|hsts| ("Strict-Transport-Security", hsts));
-        let mut extra = [("X-Content-Type-Options", "nosniff"); 5];
-        let further = cors.into_iter().flatten().chain(hsts);
-        let count = extra[1..]
-            .iter_mut()
-            .zip(further)
-            .fold(1, |n, (slot, header)| {
-                *slot = header;
-                n + 1
-            });
+        let security = SecurityHeaders::new(response, origin, hsts);
         let framing = Framing {
             version: request.version,
             head: request.method == Method::Head,
             keep_alive,
             date: self.date.at(self.clock.unix(now).as_secs()),
             request_id: exchange.id.as_str(),
-            extra: &extra[..count],
+            extra: security.lines(),
         };
         response.encode(&framing, &mut connection.output.bytes);
         self.count_answer(exchange, response.status());

@@ -37,6 +37,7 @@ impl Shard {
             room_members: self.rooms.members() as u64,
             room_users: self.rooms.user_count() as u64,
             store_rows: self.rows_in_flight(),
+            rate_buckets: self.buckets.count() as u64,
             timers: self.timers() as u64,
             ..ShardGauges::default()
         };

@@ -4,6 +4,7 @@
 mod support;
 
 mod attacks;
+mod costs;
 mod fanout;
 mod joining;
 mod negotiation;

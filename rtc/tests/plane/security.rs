@@ -1,6 +1,11 @@
 //! What strangers can do: nothing.
 
+// The lock is the log's, not the plane's.
+#![allow(clippy::disallowed_types)]
+
+use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -203,6 +208,46 @@ fn what_is_dropped_is_counted_by_its_reason() {
     assert_eq!(sim.plane.sessions(), 1);
     assert!(sim.out.runs().next().is_none(), "no answer to any of them");
     assert!(sim.viewer(viewer).connected.is_some());
+}
+
+/// A log that holds everything.
+#[derive(Clone, Default)]
+struct Log(Arc<RwLock<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_level_of_logging_shows_a_password() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let (offer, answer) = tracing::subscriber::with_default(subscriber, || {
+        let mut sim = Sim::new(67);
+        let source = sim.plane.add_source();
+        let viewer = sim.watch(source);
+        sim.publish_for(source, &mut Stream::small(Codec::H264, 25), 5);
+        let viewer = sim.viewer(viewer);
+        (viewer.offer.clone(), viewer.answer.clone())
+    });
+    let log = log.0.read().unwrap();
+    assert!(log.len() > 10_000, "it was logged");
+    for sdp in [offer, answer] {
+        let password = sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:"));
+        let password = password.expect("a password");
+        assert!(memchr::memmem::find(&log, password.as_bytes()).is_none());
+    }
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 //! Nothing here sleeps or reads a clock but once: a [`Sim`] steps its own time by milliseconds,
 //! loses datagrams by a seeded generator, and does what a driver does with an outbox.
 
-#![allow(dead_code)] // Several test targets may share this; none need use all of it.
+#![allow(dead_code, unused_imports)] // Several test targets may share this; none need use all of it.
 
 pub(crate) mod check;
 pub(crate) mod media;

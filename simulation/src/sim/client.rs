@@ -12,6 +12,8 @@ use crate::support::metrics::Metrics;
 
 /// What the server listens on, and is asked for.
 pub const HOST: &str = "127.0.0.1:30006";
+/// Where clients are that do not say so.
+pub(super) const CLIENT: [u8; 4] = [198, 51, 100, 1];
 /// An answer takes no longer, whatever the mailboxes do.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -54,7 +56,7 @@ impl Sim {
 
     /// A connection to a listener of that scope, if the shard takes it.
     pub fn try_connect_to(&mut self, shard: usize, scope: Scope) -> Option<Client> {
-        self.try_connect_from([198, 51, 100, 1].into(), shard, scope)
+        self.try_connect_from(CLIENT.into(), shard, scope)
     }
 
     /// A connection from an address, if the shard takes it.

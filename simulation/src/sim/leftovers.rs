@@ -1,8 +1,10 @@
 //! What a server still holds when everybody has gone.
 
+use media_service::client::AddressBlock;
 use media_service::totals::Total;
 
 use super::Sim;
+use super::client::CLIENT;
 
 /// Gauges, and series that name what is gone.
 const EMPTY: [&str; 9] = [
@@ -29,9 +31,16 @@ impl Sim {
     /// Nothing is left of what was: to be asked when every timeout has passed.
     #[track_caller]
     pub fn assert_nothing_left(&mut self) {
-        for total in [Total::Sessions, Total::Devices, Total::Connections] {
+        for total in [
+            Total::Sessions,
+            Total::Orphans,
+            Total::Devices,
+            Total::Connections,
+        ] {
             assert_eq!(self.totals.sum(total), 0, "{total:?}");
         }
+        let peer = AddressBlock::of(CLIENT.into());
+        assert_eq!(self.totals.connections_of(peer), 0);
         let metrics = self.metrics();
         for name in EMPTY {
             let series = |labels: &str| labels != "_other";

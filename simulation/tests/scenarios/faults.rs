@@ -12,6 +12,10 @@ use simulation::support::media::Clip;
 use simulation::{Sim, Socket, UPGRADE, head, numbers, request};
 
 const SECOND: Duration = Duration::from_secs(1);
+const PUBLISH: [(&str, &str); 2] = [
+    ("Content-Type", "video/h264"),
+    ("Transfer-Encoding", "chunked"),
+];
 
 /// What these tests do with a simulation.
 trait Strike {
@@ -22,6 +26,11 @@ trait Strike {
 impl Strike for Sim {
     fn strike(&mut self, place: Place) {
         self.shards[0].inject(Fault::Panic(place));
+    }
+
+    /// What waits for its place is forgotten.
+    fn calm(&mut self) {
+        self.shards[0].inject(Fault::None);
     }
 
     /// Everything has come to its place: the panic was caught, once, and only this part has ended.
@@ -288,13 +297,9 @@ fn a_publisher_whose_pictures_fail_the_server_is_told_and_viewers_stay() {
     let (_ada, of_ada) = viewer(&mut sim, "ada");
     let publish = |sim: &mut Sim| {
         let client = sim.connect(0);
-        let headers = [
-            ("Content-Type", "video/h264"),
-            ("Transfer-Encoding", "chunked"),
-        ];
         sim.send(
             client,
-            head("PUT", "/api/media/devices/cam-1/video", &headers),
+            head("PUT", "/api/media/devices/cam-1/video", &PUBLISH),
         );
         for number in 0..3 {
             sim.send(client, chunk(&clip.unit(number)));
@@ -373,4 +378,75 @@ fn a_minute_later_panics_are_forgiven() {
         sim.run_for(60 * SECOND);
     }
     sim.assert_sound();
+}
+
+/// Whatever is struck while everything is at work: tables, gauges and cursors fit together after each step, and who
+/// comes afterwards is served.
+#[test]
+fn any_place_may_fail_at_any_time() {
+    let clip = Clip::tiny_h264();
+    for seed in 100..105 {
+        let mut sim = Sim::new(1, seed);
+        let rooms: Vec<u64> = (0..3).map(|_| sim.live_room(0)).collect();
+        for _ in 0..30 {
+            let place = Place::ALL[sim.draw(Place::ALL.len())];
+            if place != Place::Turn {
+                sim.strike(place);
+            }
+            let room = rooms[sim.draw(rooms.len())];
+            match sim.draw(4) {
+                0 => {
+                    let client = sim.connect(0);
+                    let target = format!("/ws?room_id={room}&user_id=u{}", sim.draw(4));
+                    let danmu = json!({"type": "danmu", "content": "x"}).to_string();
+                    sim.send(client, head("GET", &target, &UPGRADE));
+                    sim.send(client, masked(danmu.as_bytes()));
+                }
+                1 => {
+                    let client = sim.connect(0);
+                    let body = json!({"deviceId": "cam-1", "userId": "ada"}).to_string();
+                    let create = request("POST", "/api/media/sessions", &[], body.as_bytes());
+                    sim.send(client, create);
+                }
+                2 => {
+                    let client = sim.connect(0);
+                    let query = "?takeover=true";
+                    let target = format!("/api/media/devices/cam-1/video{query}");
+                    sim.send(client, head("PUT", &target, &PUBLISH));
+                    (0..5).for_each(|n| sim.send(client, chunk(&clip.unit(n))));
+                }
+                _ => {
+                    let client = sim.connect(0);
+                    let join = format!("/api/v1/rooms/{room}/join");
+                    let user = [("X-User-Id", "bob")];
+                    sim.send(client, request("POST", &join, &user, b""));
+                }
+            }
+            for _ in 0..sim.draw(200) {
+                sim.step();
+                sim.assert_sound();
+            }
+        }
+        sim.calm();
+        sim.run_for(SECOND);
+        let caught = sim.metrics().sum("media_panics_caught_total", &[]);
+        assert!(caught >= 10.0, "{caught} of 30");
+        let next = sim.live_room(0);
+        let mut zoe = sim.member(next, "zoe");
+        zoe.say(&mut sim, "new");
+        assert_eq!(zoe.expect(&mut sim, "danmu")["content"], "new");
+        let (_ada, of_ada) = viewer(&mut sim, "ada");
+        let target = format!("/api/media/sessions/{of_ada}");
+        assert_eq!(status(&mut sim, &target), 200);
+        // Every client is gone, every timeout has passed.
+        sim.run_for(400 * SECOND);
+        sim.assert_sound();
+    }
+}
+
+/// A text frame of a client (RFC 6455 §5.3), short enough for one byte of length.
+fn masked(text: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+    frame.extend(text);
+    frame
 }

@@ -307,3 +307,53 @@ fn old_clients_are_served() {
     assert_eq!(response.header("Connection"), Some("close"));
     sim.expect_closed(100 * MS, client);
 }
+
+#[test]
+fn short_of_memory_nothing_is_added_and_everything_goes_on() {
+    let mut sim = Sim::new(2, 41);
+    let device = sim.device_on(1);
+    let client = sim.connect(0);
+    let (viewer, session) = sim.watch(client, &device);
+    let room = sim.live_room(0);
+    let mut ann = sim.member(room, "ann");
+    let mut bob = sim.member(room, "bob");
+
+    sim.totals.set_memory(Some(1), true);
+    let body = json!({"deviceId": device, "userId": "ada"});
+    let refused = sim.post(client, "/api/media/sessions", &body);
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+    refused.expect_error(503, "overloaded");
+    for target in [
+        format!("/ws?room_id={room}&user_id=eve"),
+        format!("/api/media/ws?deviceId={device}"),
+        format!("/api/media/devices/{device}/ws"),
+    ] {
+        let refused = sim.try_open(1, &target, &[]).err().expect("it is refused");
+        refused.expect_error(503, "overloaded");
+    }
+    let publisher = sim.connect(1);
+    let target = format!("/api/media/devices/{device}/video");
+    let kind = [("Content-Type", "video/h264")];
+    sim.request(publisher, "PUT", &target, &kind, b"x")
+        .expect_error(503, "overloaded");
+
+    let offer = format!("/api/media/sessions/{session}/offer");
+    sim.request(client, "POST", &offer, &[], b"").expect(200);
+    sim.get(client, "/api/media/devices").expect(200);
+    sim.get(client, "/health/ready").expect(200);
+    ann.send(
+        &mut sim,
+        &json!({"type": "danmu", "content": "hello", "id": 1}),
+    );
+    ann.expect(&mut sim, "ack");
+    bob.expect(&mut sim, "danmu");
+    sim.run_for(5 * SECOND);
+    assert!(!sim.viewers[viewer.0].closed);
+    let code = [("code", "overloaded")];
+    let rejected = sim.metrics().sum("media_rejected_requests_total", &code);
+    assert_eq!(rejected, 5.0);
+
+    sim.totals.set_memory(Some(1), false);
+    let client = sim.connect(0);
+    sim.post(client, "/api/media/sessions", &body).expect(201);
+}

@@ -193,3 +193,24 @@ fn the_rates_of_rooms_hold_for_members_that_are_there() {
     let said = say(&mut sim, &mut ann, 10);
     assert!((2..=4).contains(&said), "{said}");
 }
+
+#[test]
+fn rooms_are_kept_for_less_when_the_retention_says_so() {
+    let mut sim = Sim::new(2, 7);
+    let client = sim.connect(0);
+    let headers = [("X-User-Id", "ann")];
+    let body = json!({"title": "Never started"}).to_string();
+    let created = sim.request(client, "POST", "/api/v1/rooms", &headers, body.as_bytes());
+    let room = created.expect(201).json()["id"].clone();
+    let live = sim.live_room(1);
+    sim.run_for(5 * SECOND);
+    sim.reload(|config| config.rooms.retention = 10 * SECOND);
+    sim.run_for(4 * SECOND);
+    sim.get(client, &format!("/api/v1/rooms/{room}"))
+        .expect(200);
+    sim.run_for(2 * SECOND);
+    sim.get(client, &format!("/api/v1/rooms/{room}"))
+        .expect_error(404, "unknown_room");
+    sim.get(client, &format!("/api/v1/rooms/{live}"))
+        .expect(200);
+}

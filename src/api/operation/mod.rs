@@ -225,6 +225,55 @@ impl Operation {
         })
     }
 
+    /// Whether something comes of it that is kept in memory for as long as a client likes. What is
+    /// there already may be used, read and ended whatever happens.
+    pub fn takes_memory(&self) -> bool {
+        match self {
+            Operation::CreateSession { .. }
+            | Operation::Publish(_)
+            | Operation::ViewerSocket {
+                watch: Watch::Device(_),
+                ..
+            }
+            | Operation::AgentSocket { .. }
+            | Operation::CreateRoom(_)
+            | Operation::StartRoom(_)
+            | Operation::JoinRoom(_)
+            | Operation::RoomSocket { .. } => true,
+            Operation::Health
+            | Operation::Live
+            | Operation::Ready
+            | Operation::Metrics
+            | Operation::OpenApi
+            | Operation::File(_)
+            | Operation::Options(_)
+            | Operation::ListSessions(_)
+            | Operation::GetSession(_)
+            | Operation::DeleteSession(_)
+            | Operation::Answer { .. }
+            | Operation::Candidate { .. }
+            | Operation::Offer { .. }
+            | Operation::Stats(_)
+            | Operation::ListDevices
+            | Operation::GetDevice(_)
+            | Operation::ViewerSocket {
+                watch: Watch::Session(_),
+                ..
+            }
+            | Operation::SignUp(_)
+            | Operation::LogIn(_)
+            | Operation::Me
+            | Operation::ListRooms(_)
+            | Operation::GetRoom(_)
+            | Operation::StopRoom(_)
+            | Operation::LeaveRoom(_)
+            | Operation::RoomMessages(_)
+            | Operation::RoomViewers { .. }
+            | Operation::HotRooms { .. }
+            | Operation::OnlineStats => false,
+        }
+    }
+
     /// What it changes.
     pub fn changes(&self) -> Subject {
         match self {

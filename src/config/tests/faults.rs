@@ -99,6 +99,22 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "30",
         "30 is not a duration with its unit, such as 30s, 5m or 250ms",
     ),
+    (
+        "server.drain_delay",
+        "30s",
+        "30s must be less than server.shutdown_timeout, which is 30s: what is open is closed in the \
+             time between them",
+    ),
+    (
+        "limits.memory",
+        "lots",
+        "lots is not a size such as 256KiB, 1MiB or 262144, nor auto, nor 0 (no limit)",
+    ),
+    (
+        "limits.memory",
+        "1KiB",
+        "1KiB is not from 1MiB to 1048576GiB, nor auto, nor 0 (no limit)",
+    ),
     ("http.idle_timeout", "-5s", "-5s is not from 10ms to 24h"),
     ("http.idle_timeout", "0s", "0s is not from 10ms to 24h"),
     (
