@@ -67,11 +67,6 @@ impl LogLevel {
     }
 }
 
-/// The configuration has parsed it before.
-fn filter(level: &str) -> EnvFilter {
-    EnvFilter::builder().parse_lossy(level)
-}
-
 /// Starts the log of this process on standard error.
 pub fn init(log: &Log) -> LogGuard {
     let stderr = io::stderr();
