@@ -10,6 +10,9 @@ use crate::support::media;
 const SECOND: Duration = Duration::from_secs(1);
 /// What a machine's turn takes at the end, where nobody looks at single moments.
 const LONG_TICK: Duration = Duration::from_millis(100);
+/// Whatever a seed draws has timed out by then, one after the other: an idle session, its device, a
+/// join, a socket.
+const EVERY_TIMEOUT: Duration = Duration::from_secs(240);
 /// A picture is on the screen of a viewer that is there by then.
 const FIRST_PICTURE: Duration = Duration::from_secs(5);
 
@@ -65,12 +68,8 @@ impl World {
         self.lose_members();
         self.step();
         self.check();
-        let config = &self.plan.config;
-        let longest = config.media.idle_timeout.max(config.ws.pong_timeout)
-            + config.media.device_linger
-            + config.rooms.join_timeout;
         self.sim.tick = LONG_TICK;
-        self.run_for(longest + 15 * SECOND);
+        self.run_for(EVERY_TIMEOUT);
         self.sim.tick = executor::TICK;
     }
 }
