@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use executor::Postbox;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::problems;
 use crate::accounts::AccountQueue;
