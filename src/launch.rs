@@ -123,6 +123,8 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
     if let Err(fault) = memory::keep_pages_small() {
         warn!("huge pages stay on, memory will be larger: {fault}");
     }
+    #[cfg(feature = "fault-injection")]
+    warn!("built with fault-injection: whoever asks from this host can make it fail");
     let config = Arc::new(config);
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;
