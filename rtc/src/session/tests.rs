@@ -109,22 +109,3 @@ fn a_session_that_ends_asks_for_no_timer_in_a_century() {
         assert_eq!(far, [], "late by {late:?}");
     }
 }
-
-#[test]
-fn an_idle_session_wakes_once_a_second() {
-    let start = start();
-    let (mut plane, mut out) = (plane(start), Outbox::new());
-    let source = plane.add_source();
-    let (key, _) = plane.create_session(start, source, &mut out).unwrap();
-    let mut now = start;
-    let mut wakes = 0;
-    let mut next: Vec<_> = out.timers().collect();
-    while now < start + Duration::from_secs(10) {
-        assert_eq!(next.len(), 1, "one timer for one session: {next:?}");
-        now = next[0].1.max(now + Duration::from_millis(1));
-        plane.timeout(now, key, &mut out);
-        next = out.timers().collect();
-        wakes += 1;
-    }
-    assert!((9..=16).contains(&wakes), "{wakes} wakes in 10 s");
-}

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use media_service::faults::Fault;
+
 use super::world::World;
 use crate::ViewerId;
 use crate::support::media;
@@ -26,10 +28,22 @@ impl World {
         self.check_acknowledged();
         self.everybody_goes();
         // A panic may still wait for its place.
-        if self.sim.injected == 0 {
-            self.canary();
-            self.everybody_goes();
+        for shard in &mut self.sim.shards {
+            shard.inject(Fault::None);
         }
+        self.canary();
+        self.everybody_goes();
+        let timers: Vec<usize> = self
+            .sim
+            .shards
+            .iter()
+            .map(|it| it.holdings().timers)
+            .collect();
+        assert_eq!(
+            timers.iter().sum::<usize>(),
+            0,
+            "timers of shards: {timers:?}"
+        );
         self.sim.assert_nothing_left();
     }
 
