@@ -13,6 +13,9 @@ use support::{SOON, http};
 /// A shard that makes no progress for so long ends the process.
 const STALL: Duration = Duration::from_secs(10);
 
+/// Gives a thread something to do.
+type Wake<'a> = &'a dyn Fn(&Server);
+
 /// Has something bad done to the one shard of a server. Whether it still answers depends on what.
 fn strike(server: &Server, fault: &str) {
     let mut connection = server.connect();
@@ -77,7 +80,7 @@ fn a_process_ends_with_each_thread_that_it_needs() {
         sent.expect("the server reads");
     };
     let stop = |server: &Server| server.signal(rustix::process::Signal::TERM);
-    let threads: [(&str, &[&str], &dyn Fn(&Server)); 4] = [
+    let threads: [(&str, &[&str], Wake<'_>); 4] = [
         ("Side", &anybody, &scrape),
         ("Store", &anybody, &room),
         ("Accounts", &known, &log_in),
