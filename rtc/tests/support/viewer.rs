@@ -272,10 +272,8 @@ impl Viewer {
                 contiguous: data.contiguous,
                 data: data.data.to_vec(),
             }),
-            Event::ChannelOpen(id, label) => {
-                if label == rtc::CONTROL_LABEL {
-                    self.channel = Some(id);
-                }
+            Event::ChannelOpen(id, label) if label == rtc::CONTROL_LABEL => {
+                self.channel = Some(id);
             }
             Event::ChannelData(data) => {
                 self.messages
