@@ -10,6 +10,8 @@ readonly PROGRAMS=${PROGRAMS:-target/x86_64-unknown-linux-gnu/release}
 readonly LOGS=${LOGS:-target/logs}
 # SQLite, which gcc compiles with its own AddressSanitizer, registers its globals twice.
 export ASAN_OPTIONS=detect_odr_violation=0
+# A backtrace takes long to write, on a busy machine longer than an input may take.
+export RUST_BACKTRACE=0
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(ls corpus)
 [ -n "${PROGRAMS_ARE_BUILT:-}" ] || cargo +nightly fuzz build

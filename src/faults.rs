@@ -2,7 +2,9 @@
 //! was told to.
 //!
 //! Nothing of this is in a build without the feature `fault-injection`: [`Faults::pass`] is empty
-//! there.
+//! there. With it a request from this host may bring a fault in its header `X-Fault`, as in
+//! `X-Fault: panic:RoomSweep`. `cargo build --workspace` turns it on, for the simulation needs it:
+//! what serves anybody is built with `cargo build`.
 
 #[cfg(feature = "fault-injection")]
 mod play;

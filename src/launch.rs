@@ -9,15 +9,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use executor::{
-    BindError, CpuList, EXIT_SHARD_DIED, Pool, PoolError, PoolOptions, Postbox, Preflight, cpu,
-    mailboxes,
+    BindError, CpuList, EXIT_SHARD_DIED, Pool, PoolError, PoolOptions, Postbox, Preflight, Problem,
+    cpu, mailboxes,
 };
 use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use self::control::Control;
-pub use self::control::EXIT_IMPATIENT;
+pub use self::control::{EXIT_IMPATIENT, EXIT_OVERDUE};
 use self::sockets::{Addresses, Sockets};
 use crate::accounts::{self, AccountQueue, Accounts};
 use crate::auth::Authenticator;
@@ -123,6 +123,8 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
     if let Err(fault) = memory::keep_pages_small() {
         warn!("huge pages stay on, memory will be larger: {fault}");
     }
+    #[cfg(feature = "fault-injection")]
+    warn!("built with fault-injection: whoever asks from this host can make it fail");
     let config = Arc::new(config);
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;
@@ -302,17 +304,22 @@ fn placement(config: &Config) -> Result<(Shards, Vec<usize>), LaunchError> {
     Ok((shards, cpus))
 }
 
-/// Says what the machine refuses, before anything is started.
-fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
+/// What the machine refuses of what the configuration asks of it; limits are raised as far as it lets.
+fn problems(config: &Config, shards: usize) -> Vec<Problem> {
     let connections = config.limits.connections.get().unwrap_or(65_536) as u64;
-    let descriptors = connections + DESCRIPTORS_PER_SHARD * shards.count() as u64;
-    let problems = Preflight {
-        shards: shards.count(),
+    let descriptors = connections + DESCRIPTORS_PER_SHARD * shards as u64;
+    Preflight {
+        shards,
         descriptors,
     }
-    .check();
-    let (fatal, warnings): (Vec<_>, Vec<_>) =
-        problems.into_iter().partition(|problem| problem.fatal);
+    .check()
+}
+
+/// Says what the machine refuses, before anything is started.
+fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
+    let (fatal, warnings): (Vec<_>, Vec<_>) = problems(config, shards.count())
+        .into_iter()
+        .partition(|problem| problem.fatal);
     for problem in warnings {
         warn!("{}", problem.message);
     }
@@ -376,11 +383,11 @@ fn supervise(
         .start(signals)
         .map_err(LaunchError::io("control thread"))?;
     pool.join()?;
-    threads.join();
     // The shards are gone and have handed over what there was.
     if let Err(fault) = store.join() {
         error!("{fault}");
     }
+    threads.join();
     info!(
         sessions = totals.sum(Total::Drained),
         members = totals.sum(Total::DrainedMembers),

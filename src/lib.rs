@@ -22,7 +22,8 @@
 //! A device or room belongs to the shard that its id hashes to ([`placement`]); a session's id is
 //! drawn so that it hashes there too. A request that names another shard's device, session or room
 //! moves there with its connection ([`driver::Mail::Adopt`]). What is to survive a restart goes to
-//! the [`store`]'s thread, which no shard waits for.
+//! the [`store`]'s thread, which no shard waits for. Where TLS is spoken, the driver holds a
+//! [`tls::Tunnel`] with each socket, and the shard sees what is within.
 
 pub mod accounts;
 pub mod alarm;

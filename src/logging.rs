@@ -128,10 +128,18 @@ impl Style {
 /// What the libraries of the media plane say of a peer's bytes, and peers say what they like: a
 /// datagram can be worth a line each. Their warnings are logged where a directive asks for them.
 const QUIET: &str = "is=error,str0m=error,dimpl=error,sctp_proto=error";
+/// The ICE agent, which traces passwords. No directive for it is taken.
+const ICE_AGENT: &str = "is";
 
 /// The configuration has parsed it before.
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::builder().parse_lossy(format!("{QUIET},{level}"))
+    let target = |directive: &str| {
+        let end = directive.find(['=', ':', '[']).unwrap_or(directive.len());
+        directive[..end].trim().to_owned()
+    };
+    let asked = level.split(',').filter(|asked| target(asked) != ICE_AGENT);
+    let directives: Vec<&str> = std::iter::once(QUIET).chain(asked).collect();
+    EnvFilter::builder().parse_lossy(directives.join(","))
 }
 
 /// Both formats begin with the time in UTC (RFC 3339, microseconds) and the level.

@@ -274,3 +274,17 @@ fn short_of_memory_new_work_is_refused_and_what_runs_goes_on() {
     setup.create(1).expect(201);
     assert_eq!(limit(), None);
 }
+
+#[test]
+fn room_for_more_connections_is_made_or_it_is_said_that_there_is_none() {
+    let setup = Setup::start("[limits]\nconnections = 100\n");
+    let open = || setup.server.metrics().sum("process_max_fds", &[]);
+    let before = open();
+    let text = "[limits]\nconnections = 4000000\n";
+    assert_eq!(setup.reload(text, 1), "limits.connections");
+    // As far as the hard limit goes.
+    let told = || setup.server.log().text().contains("RLIMIT_NOFILE");
+    wait_until(SOON, "the limit is raised or named", || {
+        open() > before || told()
+    });
+}

@@ -355,3 +355,23 @@ fn compression_is_neither_taken_nor_offered() {
         }
     }
 }
+
+/// A row of docs/security.md is worth what its test is.
+#[test]
+fn the_tests_that_the_documentation_names_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/security.md")).expect("the page");
+    let mut named = 0;
+    for reference in page.split('`').skip(1).step_by(2) {
+        let (file, test) = reference.split_once("::").unwrap_or((reference, ""));
+        if !file.ends_with(".rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(root.join(file));
+        let source = source.unwrap_or_else(|fault| panic!("{file}: {fault}"));
+        let is_there = test.is_empty() || source.contains(&format!("fn {test}("));
+        assert!(is_there, "{file} has no {test}");
+        named += 1;
+    }
+    assert!(named > 40, "{named}");
+}

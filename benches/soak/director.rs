@@ -27,8 +27,9 @@ const DESCRIPTORS_LEFT: u64 = 8;
 const TAKERS: usize = 60;
 /// Connections of a crowd: with those of the churn more than the cap.
 const CROWD: usize = CONNECTIONS + 200;
-/// Threads that a crowd connects from: over the link each connection takes two ways of its delay.
-const CROWD_THREADS: usize = 20;
+/// Threads that a crowd connects from: over the link each connection takes two ways of its delay, and all are to be there
+/// before the first has been silent for too long.
+const CROWD_THREADS: usize = 60;
 /// How long a crowd stays.
 const CROWD_STAYS: Duration = Duration::from_secs(2);
 /// A server has taken a configuration, or refused it, well within this.

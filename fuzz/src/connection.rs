@@ -9,10 +9,9 @@ use super::tokens::bearer;
 use super::world::{Client, HOST, ROOM, UPGRADE, World};
 use media_service::auth::Role;
 
-/// Longest wait in one input: past it nothing new is waited for.
+/// Waits of one input that take time; a timeout of everything takes six.
 const WAITS: usize = 60;
-/// Bytes that snippets may add to an input: so many H.264 clips, that a cap on bodies is met, and no
-/// more.
+/// Bytes that snippets may add to an input: enough to meet every cap on bodies and messages.
 const INSERTED_BYTES: usize = 4 << 20;
 /// Pictures to publish.
 static VIDEO: &[u8] = include_bytes!("../../rtc/tests/data/tiny_flat.h264");

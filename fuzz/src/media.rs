@@ -232,6 +232,11 @@ impl Call {
             disturbed: false,
         };
         (1..stages).for_each(|_| call.step());
+        let connected = call.state() == Some(SessionState::Connected);
+        assert!(
+            connected || stages <= HANDSHAKE_STEPS,
+            "the handshake is over"
+        );
         call
     }
 

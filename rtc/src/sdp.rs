@@ -20,7 +20,7 @@ pub const MAX_SDP_BYTES: usize = 64 << 10;
 pub const MAX_CANDIDATE_BYTES: usize = 1 << 10;
 /// What of an answer is given to str0m's parser, which takes microseconds for a line: lines and bytes
 /// without candidates and what nobody asks for. A browser's answer has 100 lines.
-const KEPT_LINES: usize = 512;
+const KEPT_LINES: usize = 256;
 const KEPT_BYTES: usize = 16 << 10;
 /// Attributes of an answer that mean something to a sender. Of those that describe what the viewer
 /// would send (`ssrc`, `rid`, `simulcast`) str0m would keep a stream each.

@@ -96,6 +96,10 @@ trusted_proxies = ["10.0.0.0/8", "2001:db8::7"]
 insecure = true
 shutdown_timeout = "1h30m"
 drain_delay = "15s"
+[tls]
+cert = "tests/keys/tls.cert.pem"
+key = "tests/keys/tls.key.pem"
+hsts = "365d"
 [auth]
 jwt_secret = ""
 jwt_public_key = "tests/keys/ed25519.pub.pem"

@@ -10,10 +10,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use executor::Postbox;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use super::problems;
 use crate::accounts::AccountQueue;
 use crate::clock;
+use crate::config::Config;
 use crate::driver::Mail;
 use crate::faults::{Thread, pass_thread};
 use crate::logging::LogLevel;
@@ -26,6 +28,14 @@ use crate::totals::Totals;
 
 /// A second signal ended the process before its sessions were closed (128 + SIGINT).
 pub const EXIT_IMPATIENT: i32 = 130;
+
+/// The process was not done by the deadline of its shutdown and some time more: the disk of its store hangs.
+pub const EXIT_OVERDUE: i32 = 73;
+
+/// After the deadline of a shutdown the store has so long to write what it was handed.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+/// Given to the log's own thread before the process ends.
+const LOG_GRACE: Duration = Duration::from_millis(200);
 
 /// How often the memory of the process and the files of the configuration are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -63,7 +73,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Ends them, whatever they wait for.
+    /// Ends them: nothing is left to be done.
     pub(super) fn join(self) {
         self.signals.close();
         let _ = self.watcher.join();
@@ -141,6 +151,25 @@ struct Owed {
     accounts: bool,
 }
 
+impl Owed {
+    fn new(update: Arc<Update>, shards: usize) -> Self {
+        Self {
+            update,
+            shards: (0..shards).collect(),
+            accounts: true,
+        }
+    }
+
+    /// Gives the update to those who have not got it yet. True: everybody has.
+    fn deliver(&mut self, postbox: &Postbox<Mail>, accounts: &AccountQueue) -> bool {
+        let update = &self.update;
+        self.shards
+            .retain(|&shard| postbox.send(shard, Mail::Reload(update.clone())).is_err());
+        self.accounts = self.accounts && !accounts.reload(update.clone());
+        self.shards.is_empty() && !self.accounts
+    }
+}
+
 impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
         let mut end: Option<End> = None;
@@ -155,7 +184,8 @@ impl Work {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if let Some(end) = end.as_ref().filter(|end| Instant::now() >= end.drain_at) {
-                return self.drain(end.deadline);
+                self.drain(end.deadline);
+                return wait_for_end(orders, end.deadline);
             }
             self.look();
             self.deliver();
@@ -232,32 +262,30 @@ impl Work {
                 tell_waiting(&waiting);
                 self.control.level.set(&update.config.log.level);
                 self.memory.set_limit(update.config.limits.memory);
+                if applied.contains(&"limits.connections") {
+                    self.make_room(&update.config);
+                }
                 let applied = applied.join(", ");
                 info!(why, applied, "configuration reloaded");
-                self.owed = Some(Owed {
-                    update,
-                    shards: (0..self.control.postbox.shards()).collect(),
-                    accounts: true,
-                });
+                // Who has not got the one before needs it no more.
+                self.owed = Some(Owed::new(update, self.control.postbox.shards()));
             }
         }
     }
 
-    /// Gives the update to those who have not got it yet.
+    /// More connections need more descriptors.
+    fn make_room(&self, config: &Config) {
+        for problem in problems(config, self.control.postbox.shards()) {
+            warn!("{}", problem.message);
+        }
+    }
+
     fn deliver(&mut self) {
-        let Some(owed) = &mut self.owed else {
-            return;
-        };
         let Control {
             postbox, accounts, ..
         } = &self.control;
-        let update = &owed.update;
-        owed.shards
-            .retain(|&shard| postbox.send(shard, Mail::Reload(update.clone())).is_err());
-        owed.accounts = owed.accounts && !accounts.reload(update.clone());
-        if owed.shards.is_empty() && !owed.accounts {
-            self.owed = None;
-        }
+        let whole = |owed: &mut Owed| owed.deliver(postbox, accounts);
+        self.owed.take_if(whole);
     }
 
     fn drain(&self, deadline: Instant) {
@@ -275,9 +303,57 @@ impl Work {
     }
 }
 
+/// Waits until the process has nothing more to do. What hangs must not keep it beyond its deadline.
+fn wait_for_end(orders: &Receiver<Order>, deadline: Instant) {
+    let overdue = deadline + STORE_PATIENCE;
+    loop {
+        match orders.recv_deadline(overdue) {
+            Ok(Order::Reload | Order::Stop(_)) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                error!(
+                    "the process did not end in time: what the store was handed last may be lost"
+                );
+                thread::sleep(LOG_GRACE);
+                std::process::exit(EXIT_OVERDUE);
+            }
+        }
+    }
+}
+
 /// Names the keys that differ from what runs.
 fn tell_waiting(keys: &[&str]) {
     if !keys.is_empty() {
         warn!("needs a restart: {}", keys.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use executor::mailboxes;
+
+    use super::*;
+
+    #[test]
+    fn a_shard_whose_mailbox_is_full_gets_the_update_later_and_nobody_twice() {
+        let (postbox, mut inboxes) = mailboxes(2, 1).unwrap();
+        let (accounts, _jobs) = AccountQueue::new();
+        let drain = Message::Drain {
+            deadline: Instant::now(),
+        };
+        postbox.send(1, Mail::Message(drain)).unwrap();
+        let update = Arc::new(Update::new(Config::default()));
+        let mut owed = Owed::new(update, 2);
+        assert!(!owed.deliver(&postbox, &accounts));
+        let mut receive = |shard: usize| {
+            let mut mail = Vec::new();
+            inboxes[shard].receive(10, &mut mail);
+            mail
+        };
+        assert!(matches!(receive(0)[..], [Mail::Reload(_)]));
+        assert!(matches!(receive(1)[..], [Mail::Message(_)]));
+        assert!(owed.deliver(&postbox, &accounts));
+        assert!(receive(0).is_empty());
+        assert!(matches!(receive(1)[..], [Mail::Reload(_)]));
     }
 }

@@ -196,3 +196,52 @@ fn a_key_is_rotated_in_its_place() {
     );
     assert!(update.auth.is_some(), "nobody is let in without a token");
 }
+
+#[test]
+fn a_certificate_is_rotated_in_its_place() {
+    let pair = || {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        (cert.pem(), key.serialize_pem())
+    };
+    let mut setup = Setup::new("");
+    let (cert, key) = pair();
+    setup.write("cert.pem", &cert);
+    setup.write("key.pem", &key);
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| setup.path(name));
+    let files = format!(
+        "[tls]\ncert = '{}'\nkey = '{}'\n",
+        cert.display(),
+        key.display()
+    );
+    setup.write("media.toml", &files);
+    // Clients know the address as one that is plain.
+    match setup.reloader.reload() {
+        Reloaded::Unchanged { waiting } => assert_eq!(waiting, ["tls.cert", "tls.key"]),
+        other => panic!("{other:?}"),
+    }
+
+    let file = setup.path("media.toml");
+    let mut setup = Setup::of(setup.directory, &file);
+    let (cert, key) = pair();
+    setup.write("cert.pem", &cert);
+    assert!(setup.changed());
+    assert!(matches!(setup.reloader.reload(), Reloaded::Refused(_)));
+    setup.write("key.pem", &key);
+    assert!(setup.changed());
+    let (update, applied, _) = setup.applied();
+    assert_eq!(applied, ["tls.cert", "tls.key"]);
+    let tls = update.tls.clone().expect("a new certificate");
+
+    // What follows has it too: a shard may have missed the one before.
+    setup.write("media.toml", &format!("{files}hsts = '1h'\n"));
+    let (update, applied, _) = setup.applied();
+    assert_eq!(applied, ["tls.hsts"]);
+    assert!(
+        update
+            .tls
+            .as_ref()
+            .is_some_and(|same| Arc::ptr_eq(same, &tls))
+    );
+}

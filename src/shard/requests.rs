@@ -185,7 +185,9 @@ impl Shard {
         }
         let request = &exchange.request;
         #[cfg(feature = "fault-injection")]
-        if let Some(Ok(fault)) = request.headers.get("x-fault").map(str::parse) {
+        if connection.peer.ip().is_loopback()
+            && let Some(Ok(fault)) = request.headers.get("x-fault").map(str::parse)
+        {
             self.inject(fault);
         }
         let at = self.body_deadline(now, &exchange);

@@ -21,8 +21,8 @@ use crate::support::http::{Connection, Response};
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Refusals that any request may meet: the rate, a cap, no room for now.
-const REFUSALS: [u16; 2] = [429, 503];
+/// Refusals that any request may meet: it was held up on the way for longer than the server waits, the rate, a cap.
+const REFUSALS: [u16; 3] = [408, 429, 503];
 
 pub type Played = Result<(), String>;
 

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use str0m::change::SdpPendingOffer;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::Mid;
 use str0m::rtp::ExtensionMap;
 use str0m::{IceCreds, Rtc};
@@ -124,6 +124,15 @@ impl Negotiation {
             (true, true) | (false, false) => Ok(()),
         }
     }
+
+    /// Checks what str0m has read of an answer that passed [`check`](Self::check). Its parser stops
+    /// at the first line that it does not understand, and drops it with all that follows.
+    fn check_understood(&self, answer: &SdpAnswer) -> Result<(), String> {
+        let open = self.open.as_ref().ok_or("there is no open offer")?;
+        Description::read(&answer.to_sdp_string())
+            .and_then(|read| read.check_answers(&Description::read(&open.sdp)?))
+            .map_err(|fault| format!("it could be read up to a line that is no SDP only: {fault}"))
+    }
 }
 
 impl Session {
@@ -143,6 +152,7 @@ impl Session {
         let description = Description::read(sdp).map_err(bad)?;
         self.negotiation.check(&description).map_err(bad)?;
         let answer = sdp::parse_answer(sdp).map_err(bad)?;
+        self.negotiation.check_understood(&answer).map_err(bad)?;
         let offered = description.candidates.len();
         let taken_candidates = offered.min(limit.saturating_sub(self.candidates));
         let Some(OpenOffer {

@@ -88,3 +88,24 @@ fn a_nack_for_everything_asks_for_a_bounded_lot() {
     assert_eq!(session.signals.lost.len(), MAX_LOST);
     assert_eq!(session.signals.nacks, 87);
 }
+
+/// A wheel that cannot cancel would hold what a session asks for as it ends: str0m's "never" is years away.
+#[test]
+fn a_session_that_ends_asks_for_no_timer_in_a_century() {
+    let start = start();
+    let (mut plane, mut out) = (plane(start), Outbox::new());
+    let source = plane.add_source();
+    for late in [0, 100, 10_000].map(Duration::from_millis) {
+        let (key, _) = plane.create_session(start, source, &mut out).unwrap();
+        let due = out
+            .timers()
+            .map(|(_, at)| at)
+            .max()
+            .expect("a session has a timer");
+        // On a busy machine the tick may come after other work.
+        plane.close_session(due + late, key, &mut out);
+        let latest = due + late + Duration::from_secs(60);
+        let far: Vec<_> = out.timers().filter(|(_, at)| *at > latest).collect();
+        assert_eq!(far, [], "late by {late:?}");
+    }
+}

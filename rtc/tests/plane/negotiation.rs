@@ -116,6 +116,8 @@ fn a_bad_answer_leaves_the_offer_open() {
         good.replace("a=setup:active", "a=setup:nonsense"),
         good.replace("a=rtpmap:102", "a=x-rtpmap:102"),
         good.split("m=application").next().unwrap().to_owned(),
+        good.replace("UDP/DTLS/SCTP", "UDP/no\r\nSCTP"),
+        good.replace("m=application", "nonsense\r\nm=application"),
         good.replace("a=group", "a=ice-lite\r\na=group"),
         format!("{good}m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:new\r\n"),
         good.chars().rev().collect(),

@@ -20,6 +20,7 @@ const PUBLISH: [(&str, &str); 2] = [
 /// What these tests do with a simulation.
 trait Strike {
     fn strike(&mut self, place: Place);
+    fn calm(&mut self);
     fn assert_caught(&mut self, part: &str);
 }
 

@@ -51,6 +51,21 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "0-9999999 is not a list of CPUs such as 0-3 or 0,2 (0 to 1023)",
     ),
     (
+        "tls.cert",
+        "none.pem",
+        "none.pem cannot be read: No such file or directory (os error 2)",
+    ),
+    (
+        "tls.key",
+        "tests/keys/ed25519.pub.pem",
+        "tests/keys/ed25519.pub.pem holds no private key: it must have -----BEGIN PRIVATE KEY-----",
+    ),
+    (
+        "tls.hsts",
+        "1h",
+        "is set, and there is no TLS: set tls.cert and tls.key",
+    ),
+    (
         "auth.jwt_public_key",
         "none.pem",
         "none.pem cannot be read: No such file or directory (os error 2)",

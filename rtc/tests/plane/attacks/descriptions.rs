@@ -105,7 +105,7 @@ fn what_str0m_parses_is_bounded() {
         MAX_SDP_BYTES,
     );
     let bomb = ("m=audio", "a=rtcp-fb:96 nack x#\r\n");
-    let lines = filled(&viewer.answer, bomb, 512, MAX_SDP_BYTES);
+    let lines = filled(&viewer.answer, bomb, 256, MAX_SDP_BYTES);
     let long = format!("a=fmtp:96 {}\r\n", "x".repeat(16 << 10));
     let bytes = filled(&viewer.answer, ("m=audio", &long), 1, MAX_SDP_BYTES);
     let large = "x".repeat(MAX_SDP_BYTES + 1);
