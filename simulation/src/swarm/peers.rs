@@ -317,7 +317,8 @@ impl World {
         }
         self.check_status(&pending.ask, pending.asked, &response, &code);
         let (number, keys) = (pending.number, &pending.keys);
-        self.judge_rates(number, keys, &pending.ask, status, &code);
+        let times = [pending.asked, now];
+        self.judge_rates(times, number, keys, &pending.ask, status, &code);
         let path = pending.ask.target.split('?').next().unwrap_or_default();
         let route = (pending.ask.method, resolve(path).route.template());
         self.counts.asked.insert(route);

@@ -110,13 +110,13 @@ impl Rates {
     /// When the answer cannot be right.
     fn answer(
         &mut self,
-        now: Instant,
+        [asked, now]: [Instant; 2],
         number: u64,
         keys: &[Key],
         outcome: Outcome,
         config: &Config,
     ) {
-        let mut excused = self.changing;
+        let mut excused = self.changing || asked < self.since;
         for key in keys {
             let rate = key.rate(config);
             let Some(tries) = self.tries.get_mut(key) else {
@@ -128,9 +128,6 @@ impl Rates {
             tries[at].latest = now;
             tries[at].taken = outcome == Outcome::Taken;
             let it = tries[at];
-            if it.asked < self.since {
-                excused = true;
-            }
             let Some((rate, burst)) = rate else {
                 continue;
             };
@@ -207,6 +204,7 @@ impl World {
 
     pub(super) fn judge_rates(
         &mut self,
+        [asked, now]: [Instant; 2],
         number: u64,
         keys: &[Key],
         ask: &Ask,
@@ -223,7 +221,7 @@ impl World {
         };
         let config = &self.plan.config;
         self.rates
-            .answer(self.sim.now, number, keys, outcome, config);
+            .answer([asked, now], number, keys, outcome, config);
     }
 
     /// The rates have changed when every shard has heard of them.
