@@ -27,12 +27,12 @@ impl World {
         self.run_for(12 * SECOND);
         assert_eq!(self.unanswered(), 0, "requests without an answer");
         self.check();
-        self.check_acknowledged();
         self.everybody_goes();
         // A panic may still wait for its place.
         for shard in &mut self.sim.shards {
             shard.inject(Fault::None);
         }
+        self.check_acknowledged();
         self.canary();
         self.everybody_goes();
         let timers: Vec<usize> = self
