@@ -118,6 +118,8 @@ pub struct Shard {
     pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
+    /// Numbers the turns, from one end of a turn to the next.
+    turn: u32,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turns, some in each, in this order.
@@ -260,6 +262,7 @@ impl Shard {
             buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
+            turn: 0,
             paused: Vec::new(),
             waiting: VecDeque::new(),
             orphans: VecDeque::new(),
@@ -321,6 +324,7 @@ impl Shard {
     pub fn end_turn(&mut self, now: Instant) -> bool {
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
+        self.turn = self.turn.wrapping_add(1);
         more |= self.resume_paused(now);
         more |= self.dismiss_orphans(now);
         self.faults.pass(Place::Turn);
