@@ -115,6 +115,48 @@ fn a_shorter_timeout_reaches_those_who_wait_already() {
 }
 
 #[test]
+fn a_shorter_deadline_reaches_what_has_begun() {
+    let mut sim = Sim::with(1, 12, |config| {
+        config.media.setup_timeout = 600 * SECOND;
+        config.http.body_timeout = 60 * SECOND;
+        config.http.body_deadline = 600 * SECOND;
+    });
+    let half_a_body = sim.connect(0);
+    let length = [("Content-Length", "100")];
+    sim.send(half_a_body, head("POST", "/api/media/sessions", &length));
+    let client = sim.connect(0);
+    let created = sim.create(client, "cam-1");
+    sim.run_for(5 * SECOND);
+
+    sim.reload(|config| {
+        config.media.setup_timeout = 4 * SECOND;
+        config.http.body_deadline = 2 * SECOND;
+    });
+    sim.run_for(20 * MS);
+    let session = created["sessionId"].as_str().expect("an id");
+    sim.get(client, &format!("/api/media/sessions/{session}"))
+        .expect_error(404, "unknown_session");
+    sim.run_for(2 * SECOND);
+    sim.response(half_a_body)
+        .expect_error(408, "request_timeout");
+}
+
+#[test]
+fn another_bound_on_messages_holds_for_sockets_that_are_open() {
+    let mut sim = Sim::with(1, 13, |config| config.ws.message_bytes = 4 << 10);
+    let text = |bytes: usize| json!({"type": "control", "seq": 1, "action": "text", "text": "x".repeat(bytes)});
+    let mut socket = sim.open(0, "/api/media/ws?deviceId=cam-1");
+    sim.reload(|config| config.ws.message_bytes = 16 << 10);
+    sim.step();
+    socket.send(&mut sim, &text(8 << 10));
+    assert_eq!(socket.expect(&mut sim, "error")["code"], "no_agent");
+    sim.reload(|config| config.ws.message_bytes = 4 << 10);
+    sim.step();
+    socket.send(&mut sim, &text(8 << 10));
+    assert_eq!(socket.closed(&mut sim), Some(1009));
+}
+
+#[test]
 fn a_longer_timeout_holds_from_the_next_time_on() {
     let mut sim = Sim::with(1, 3, |config| config.media.idle_timeout = 10 * SECOND);
     let client = sim.connect(0);
