@@ -59,7 +59,7 @@ impl Shard {
     /// Whether there is a place for another connection of that address.
     fn door(&self, peer: IpAddr) -> Result<(), ConnectionRefused> {
         let limits = &self.config.limits;
-        let open = self.totals.sum(Total::Connections);
+        let open = self.totals.sum(Total::Connections) + self.totals.sum(Total::Parting);
         if !limits.connections.allows(open + 1) {
             return Err(ConnectionRefused::Full);
         }
