@@ -311,6 +311,7 @@ fn a_member_that_reads_nothing_is_dropped() {
     rustix::net::sockopt::set_socket_recv_buffer_size(stalled.tcp(), 8 << 10).expect("a socket");
     let mut ada = tls.socket(&format!("/ws?room_id={room}&user_id=ada"));
     let content = "x".repeat(2000);
+    let open = tls.metric("process_open_fds", &[]);
     let deadline = Instant::now() + SOON;
     let mut said = 0;
     while tls.metric("media_room_members_cut_total", &[]) == 0.0 {
@@ -323,7 +324,6 @@ fn a_member_that_reads_nothing_is_dropped() {
     }
     // Its socket goes too, although its last piece is not taken.
     tls.wait_metric("media_room_members", &[], |members| members == 1.0);
-    let open = tls.metric("process_open_fds", &[]);
     tls.wait_metric("process_open_fds", &[], |now| now < open);
     ada.send(&json!({"type": "danmu", "content": "still here"}));
     assert_eq!(ada.expect("danmu")["content"], "still here");
