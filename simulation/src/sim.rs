@@ -294,6 +294,9 @@ impl Sim {
     pub fn reload(&mut self, edit: impl FnOnce(&mut Config)) {
         self.reconfigure(edit);
         let update = Arc::new(Update::new(Config::clone(&self.config)));
+        if let Some(accounts) = &mut self.accounts {
+            accounts.reload(&update);
+        }
         for mailbox in &mut self.mailboxes {
             mailbox
                 .send(self.now, 0.0, Letter::Reload(update.clone()))

@@ -60,7 +60,8 @@ impl Bucket {
     fn filled(&self, now: u32, rate: Rate) -> f32 {
         let seconds = now.wrapping_sub(self.at) as f32 / 1000.0;
         // Nothing is owed for what was taken while there was no bound.
-        rate.burst.min(self.tokens.max(0.0) + seconds * rate.per_second)
+        rate.burst
+            .min(self.tokens.max(0.0) + seconds * rate.per_second)
     }
 
     /// Takes a token, which [`Bucket::has`] has seen.
