@@ -233,7 +233,10 @@ impl Call {
         };
         (1..stages).for_each(|_| call.step());
         let connected = call.state() == Some(SessionState::Connected);
-        assert!(connected || stages <= HANDSHAKE_STEPS, "the handshake is over");
+        assert!(
+            connected || stages <= HANDSHAKE_STEPS,
+            "the handshake is over"
+        );
         call
     }
 
