@@ -7,13 +7,16 @@
 //! A cap of 0 is off ([`Cap`](crate::limits::Cap)).
 
 mod auth;
+mod change;
 mod fault;
 mod flags;
+mod inputs;
 mod keys;
 mod kinds;
 mod platform;
 mod print;
 mod sources;
+mod tls;
 mod token;
 mod types;
 mod validate;
@@ -25,11 +28,14 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 pub use auth::Auth;
+pub use change::Change;
 pub use fault::{ConfigFaults, FAULT_EXIT_CODE, Fault, Origin};
+pub use inputs::Inputs;
 pub use platform::{Rooms, Store};
+pub use tls::Tls;
 pub use types::{
-    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, Metrics, Secret, Server,
-    Ws,
+    Config, Http, IceServer, Limits, Log, LogFormat, Media, MediaAddress, MemoryLimit, Metrics,
+    Secret, Server, Ws,
 };
 
 use crate::auth::{Authenticator, DeviceClaim, MintError, Role};
@@ -87,8 +93,8 @@ impl TokenRequest {
 /// Reads the configuration.
 ///
 /// `args` begins with the name of the program, as `std::env::args_os` does; `env` may hold any
-/// variables, of which those named `MEDIA_…` are taken (see [`environment`]). The file that they
-/// name is read.
+/// variables, of which those named `MEDIA_…` are taken (see [`Inputs`]). The file that they name is
+/// read.
 ///
 /// # Errors
 /// Every fault of every source, so that one look mends them all. The process should print them on
@@ -121,15 +127,4 @@ pub fn load(
         true => Ok(command),
         false => Err(ConfigFaults(sources.faults)),
     }
-}
-
-/// The environment of this process for [`load`]. What is not Unicode becomes U+FFFD, which no value
-/// accepts (`std::env::vars` would panic).
-pub fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().map(|(name, value)| {
-        (
-            name.to_string_lossy().into_owned(),
-            value.to_string_lossy().into_owned(),
-        )
-    })
 }

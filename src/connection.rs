@@ -1,7 +1,7 @@
 //! A TCP connection as the shard sees it: bytes in, bytes out, and what the peer is doing.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::alarm::Alarm;
@@ -13,6 +13,7 @@ use crate::ids::RequestId;
 use crate::media::Publisher;
 use crate::message::GatherId;
 use crate::metrics::ConnectionEnd;
+use crate::rates::Admission;
 use crate::ws::{AgentSocket, Codec, MemberSocket, Pulse, ViewerSocket};
 
 /// Names a connection of a shard; never reused for another one.
@@ -41,10 +42,14 @@ pub struct Connection {
     pub(crate) peer: SocketAddr,
     /// What may be asked for over it.
     pub(crate) scope: Scope,
+    /// The peer speaks TLS, which is all that its shard knows of it.
+    pub(crate) tls: bool,
     /// Bytes that came and could not be handled yet.
     pub(crate) input: Vec<u8>,
     pub(crate) output: Output,
     pub(crate) alarm: Alarm,
+    /// Requests that came over it.
+    pub(crate) requests: u32,
     pub(crate) role: Role,
     pub(crate) fate: Fate,
     /// Why it ends, for the metrics, once it does.
@@ -138,6 +143,10 @@ pub struct Exchange {
     pub(crate) route: Route,
     /// Who asks.
     pub(crate) identity: Identity,
+    /// Where the client is: the other end, or whom a trusted proxy there speaks for.
+    pub(crate) client: IpAddr,
+    /// The tokens that it needs.
+    pub(crate) admission: Admission,
     pub(crate) id: RequestId,
     pub(crate) started: Instant,
     /// Its answer, which waits until something is stored.
@@ -150,11 +159,13 @@ pub struct Exchange {
 #[derive(Debug)]
 pub struct Transfer {
     pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
     pub(crate) decoder: Decoder,
     pub(crate) exchange: Box<Exchange>,
     pub(crate) operation: Operation,
     pub(crate) input: Vec<u8>,
     pub(crate) output: Vec<u8>,
+    pub(crate) requests: u32,
 }
 
 impl Connection {
@@ -163,9 +174,11 @@ impl Connection {
             id,
             peer,
             scope: Scope::Everything,
+            tls: false,
             input: Vec::new(),
             output: Output::default(),
             alarm: Alarm::default(),
+            requests: 0,
             role: Role::new(),
             fate: Fate::Stay,
             end: ConnectionEnd::Finished,

@@ -1,29 +1,38 @@
 //! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
 
+mod doors;
+mod parting;
 mod sockets;
+mod stream;
 mod token;
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use executor::{
-    Accepted, Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger,
-    UdpPort,
+    Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger, UdpPort,
 };
 use rtc::SocketIndex;
-use tracing::warn;
+use tracing::{debug, error, warn};
 
+use self::doors::Door;
+use self::parting::Parting;
 use self::sockets::Sockets;
+pub use self::stream::Stream;
+use self::stream::{Broken, Input};
 use crate::connection::{ConnectionId, Scope, Transfer};
 use crate::limits::{
-    ACCEPTS_PER_TURN, DATAGRAM_BATCHES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
+    DATAGRAM_BATCHES_PER_TURN, HANDSHAKES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
 };
 use crate::message::Message;
+use crate::metrics::{PanicPart, TlsHandshake};
+use crate::reload::Update;
 use crate::shard::{Flushed, Job, Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
+use crate::tls::{Acceptor, TunnelFault};
 
 /// What comes through a shard's mailbox.
 #[derive(Debug)]
@@ -31,13 +40,15 @@ pub enum Mail {
     /// A connection that moves here: its next request names something of the receiver. Mailbox full:
     /// the request is answered 503 `shard_busy` by the sender, which keeps the connection.
     Adopt {
-        /// Its socket.
-        socket: TcpStream,
+        /// Its socket, with its TLS.
+        socket: Stream,
         /// What is known of it.
         transfer: Box<Transfer>,
     },
     /// For the state machine.
     Message(Message),
+    /// Another configuration. Mailbox full: the sender tries again until it fits, or has a newer one.
+    Reload(Arc<Update>),
 }
 
 /// What a shard's thread is given.
@@ -46,6 +57,8 @@ pub struct DriverSeed {
     pub shard: ShardSeed,
     /// One per address, with what may be asked for through it.
     pub listeners: Vec<(Listener, Scope)>,
+    /// For connections of `server.listen`; `None`: they are plain.
+    pub tls: Option<Acceptor>,
     /// One per media address, in the order of the plane's sockets.
     pub ports: Vec<UdpPort>,
     /// The shard's mailbox.
@@ -74,12 +87,14 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         shard,
         seat,
         listeners: Vec::new(),
+        tls: seed.tls,
         ports: seed.ports,
         inbox: seed.inbox,
         postbox: seed.postbox,
         side: seed.side,
         store: seed.store,
         sockets: Sockets::default(),
+        parting: Parting::default(),
         ready: Vec::new(),
         dirty: Vec::new(),
         mail: Vec::new(),
@@ -95,25 +110,20 @@ struct Driver {
     shard: Shard,
     seat: Seat,
     listeners: Vec<Door>,
+    tls: Option<Acceptor>,
     ports: Vec<UdpPort>,
     inbox: Inbox<Mail>,
     postbox: Postbox<Mail>,
     side: SideQueue,
     store: StoreQueue,
     sockets: Sockets,
+    parting: Parting,
     /// Connections whose socket may hold more bytes than were read.
     ready: Vec<ConnectionId>,
     /// An empty list, to be filled next.
     dirty: Vec<ConnectionId>,
     mail: Vec<Mail>,
     buffer: Box<[u8]>,
-}
-
-struct Door {
-    listener: Listener,
-    scope: Scope,
-    /// Descriptors had run out: closed until then.
-    closed_until: Option<Instant>,
 }
 
 impl Driver {
@@ -153,6 +163,7 @@ impl Driver {
                 ticked = now;
                 self.shard.tick(now, SystemTime::now());
                 self.reopen(now);
+                self.parting.tick(now);
             }
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
@@ -168,7 +179,8 @@ impl Driver {
             }
             if self.shard.is_draining() {
                 self.stop_listening(now);
-                if self.shard.is_drained(now) {
+                let gone = self.parting.is_empty() || self.shard.is_overdue(now);
+                if self.shard.is_drained(now) && gone {
                     return;
                 }
             }
@@ -190,11 +202,20 @@ impl Driver {
             }
         }
         let ready = std::mem::take(&mut self.ready);
+        let mut handshakes = 0;
         for id in ready {
-            if let Some(socket) = self.sockets.get_mut(id) {
-                socket.queued = false;
-                self.read(now, id);
+            let Some(socket) = self.sockets.get_mut(id) else {
+                continue;
+            };
+            if socket.stream.is_handshaking() {
+                if handshakes == HANDSHAKES_PER_TURN {
+                    self.ready.push(id);
+                    continue;
+                }
+                handshakes += 1;
             }
+            socket.queued = false;
+            self.read(now, id);
         }
         more | !self.ready.is_empty()
     }
@@ -214,8 +235,14 @@ impl Driver {
             }
             self.queue(id);
         }
-        if event.writable && !self.shard.output(id).is_empty() {
-            self.write(now, id);
+        if event.writable {
+            let waits = !self.shard.output(id).is_empty();
+            let socket = self.sockets.get_mut(id);
+            if waits {
+                self.write(now, id);
+            } else if socket.is_some_and(|socket| socket.stream.flush().is_err()) {
+                self.shard.ended(now, id, true);
+            }
         }
     }
 
@@ -224,7 +251,8 @@ impl Driver {
         let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
-        if socket.readable && !socket.queued && self.shard.reads(id) {
+        let readable = socket.readable || socket.stream.holds();
+        if readable && !socket.queued && self.shard.reads(id) {
             socket.queued = true;
             self.ready.push(id);
         }
@@ -238,78 +266,50 @@ impl Driver {
             let Some(socket) = self.sockets.get_mut(id) else {
                 return;
             };
-            match socket.stream.read(&mut self.buffer) {
-                Ok(0) => {
-                    socket.readable = false;
-                    return self.shard.ended(now, id, false);
-                }
-                Ok(count) => {
-                    self.shard.received(now, id, &self.buffer[..count]);
-                    if count < self.buffer.len()
-                        && let Some(socket) = self.sockets.get_mut(id)
-                        && !socket.hangup
-                    {
-                        // A short read has emptied the socket; what comes now raises an edge.
-                        socket.readable = false;
-                        return;
-                    }
-                }
-                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {
+            let shard = &mut self.shard;
+            let input = socket.stream.read(&mut self.buffer, &mut |bytes| {
+                shard.received(now, id, bytes);
+                shard.reads(id)
+            });
+            if let Some(result) = socket.stream.take_handshake() {
+                shard.metrics().tls_handshakes.bump(result);
+            }
+            match input {
+                Ok(Input::More) => {}
+                Ok(Input::Held) => return,
+                // A short read has emptied the socket; what comes now raises an edge.
+                Ok(Input::Short) if socket.hangup => {}
+                Ok(Input::Short | Input::Empty) => {
                     socket.readable = false;
                     return;
                 }
-                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
+                Ok(Input::End) => {
                     socket.readable = false;
-                    return self.shard.ended(now, id, true);
+                    return shard.ended(now, id, false);
+                }
+                Ok(Input::Plaintext) => {
+                    shard.metrics().tls_handshakes.bump(TlsHandshake::Plaintext);
+                    shard.spoke_plainly(now, id);
+                }
+                Err(fault) => {
+                    socket.readable = false;
+                    match fault {
+                        Broken::Socket(_) => {}
+                        Broken::Tls(TunnelFault::Panicked) => {
+                            shard.metrics().panics.bump(PanicPart::Connection);
+                            error!(peer = ?socket.stream.peer(), "TLS failed, a connection was closed");
+                        }
+                        Broken::Tls(fault) => debug!(peer = ?socket.stream.peer(), "TLS: {fault}"),
+                    }
+                    return shard.ended(now, id, true);
                 }
             }
         }
         self.queue(id);
     }
 
-    /// Takes those who wait at a listener. True: there may be more.
-    fn accept(&mut self, now: Instant, index: usize) -> bool {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let door = &mut self.listeners[index];
-            match door.listener.accept(now) {
-                Accepted::Connection { socket, peer } => {
-                    if let Ok(id) = self.shard.accepted(now, peer, door.scope) {
-                        self.watch(now, id, socket);
-                    }
-                }
-                Accepted::Empty => return false,
-                Accepted::Exhausted { retry_at } => {
-                    warn!("out of descriptors: no connections are accepted for a moment");
-                    door.closed_until = Some(retry_at);
-                    // Level-triggered, it would be reported again and again.
-                    let _ = self.seat.reactor.deregister(door.listener.as_fd());
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Watches listeners again whose pause is over.
-    fn reopen(&mut self, now: Instant) {
-        for (i, door) in self.listeners.iter_mut().enumerate() {
-            if door.closed_until.is_some_and(|until| now >= until) {
-                let fd = door.listener.as_fd();
-                if self
-                    .seat
-                    .reactor
-                    .register(fd, token::listener(i), Trigger::Level)
-                    .is_ok()
-                {
-                    door.closed_until = None;
-                }
-            }
-        }
-    }
-
     /// Takes a connection into the epoll set; what it has sent already raises the first edge.
-    fn watch(&mut self, now: Instant, id: ConnectionId, stream: TcpStream) {
+    fn watch(&mut self, now: Instant, id: ConnectionId, stream: Stream) {
         let watched =
             self.seat
                 .reactor
@@ -319,6 +319,8 @@ impl Driver {
             return self.shard.ended(now, id, true);
         }
         self.sockets.insert(id, stream);
+        // What its TLS has read already raises none.
+        self.queue(id);
     }
 
     fn receive_datagrams(&mut self, now: Instant, index: usize) {
@@ -341,6 +343,10 @@ impl Driver {
         for letter in mail.drain(..) {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),
+                Mail::Reload(update) => {
+                    self.renew_certificate(&update);
+                    self.shard.reload(now, &update);
+                }
                 Mail::Adopt { socket, transfer } => {
                     let id = self.shard.adopt(now, *transfer);
                     self.watch(now, id, socket);
@@ -401,7 +407,7 @@ impl Driver {
                 self.shard.wrote(now, id, 0);
                 return;
             };
-            let count = match write_some(&mut socket.stream, self.shard.output(id)) {
+            let count = match socket.stream.write(self.shard.output(id)) {
                 Ok(count) => count,
                 Err(_) => {
                     self.shard.ended(now, id, true);
@@ -412,17 +418,32 @@ impl Driver {
                 Flushed::More => {}
                 Flushed::Stay => return,
                 Flushed::Shutdown => {
-                    let _ = socket.stream.shutdown(Shutdown::Write);
+                    // If it is broken, so says the next read.
+                    let _ = socket.stream.shut_down();
                     // The rest of what the peer sends is read and dropped.
                     return self.queue(id);
                 }
                 Flushed::Close => {
-                    // Closing takes the descriptor out of the epoll set.
-                    self.sockets.remove(id);
-                    return;
+                    return self.close(now, id);
                 }
             }
         }
+    }
+
+    /// Closes a socket that the shard has forgotten, when it has taken what is sealed for it.
+    fn close(&mut self, now: Instant, id: ConnectionId) {
+        let Some(mut socket) = self.sockets.remove(id) else {
+            return;
+        };
+        if socket.stream.is_unfinished() {
+            let metrics = self.shard.metrics();
+            metrics.tls_handshakes.bump(TlsHandshake::Unfinished);
+        }
+        if !socket.stream.close() {
+            let _ = self.seat.reactor.deregister(socket.stream.as_fd());
+            self.parting.add(now, socket.stream);
+        }
+        // Closing takes the descriptor out of the epoll set.
     }
 
     fn hand_over(&mut self, now: Instant, id: ConnectionId, to: usize, transfer: Box<Transfer>) {
@@ -475,28 +496,5 @@ impl Driver {
         metrics.send_datagrams += datagrams;
         metrics.send_bytes += bytes;
         metrics.send_failed += failed;
-    }
-
-    /// Empties the accept queues, then closes the listeners: no client is reset that had connected.
-    fn stop_listening(&mut self, now: Instant) {
-        for i in 0..self.listeners.len() {
-            while self.accept(now, i) {}
-        }
-        self.listeners.clear();
-    }
-}
-
-/// What the socket takes of the bytes. One that takes a part has no room for more and raises an edge
-/// when it has (tcp(7)): asking it again would only cost a call.
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    if bytes.is_empty() {
-        return Ok(0);
-    }
-    loop {
-        match stream.write(bytes) {
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            result => return result,
-        }
     }
 }

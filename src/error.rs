@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use rtc::{BitstreamError, SessionError};
 use serde::Serialize;
@@ -97,6 +98,12 @@ pub enum ApiError {
         /// The bound.
         limit: usize,
     },
+    /// A token bucket is empty (`limits.…_rate`).
+    #[error("rate limit exceeded")]
+    RateLimited {
+        /// Until there is a token.
+        wait: Duration,
+    },
     /// Another publisher or agent holds the device.
     #[error(
         "{what} of device {device} is held by another publisher; add ?takeover=true to replace it"
@@ -130,9 +137,15 @@ pub enum ApiError {
         /// What would be taken.
         wanted: &'static str,
     },
+    /// A body that would have to be unpacked first: a small one can hold a very large one.
+    #[error("Content-Encoding {0:?} is not taken: send the body as it is")]
+    ContentEncoding(String),
     /// A WebSocket route was asked for without an upgrade.
     #[error("this is a WebSocket: {0}")]
     UpgradeRequired(&'static str),
+    /// Plain HTTP on an address that speaks TLS.
+    #[error("this port speaks TLS, and plain HTTP came: use https:// or wss://")]
+    TlsRequired,
     /// No token, or one that is worth nothing.
     #[error("{0}")]
     Unauthorized(AuthError),
@@ -177,6 +190,9 @@ pub enum ApiError {
         /// The bound.
         limit: usize,
     },
+    /// The process has as much memory as it may (`limits.memory`).
+    #[error("the server is short of memory and takes no new work for a moment; try again later")]
+    MemoryShort,
     /// A shard's mailbox is full, or it did not answer in time.
     #[error("a part of the server is overloaded; try again")]
     ShardBusy,
@@ -200,7 +216,8 @@ impl ApiError {
             | ApiError::BadParameter { .. }
             | ApiError::BadSdp(_)
             | ApiError::BadCandidate(_)
-            | ApiError::BadBitstream(_) => 400,
+            | ApiError::BadBitstream(_)
+            | ApiError::TlsRequired => 400,
             ApiError::Unauthorized(_) | ApiError::BadCredentials => 401,
             ApiError::Forbidden(_) | ApiError::ForeignOrigin(_) => 403,
             ApiError::NotFound { .. }
@@ -216,9 +233,11 @@ impl ApiError {
             | ApiError::UsernameTaken { .. }
             | ApiError::NoJwtSecret => 409,
             ApiError::BodyTooLarge { .. } => 413,
-            ApiError::UnsupportedMediaType { .. } => 415,
+            ApiError::UnsupportedMediaType { .. } | ApiError::ContentEncoding(_) => 415,
             ApiError::UpgradeRequired(_) => 426,
-            ApiError::TooManyCandidates { .. } | ApiError::TooManyRooms { .. } => 429,
+            ApiError::TooManyCandidates { .. }
+            | ApiError::TooManyRooms { .. }
+            | ApiError::RateLimited { .. } => 429,
             ApiError::Internal => 500,
             ApiError::Room(error) => match error {
                 RoomError::BadMessage(_)
@@ -236,6 +255,7 @@ impl ApiError {
             },
             ApiError::StoreFailed
             | ApiError::Full { .. }
+            | ApiError::MemoryShort
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => 503,
@@ -256,17 +276,20 @@ impl ApiError {
             ApiError::UnknownRoom { .. } => "unknown_room",
             ApiError::Room(error) => error.code(),
             ApiError::TooManyRooms { .. } => "too_many_rooms",
-            ApiError::StoreBusy => "overloaded",
+            ApiError::StoreBusy | ApiError::MemoryShort => "overloaded",
             ApiError::NoOpenOffer { .. } => "no_open_offer",
             ApiError::BadSdp(_) => "bad_sdp",
             ApiError::BadCandidate(_) => "bad_candidate",
             ApiError::TooManyCandidates { .. } => "too_many_candidates",
+            ApiError::RateLimited { .. } => "rate_limited",
             ApiError::DeviceBusy { .. } => "device_busy",
             ApiError::AgentBusy { .. } => "agent_busy",
             ApiError::TakenOver { .. } => "taken_over",
             ApiError::BadBitstream(_) => "bad_bitstream",
             ApiError::UnsupportedMediaType { .. } => "unsupported_media_type",
+            ApiError::ContentEncoding(_) => "content_encoding",
             ApiError::UpgradeRequired(_) => "upgrade_required",
+            ApiError::TlsRequired => "tls_required",
             ApiError::Unauthorized(error) => error.code(),
             ApiError::Forbidden(_) => "forbidden",
             ApiError::ForeignOrigin(_) => "foreign_origin",
@@ -329,9 +352,15 @@ impl ApiError {
             ApiError::StoreFailed
             | ApiError::Full { .. }
             | ApiError::Room(RoomError::RoomFull)
+            | ApiError::MemoryShort
             | ApiError::ShardBusy
             | ApiError::StoreBusy
             | ApiError::Draining => response.header("Retry-After", RETRY_AFTER_SECONDS),
+            // RFC 9110 §15.5.16.
+            ApiError::ContentEncoding(_) => response.header("Accept-Encoding", "identity"),
+            ApiError::RateLimited { wait } => {
+                response.header("Retry-After", whole_seconds(*wait).to_string())
+            }
             // The version that there is (RFC 6455 §4.2.2).
             ApiError::UpgradeRequired(_) => response
                 .header("Upgrade", "websocket")
@@ -388,6 +417,11 @@ fn challenge(error: AuthError) -> &'static str {
 /// When a refused client should come back: a drained host is replaced, a full one has closed
 /// some sessions.
 const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Rounded up: who comes back then finds a token.
+fn whole_seconds(wait: Duration) -> u128 {
+    wait.as_nanos().div_ceil(1_000_000_000)
+}
 
 /// Serialises a `Display` as a string.
 mod dyn_display {

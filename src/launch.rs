@@ -1,34 +1,35 @@
 //! From a configuration to running shards, and to their end.
 
+mod control;
 mod sockets;
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use executor::{
-    BindError, CpuList, EXIT_SHARD_DIED, Pool, PoolError, PoolOptions, Postbox, Preflight, cpu,
-    mailboxes,
+    BindError, CpuList, EXIT_SHARD_DIED, Pool, PoolError, PoolOptions, Postbox, Preflight, Problem,
+    cpu, mailboxes,
 };
 use rtc::{Identity, MediaSocket, PlaneConfig, PlaneLimits};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+use self::control::Control;
+pub use self::control::{EXIT_IMPATIENT, EXIT_OVERDUE};
 use self::sockets::{Addresses, Sockets};
 use crate::accounts::{self, AccountQueue, Accounts};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::clock;
+use crate::config::{Config, Inputs};
 use crate::driver::{self, DriverSeed, Mail};
 use crate::limits::MAILBOX_MESSAGES;
 use crate::logging::LogGuard;
 use crate::memory;
-use crate::message::Message;
-use crate::metrics::StoreFigures;
+use crate::metrics::{ReloadFigures, StoreFigures};
 use crate::placement::Shards;
+use crate::reload::Reloader;
 use crate::rooms::{RoomRecord, Status};
 use crate::shard::ShardSeed;
 use crate::side::{SideView, side};
@@ -36,6 +37,7 @@ use crate::store::{
     self, MessageRow, Reader, Store, StoreFault, StoreOpenError, StoreQueue, StoreThread,
     StoreView, Windows,
 };
+use crate::tls::{self, Acceptor, TlsError};
 use crate::totals::{Total, Totals};
 
 /// Why the server cannot start, or ended badly.
@@ -64,6 +66,9 @@ pub enum LaunchError {
     /// No certificate.
     #[error(transparent)]
     Identity(#[from] rtc::IdentityError),
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreOpenError),
@@ -94,6 +99,7 @@ impl LaunchError {
             | LaunchError::Shards(_)
             | LaunchError::Bind(_)
             | LaunchError::Identity(_)
+            | LaunchError::Tls(_)
             | LaunchError::Store(_)
             | LaunchError::Users(_)
             | LaunchError::Pool(_)
@@ -112,24 +118,27 @@ const EXIT_FAILED: u8 = 1;
 /// Descriptors of a shard besides its connections: epoll, timer, mailbox, rings, sockets, reserve.
 const DESCRIPTORS_PER_SHARD: u64 = 32;
 
-/// Runs the server until SIGTERM or SIGINT.
-pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
+/// Runs the server until SIGTERM or SIGINT, with the configuration that was read from the inputs.
+pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), LaunchError> {
     if let Err(fault) = memory::keep_pages_small() {
         warn!("huge pages stay on, memory will be larger: {fault}");
     }
+    #[cfg(feature = "fault-injection")]
+    warn!("built with fault-injection: whoever asks from this host can make it fail");
     let config = Arc::new(config);
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;
-    let signals = Signals::new([SIGTERM, SIGINT]).map_err(LaunchError::io("signals"))?;
-    let totals = Arc::new(Totals::new(shards.count()));
+    let signals = control::signals().map_err(LaunchError::io("signals"))?;
+    let totals = Arc::new(Totals::new(shards.count()).keyed(random()?));
     let (postbox, inboxes) =
         mailboxes(shards.count(), MAILBOX_MESSAGES).map_err(LaunchError::io("mailboxes"))?;
+    let tls = tls::load(&config.tls)?.map(Acceptor::new);
     let sockets = Sockets::bind(&config, shards)?;
     let store = start_store(&config, shards, &postbox)?;
     let auth = Authenticator::new(&config.auth).map(Arc::new);
     let [reader, of_accounts] = store.readers;
     let accounts = start_accounts(&config, auth.clone(), of_accounts, &postbox)?;
-    let (jobs, side) = side(accounts);
+    let (jobs, side) = side(accounts.clone());
 
     let addresses = sockets.addresses;
     let listen: Arc<[SocketAddr]> = addresses.own().into();
@@ -152,6 +161,7 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
                 auth: auth.clone(),
             },
             listeners: sockets.listeners,
+            tls: tls.clone(),
             ports: sockets.ports,
             inbox,
             postbox: postbox.clone(),
@@ -165,17 +175,29 @@ pub fn serve(config: Config, log: &LogGuard) -> Result<(), LaunchError> {
         stall: Default::default(),
     };
     let pool = executor::spawn(options, seeds, driver::run)?;
+    let reloads = Arc::new(ReloadFigures::new(clock::unix_seconds()));
     let view = SideView {
         postbox: postbox.clone(),
         health: pool.health(),
         totals: totals.clone(),
+        leak_interval: config.metrics.leak_interval,
         log: log.dropped_lines(),
         store: store.figures,
+        reloads: reloads.clone(),
         reader,
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
+    warn_of_clear_tokens(&config, &addresses.http);
     announce(&config, shards, &cpus, &addresses);
-    supervise(&config, pool, signals, &postbox, &totals, store.thread)
+    let control = Control {
+        reloader: Reloader::new(inputs, config),
+        reloads,
+        postbox,
+        accounts,
+        level: log.level(),
+        totals: totals.clone(),
+    };
+    supervise(pool, signals, control, &totals, store.thread)
 }
 
 /// A shard's media plane.
@@ -185,7 +207,7 @@ fn plane(
     sockets: Vec<MediaSocket>,
 ) -> Result<PlaneConfig, LaunchError> {
     let limits = PlaneLimits {
-        candidates: config.media.candidates.get().unwrap_or(usize::MAX),
+        candidates: config.candidates(),
         ..PlaneLimits::default()
     };
     Ok(PlaneConfig {
@@ -282,17 +304,22 @@ fn placement(config: &Config) -> Result<(Shards, Vec<usize>), LaunchError> {
     Ok((shards, cpus))
 }
 
-/// Says what the machine refuses, before anything is started.
-fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
+/// What the machine refuses of what the configuration asks of it; limits are raised as far as it lets.
+fn problems(config: &Config, shards: usize) -> Vec<Problem> {
     let connections = config.limits.connections.get().unwrap_or(65_536) as u64;
-    let descriptors = connections + DESCRIPTORS_PER_SHARD * shards.count() as u64;
-    let problems = Preflight {
-        shards: shards.count(),
+    let descriptors = connections + DESCRIPTORS_PER_SHARD * shards as u64;
+    Preflight {
+        shards,
         descriptors,
     }
-    .check();
-    let (fatal, warnings): (Vec<_>, Vec<_>) =
-        problems.into_iter().partition(|problem| problem.fatal);
+    .check()
+}
+
+/// Says what the machine refuses, before anything is started.
+fn preflight(config: &Config, shards: Shards) -> Result<(), LaunchError> {
+    let (fatal, warnings): (Vec<_>, Vec<_>) = problems(config, shards.count())
+        .into_iter()
+        .partition(|problem| problem.fatal);
     for problem in warnings {
         warn!("{}", problem.message);
     }
@@ -313,6 +340,18 @@ fn random() -> Result<[u8; 32], LaunchError> {
     Ok(seed)
 }
 
+/// Tokens are as good as passwords.
+fn warn_of_clear_tokens(config: &Config, http: &[SocketAddr]) {
+    let open = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+    let address = http.iter().find(open);
+    if let Some(address) = address.filter(|_| config.auth.is_on() && !config.tls.is_on()) {
+        warn!(
+            "server.listen: tokens and passwords cross the network in the clear on {address}: set \
+             tls.cert and tls.key, or have a proxy in front that speaks TLS"
+        );
+    }
+}
+
 /// The `ready` line: every address and port, so that port 0 can be used.
 fn announce(config: &Config, shards: Shards, cpus: &[usize], addresses: &Addresses) {
     let list = |addresses: &[SocketAddr]| {
@@ -326,68 +365,35 @@ fn announce(config: &Config, shards: Shards, cpus: &[usize], addresses: &Address
     let metrics = (!addresses.metrics.is_empty()).then(|| list(&addresses.metrics));
     info!(
         http = list(&addresses.http), metrics, media = list(&addresses.media),
-        shards = shards.count(), %cores, demo = config.demo,
+        tls = config.tls.is_on(), shards = shards.count(), %cores, demo = config.demo,
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(),
         "ready"
     );
 }
 
-/// Waits for a signal, drains the shards, and waits for them.
+/// Waits for the shards, which end when they are told to.
 fn supervise(
-    config: &Config,
     pool: Pool,
-    mut signals: Signals,
-    postbox: &Postbox<Mail>,
+    signals: Signals,
+    control: Control,
     totals: &Totals,
     store: StoreThread,
 ) -> Result<(), LaunchError> {
-    let handle = signals.handle();
-    let timeout = config.server.shutdown_timeout;
-    let postbox = postbox.clone();
-    let watcher = thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            let mut received = signals.forever();
-            if let Some(signal) = received.next() {
-                info!(signal, timeout_seconds = timeout.as_secs(), "shutting down");
-                drain(&postbox, timeout);
-            }
-            if received.next().is_some() {
-                // Asked twice: whoever asks does not want to wait.
-                std::process::exit(EXIT_IMPATIENT);
-            }
-        })
-        .map_err(LaunchError::io("signal thread"))?;
+    let threads = control
+        .start(signals)
+        .map_err(LaunchError::io("control thread"))?;
     pool.join()?;
-    handle.close();
-    let _ = watcher.join();
     // The shards are gone and have handed over what there was.
     if let Err(fault) = store.join() {
         error!("{fault}");
     }
+    threads.join();
     info!(
         sessions = totals.sum(Total::Drained),
         members = totals.sum(Total::DrainedMembers),
         "shutdown complete"
     );
     Ok(())
-}
-
-/// A second signal ended the process before its sessions were closed (128 + SIGINT).
-pub const EXIT_IMPATIENT: i32 = 130;
-
-fn drain(postbox: &Postbox<Mail>, timeout: Duration) {
-    let deadline = Instant::now() + timeout;
-    for shard in 0..postbox.shards() {
-        // A full mailbox empties within a turn; a shard that is dead is the watchdog's.
-        while postbox
-            .send(shard, Mail::Message(Message::Drain { deadline }))
-            .is_err()
-            && Instant::now() < deadline
-        {
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,17 +22,20 @@
 //! A device or room belongs to the shard that its id hashes to ([`placement`]); a session's id is
 //! drawn so that it hashes there too. A request that names another shard's device, session or room
 //! moves there with its connection ([`driver::Mail::Adopt`]). What is to survive a restart goes to
-//! the [`store`]'s thread, which no shard waits for.
+//! the [`store`]'s thread, which no shard waits for. Where TLS is spoken, the driver holds a
+//! [`tls::Tunnel`] with each socket, and the shard sees what is within.
 
 pub mod accounts;
 pub mod alarm;
 pub mod api;
 pub mod auth;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod driver;
 pub mod error;
+pub mod faults;
 pub mod http;
 pub mod ids;
 pub mod json;
@@ -46,10 +49,14 @@ pub mod message;
 pub mod metrics;
 pub mod openapi;
 pub mod placement;
+pub mod rates;
+pub mod reload;
 pub mod rooms;
 pub mod shard;
 pub mod side;
 pub mod store;
+pub mod threads;
+pub mod tls;
 pub mod totals;
 pub mod web;
 pub mod ws;

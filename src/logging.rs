@@ -10,16 +10,17 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::{Log, LogFormat};
 use crate::limits::LOG_QUEUE_LINES;
@@ -29,9 +30,15 @@ use crate::limits::LOG_QUEUE_LINES;
 pub struct LogGuard {
     _worker: WorkerGuard,
     dropped: DroppedLines,
+    level: LogLevel,
 }
 
 impl LogGuard {
+    /// Sets the level while the log runs.
+    pub fn level(&self) -> LogLevel {
+        self.level.clone()
+    }
+
     /// The count of lost lines, for the metrics.
     pub fn dropped_lines(&self) -> DroppedLines {
         self.dropped.clone()
@@ -49,19 +56,32 @@ impl DroppedLines {
     }
 }
 
+/// The level of a log that runs.
+#[derive(Clone)]
+pub struct LogLevel(Arc<dyn Fn(EnvFilter) + Send + Sync>);
+
+impl LogLevel {
+    /// From now on what these directives let through is logged: see [`Log::level`].
+    pub fn set(&self, level: &str) {
+        (self.0)(filter(level));
+    }
+}
+
 /// Starts the log of this process on standard error.
 pub fn init(log: &Log) -> LogGuard {
     let stderr = io::stderr();
     let terminal = stderr.is_terminal();
     // A descriptor of its own: whoever else writes to standard error (a panic) must not wait for
     // the lock that a blocked write holds.
-    let (writer, guard) = match stderr.as_fd().try_clone_to_owned() {
+    let (writer, worker) = match stderr.as_fd().try_clone_to_owned() {
         Ok(descriptor) => queue(BufWriter::new(File::from(descriptor))),
         Err(_) => queue(BufWriter::new(stderr)),
     };
     let style = Style::new(log.format, terminal, std::env::var_os("NO_COLOR").is_some());
+    let dropped = DroppedLines(writer.error_counter());
+    let (subscriber, level) = subscriber(&log.level, style, writer);
     // A log that was started before (by a test, by a host of this library) stays in place.
-    let _ = subscriber(&log.level, style, writer).try_init();
+    let _ = subscriber.try_init();
     // The default hook writes to standard error itself, and would wait for whoever reads it.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
@@ -71,24 +91,20 @@ pub fn init(log: &Log) -> LogGuard {
         let backtrace = Backtrace::capture();
         tracing::error!(place, %backtrace, "panic: {}", panic.payload_as_str().unwrap_or("?"));
     }));
-    guard
+    LogGuard {
+        _worker: worker,
+        dropped,
+        level,
+    }
 }
 
 /// The bounded queue to the thread that writes.
-fn queue(writer: impl io::Write + Send + 'static) -> (NonBlocking, LogGuard) {
-    let (writer, worker) = NonBlockingBuilder::default()
+fn queue(writer: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
         .buffered_lines_limit(LOG_QUEUE_LINES)
         .lossy(true)
         .thread_name("log")
-        .finish(writer);
-    let dropped = DroppedLines(writer.error_counter());
-    (
-        writer,
-        LogGuard {
-            _worker: worker,
-            dropped,
-        },
-    )
+        .finish(writer)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,26 +125,53 @@ impl Style {
     }
 }
 
+/// What the libraries of the media plane say of a peer's bytes, and peers say what they like: a
+/// datagram can be worth a line each. Their warnings are logged where a directive asks for them.
+const QUIET: &str = "is=error,str0m=error,dimpl=error,sctp_proto=error";
+/// The ICE agent, which traces passwords. No directive for it is taken.
+const ICE_AGENT: &str = "is";
+
+/// The configuration has parsed it before.
+fn filter(level: &str) -> EnvFilter {
+    let target = |directive: &str| {
+        let end = directive.find(['=', ':', '[']).unwrap_or(directive.len());
+        directive[..end].trim().to_owned()
+    };
+    let asked = level.split(',').filter(|asked| target(asked) != ICE_AGENT);
+    let directives: Vec<&str> = std::iter::once(QUIET).chain(asked).collect();
+    EnvFilter::builder().parse_lossy(directives.join(","))
+}
+
 /// Both formats begin with the time in UTC (RFC 3339, microseconds) and the level.
-fn subscriber(level: &str, style: Style, writer: NonBlocking) -> Box<dyn Subscriber + Send + Sync> {
+fn subscriber(
+    level: &str,
+    style: Style,
+    writer: NonBlocking,
+) -> (Box<dyn Subscriber + Send + Sync>, LogLevel) {
     let builder = tracing_subscriber::fmt()
-        // The configuration has parsed it before.
-        .with_env_filter(EnvFilter::builder().parse_lossy(level))
+        .with_env_filter(filter(level))
         // What cannot be formatted must not be reported on standard error, which may block.
         .log_internal_errors(false)
         .with_writer(writer);
     match style {
         Style::Text { colours } => {
-            Box::new(builder.with_ansi(colours).fmt_fields(TextFields).finish())
+            let builder = builder.with_ansi(colours).fmt_fields(TextFields);
+            let builder = builder.with_filter_reloading();
+            let level = changed_through(builder.reload_handle());
+            (Box::new(builder.finish()), level)
         }
-        Style::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_span_list(false)
-                .finish(),
-        ),
+        Style::Json => {
+            let builder = builder.json().flatten_event(true).with_span_list(false);
+            let builder = builder.with_filter_reloading();
+            let level = changed_through(builder.reload_handle());
+            (Box::new(builder.finish()), level)
+        }
     }
+}
+
+fn changed_through<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> LogLevel {
+    // It fails when the log has ended: nobody reads it then.
+    LogLevel(Arc::new(move |filter| _ = handle.reload(filter)))
 }
 
 /// Fields of a line of text: the message as it is, then `name=value`, all on one line whatever the

@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use media_service::config::{self, Command};
+use media_service::config::{self, Command, Inputs};
 use media_service::{clock, launch, logging};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = match config::load(std::env::args_os(), config::environment()) {
+    let inputs = Inputs::of_process();
+    let config = match inputs.load() {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Token(request)) => {
             return match request.mint(clock::unix_seconds()) {
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         }
     };
     let log = logging::init(&config.log);
-    match launch::serve(config, &log) {
+    match launch::serve(inputs, config, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

@@ -1,6 +1,19 @@
-//! How the process' memory is backed.
+//! How the process' memory is backed, and when there is too little of it.
 
 use std::io;
+
+use executor::memory_limit;
+use tracing::{info, warn};
+
+use crate::config::MemoryLimit;
+use crate::metrics::resident_bytes;
+use crate::totals::Totals;
+
+/// Percent of what there is that the process may have, where nobody says how much.
+const AUTO_PERCENT: u64 = 90;
+/// Percent of the limit below which new work is taken again after it was refused: a limit that is just
+/// met must not refuse and take in turns.
+const ENOUGH_PERCENT: u64 = 95;
 
 /// Turns transparent huge pages off for the process (PR_SET_THP_DISABLE, prctl(2)). The allocator
 /// asks for them, and then every size of object takes 2 MiB at a time: ten thousand idle members of
@@ -16,5 +29,94 @@ pub fn keep_pages_small() -> io::Result<()> {
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether there is memory for new work. Resident memory counts, which is what the kernel ends a process
+/// for: not what is mapped, nor the page cache, which it gives back.
+#[derive(Debug)]
+pub struct MemoryWatch {
+    /// In bytes.
+    limit: Option<u64>,
+    short: bool,
+}
+
+impl MemoryWatch {
+    /// Below this limit.
+    pub fn new(limit: MemoryLimit) -> Self {
+        Self {
+            limit: bytes(limit),
+            short: false,
+        }
+    }
+
+    /// Another limit holds from now on.
+    pub fn set_limit(&mut self, limit: MemoryLimit) {
+        self.limit = bytes(limit);
+    }
+
+    /// Looks at the memory of the process, and tells the shards what it means for them.
+    pub fn look(&mut self, totals: &Totals) {
+        let resident = resident_bytes().unwrap_or_default();
+        let before = self.short;
+        self.judge(resident);
+        totals.set_memory(self.limit, self.short);
+        let limit = self.limit.unwrap_or_default();
+        match (before, self.short) {
+            (false, true) => warn!(resident, limit, "memory is short: new work is refused"),
+            (true, false) => info!(resident, limit, "there is memory for new work again"),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    fn judge(&mut self, resident: u64) {
+        self.short = self.limit.is_some_and(|limit| match self.short {
+            true => resident >= percent(limit, ENOUGH_PERCENT),
+            false => resident > limit,
+        });
+    }
+}
+
+fn bytes(limit: MemoryLimit) -> Option<u64> {
+    match limit {
+        MemoryLimit::Auto => memory_limit().map(|all| percent(all, AUTO_PERCENT)),
+        MemoryLimit::Off => None,
+        MemoryLimit::Bytes(bytes) => Some(bytes as u64),
+    }
+}
+
+fn percent(bytes: u64, percent: u64) -> u64 {
+    (u128::from(bytes) * u128::from(percent) / 100) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_refused_above_the_limit_until_memory_is_well_below_it() {
+        let mut watch = MemoryWatch::new(MemoryLimit::Bytes(1_000));
+        let short = [999, 1_000, 1_001, 999, 950, 949, 1_000, 1_001].map(|resident| {
+            watch.judge(resident);
+            watch.short
+        });
+        assert_eq!(short, [false, false, true, true, true, false, false, true]);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_refused() {
+        let mut watch = MemoryWatch::new(MemoryLimit::Bytes(1));
+        watch.judge(u64::MAX);
+        assert!(watch.short);
+        watch.set_limit(MemoryLimit::Off);
+        watch.judge(u64::MAX);
+        assert!(!watch.short);
+    }
+
+    #[test]
+    fn what_there_is_is_less_than_the_machine_has() {
+        let limit = MemoryWatch::new(MemoryLimit::Auto).limit.unwrap();
+        assert!(limit < memory_limit().unwrap());
+        assert!(resident_bytes().unwrap() < limit);
     }
 }

@@ -10,12 +10,14 @@
 mod devices;
 mod encode;
 mod families;
+mod held;
 mod histogram;
 mod http;
 mod labels;
 mod leak;
 mod merge;
 mod process;
+mod reload;
 mod rooms;
 mod snapshot;
 mod store;
@@ -30,13 +32,15 @@ use http::HttpCells;
 use merge::{ByName, Merge, cells};
 
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
+pub use held::{Held, HeldWatch};
 pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
 pub use labels::{
-    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PublisherKind,
-    RoomMessage, RoomState, SessionEnd,
+    ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PanicPart, PublisherKind,
+    RateLimit, Resource, RoomMessage, RoomState, SessionEnd, TlsHandshake,
 };
 pub use leak::LeakDetector;
-pub use process::{ExecutorFigures, ProcessFigures};
+pub use process::{ExecutorFigures, ProcessFigures, resident_bytes};
+pub use reload::{ReloadFigures, ReloadReading};
 pub use rooms::RoomCells;
 pub use snapshot::{LastAnswers, SessionGauges, ShardGauges, Snapshot};
 pub use store::{StoreFigures, StoreReading};
@@ -51,6 +55,13 @@ pub struct MetricsConfig {
     /// Devices of the process that have series of their own, as above. The rest is counted as
     /// `device_id="_other"`.
     pub device_series: usize,
+}
+
+impl MetricsConfig {
+    /// A shard's part of the devices with series of their own.
+    fn device_cap(&self) -> usize {
+        self.device_series.div_ceil(self.shards.max(1))
+    }
 }
 
 impl Merge for MetricsConfig {
@@ -84,6 +95,13 @@ cells! {
         pub connections_handed_over: u64,
         /// Connections that ended here, by reason. One that was handed over has not ended.
         pub connections_closed: ByLabel<ConnectionEnd>,
+
+        /// TLS handshakes, by how they ended.
+        pub tls_handshakes: ByLabel<TlsHandshake>,
+        /// Requests refused by a rate, by which one.
+        pub rate_limited: ByLabel<RateLimit>,
+        /// Token buckets that made place for others before they were full.
+        pub rate_buckets_evicted: u64,
 
         /// ICE candidates of viewers that were taken, over all sessions.
         pub ice_candidates_added: u64,
@@ -122,8 +140,8 @@ cells! {
         /// Rooms and their members.
         pub rooms: RoomCells,
 
-        /// Panics that were caught; each closed one session or connection.
-        pub panics: u64,
+        /// Panics that were caught, by what has ended with each.
+        pub panics: ByLabel<PanicPart>,
         /// Messages to other shards that found their mailbox full.
         pub mailbox_full: u64,
         /// How long turns took.
@@ -140,9 +158,15 @@ impl ShardMetrics {
     pub fn new(config: MetricsConfig) -> Self {
         ShardMetrics {
             config,
-            devices: DeviceCells::new(config.device_series.div_ceil(config.shards.max(1))),
+            devices: DeviceCells::new(config.device_cap()),
             ..ShardMetrics::default()
         }
+    }
+
+    /// Other caps hold from now on: what is past them counts in the aggregates alone.
+    pub fn reconfigure(&mut self, config: MetricsConfig) {
+        self.config = config;
+        self.devices.set_cap(config.device_cap());
     }
 
     /// Counts an answered request. `took` runs from its complete head to its complete answer, so
@@ -174,6 +198,18 @@ impl ShardMetrics {
     pub fn session_closed(&mut self, device_id: &str, reason: SessionEnd, lived: Duration) {
         self.sessions_closed.bump(reason);
         self.devices.of_former(device_id).lifetimes.observe(lived);
+    }
+
+    /// Requests that were answered, of any kind.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn requests_answered(&self) -> u64 {
+        self.http.requests().map(|(_, count)| count).sum()
+    }
+
+    /// Sessions that ended, for any reason.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn sessions_ended(&self) -> u64 {
+        self.sessions_closed.total()
     }
 
     /// The device has gone: its series vanish, and its place is free for another.

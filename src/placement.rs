@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::ids::{RoomId, SessionId};
 use crate::limits;
+use crate::rates::BucketKey;
 
 /// FNV-1a, 32 bit (draft-eastlake-fnv).
 pub fn fnv1a_32(bytes: &[u8]) -> u32 {
@@ -116,6 +117,12 @@ impl Shards {
             .map(|_| RoomId::from_random(random()))
             .find(|&id| self.shard_of_room(id) == shard && !taken(id))
             .expect("random bytes hash to every shard")
+    }
+
+    /// The owner of a token bucket.
+    pub fn owner_of_bucket(&self, key: BucketKey) -> ShardId {
+        // The remainder is below `limits::SHARDS`, which fits.
+        ShardId((key.0 % self.count() as u64) as u16)
     }
 
     fn owner(&self, id: &[u8]) -> ShardId {

@@ -2,12 +2,19 @@
 
 mod admit;
 mod agents;
+#[cfg(feature = "fault-injection")]
+mod audit;
 mod connections;
 mod devices;
 mod drain;
 mod gather;
+mod guard;
+#[cfg(feature = "fault-injection")]
+mod holdings;
 mod jobs;
 mod members;
+mod rates;
+mod reload;
 mod requests;
 mod rooms;
 mod rows;
@@ -31,6 +38,10 @@ use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::gather::Gather;
+pub use self::guard::PANICS_PER_MINUTE;
+use self::guard::{Blame, Panics};
+#[cfg(feature = "fault-injection")]
+pub use self::holdings::Holdings;
 pub use self::jobs::{Job, Read, ReadJob, Scrape};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
@@ -41,15 +52,17 @@ use crate::auth::Authenticator;
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionId, Transfer};
+use crate::faults::{Faults, Place};
 use crate::http::routes::Route;
 use crate::http::{HttpDate, Method, OriginPolicy};
 use crate::ids::{DeviceId, SessionId};
-use crate::limits::{Cap, FAN_OUT_PACKETS};
+use crate::limits::FAN_OUT_PACKETS;
 use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
-use crate::metrics::{MetricsConfig, ShardMetrics};
+use crate::metrics::ShardMetrics;
 use crate::placement::{ShardId, Shards};
-use crate::rooms::{RoomRecord, Rooms};
+use crate::rates::Buckets;
+use crate::rooms::{Orphan, RoomRecord, Rooms};
 use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
@@ -85,7 +98,11 @@ pub struct Shard {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: WallClock,
     pub(crate) date: HttpDate,
+    /// Where the process listens for HTTP.
+    listen: Arc<[SocketAddr]>,
     pub(crate) origins: OriginPolicy,
+    /// `Strict-Transport-Security` of answers over TLS.
+    pub(crate) hsts: Option<String>,
     pub(crate) totals: Arc<Totals>,
     pub(crate) auth: Option<Arc<Authenticator>>,
     pub(crate) metrics: ShardMetrics,
@@ -98,12 +115,19 @@ pub struct Shard {
     pub(crate) by_key: HashMap<SessionKey, SessionId>,
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
+    pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turns, some in each, in this order.
     waiting: VecDeque<ConnectionId>,
+    /// Members whose room has failed, and who are not told yet.
+    orphans: VecDeque<ConnectionId>,
+    /// Members of the room that failed last that were at work meanwhile.
+    unreached: Vec<Orphan>,
+    panics: Panics,
+    pub(crate) faults: Faults,
     pub(crate) demo: Option<Demo>,
     pub(crate) draining: Option<Instant>,
     /// When the rooms of a shard that drains are closed at the latest; `None`: they need not be.
@@ -176,33 +200,51 @@ pub enum Flushed {
 
 /// Why a connection was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionRefused;
+pub enum ConnectionRefused {
+    /// `limits.connections`
+    Full,
+    /// `limits.connections_per_address`
+    Address,
+}
+
+impl ConnectionRefused {
+    /// What the client is told, before it has asked for anything.
+    pub fn answer(self) -> String {
+        let error = match self {
+            Self::Full => "the server has as many connections as it may; try again later",
+            Self::Address => "your address has as many connections as it may; close some of them",
+        };
+        let body = format!(r#"{{"error":"{error}","code":"{}"}}"#, self.code());
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    /// The machine code of the answer.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Address => "too_many_connections",
+        }
+    }
+}
 
 impl Shard {
     /// A shard that starts now.
     pub fn new(now: Instant, wall: SystemTime, seed: ShardSeed) -> Result<Self, rtc::PlaneError> {
         let config = seed.config;
-        // Labels whose values grow without bound can be switched off together (M16).
-        let series = |cap: Cap| match config.metrics.per_session {
-            true => cap.get().unwrap_or(usize::MAX),
-            false => 0,
-        };
-        let metrics = MetricsConfig {
-            shards: seed.shards.count(),
-            session_series: series(config.metrics.session_series),
-            device_series: series(config.metrics.device_series),
-        };
-        let origins = OriginPolicy::new(
-            &seed.listen,
-            &config.http.allowed_hosts,
-            &config.http.cors_origins,
-        );
+        let metrics = reload::metrics(seed.shards, &config);
+        let origins = reload::origins(&seed.listen, &config);
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
             clock: WallClock::new(now, wall),
             date: HttpDate::default(),
+            listen: seed.listen,
             origins,
+            hsts: reload::hsts(&config),
             totals: seed.totals,
             auth: seed.auth,
             metrics: ShardMetrics::new(metrics),
@@ -215,10 +257,15 @@ impl Shard {
             by_key: HashMap::new(),
             gathers: HashMap::new(),
             last_gather: 0,
+            buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
             paused: Vec::new(),
             waiting: VecDeque::new(),
+            orphans: VecDeque::new(),
+            unreached: Vec::new(),
+            panics: Panics::default(),
+            faults: Faults::default(),
             demo: None,
             draining: None,
             rooms_close_by: None,
@@ -244,7 +291,11 @@ impl Shard {
 
     /// A datagram came in.
     pub fn datagram(&mut self, now: Instant, socket: SocketIndex, from: SocketAddr, bytes: &[u8]) {
-        self.plane.datagram(now, socket, from, bytes, &mut self.rtc);
+        // What the bytes do to their session is caught there.
+        self.guarded(now, Blame::Question, |shard| {
+            let Self { plane, rtc, .. } = shard;
+            plane.datagram(now, socket, from, bytes, rtc);
+        });
     }
 
     /// The tick: whatever is due, and the wall clock's anchor.
@@ -257,9 +308,12 @@ impl Shard {
         }
         self.due = due;
         self.close_acknowledged(now);
-        self.rooms.tick(self.time(now));
+        let time = self.time(now);
+        self.guarded(now, Blame::Rooms, |shard| shard.rooms.tick(time));
         self.take_room_events(now, rooms::ANCHOR_AWAY, None);
         self.store_rooms(now);
+        self.count_plane_panics(now);
+        self.count_held();
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
@@ -268,6 +322,8 @@ impl Shard {
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
         more |= self.resume_paused(now);
+        more |= self.dismiss_orphans(now);
+        self.faults.pass(Place::Turn);
         more |= self.sweep_rooms(now);
         more
     }
@@ -297,6 +353,23 @@ impl Shard {
     /// What the driver carries away.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
+    }
+
+    /// Does something bad to the shard, or has it done when the shard is there.
+    #[cfg(feature = "fault-injection")]
+    pub fn inject(&mut self, fault: crate::faults::Fault) {
+        use crate::faults::Fault;
+        match fault {
+            Fault::Panic(Place::SessionDatagram) => self.plane.strike_datagram(),
+            Fault::Panic(Place::SessionMedia) => self.plane.strike_timeout(),
+            Fault::Panic(place) if place.is_in_rooms() => self.rooms.inject(fault),
+            Fault::None => {
+                self.rooms.inject(fault);
+                self.plane.strike_none();
+                self.faults.arm(fault);
+            }
+            fault => self.faults.arm(fault),
+        }
     }
 
     /// The datagrams to send.
@@ -329,8 +402,34 @@ impl Shard {
         }
     }
 
+    /// As [`Shard::set_alarm`], unless it goes off before that anyway.
+    pub(crate) fn set_alarm_by(&mut self, connection: &mut Connection, at: Instant) {
+        if connection
+            .alarm
+            .deadline()
+            .is_none_or(|deadline| deadline > at)
+        {
+            self.set_alarm(connection, at);
+        }
+    }
+
     pub(crate) fn timers(&self) -> usize {
         self.wheel.len()
+    }
+
+    /// Gauges of what is not admitted by itself, for whoever looks for leaks.
+    fn count_held(&self) {
+        let orphans = self
+            .plane
+            .session_count()
+            .saturating_sub(self.sessions.len());
+        for (total, count) in [
+            (Total::Orphans, orphans),
+            (Total::Timers, self.timers()),
+            (Total::StoreRows, self.rows_in_flight() as usize),
+        ] {
+            self.totals.set(self.id, total, count);
+        }
     }
 
     fn count_connections(&self) {

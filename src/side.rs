@@ -1,32 +1,31 @@
 //! The side thread: what would hold up a shard for milliseconds runs here.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError, bounded, select_biased};
-use executor::{EXIT_SHARD_DIED, Health, Postbox};
+use executor::{Health, Postbox};
 use tracing::{error, warn};
 
 use crate::accounts::{AccountQueue, profile};
 use crate::driver::Mail;
 use crate::error::ApiError;
+use crate::faults::{Thread, pass_thread};
 use crate::http::Response;
 use crate::ids::RoomId;
 use crate::limits::{MAIL_PATIENCE, SIDE_READS, SIDE_SCRAPES};
 use crate::logging::DroppedLines;
 use crate::message::Message;
 use crate::metrics::{
-    ExecutorFigures, LastAnswers, LeakDetector, ProcessFigures, StoreFigures, encode,
+    ExecutorFigures, Held, HeldWatch, LastAnswers, ProcessFigures, ReloadFigures, StoreFigures,
+    encode,
 };
 use crate::placement::ShardId;
 use crate::shard::{Job, Read, ReadJob, Scrape};
 use crate::store::{Page, Reader, StoreFault};
-use crate::totals::{Total, Totals};
-
-/// How often what no live thing accounts for is counted (M12).
-const LEAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
+use crate::threads;
+use crate::totals::Totals;
 
 /// The shards' end of the queues beside them. Pushing never waits.
 #[derive(Debug, Clone)]
@@ -67,10 +66,14 @@ pub struct SideView {
     pub health: Health,
     /// The shards' gauges.
     pub totals: Arc<Totals>,
+    /// How often what the process holds is counted.
+    pub leak_interval: Duration,
     /// Lost log lines.
     pub log: DroppedLines,
     /// What the store's thread counts.
     pub store: Arc<StoreFigures>,
+    /// What the control thread counts.
+    pub reloads: Arc<ReloadFigures>,
     /// What is stored.
     pub reader: Reader,
 }
@@ -94,30 +97,24 @@ pub fn side(accounts: AccountQueue) -> (SideQueue, Side) {
 impl Side {
     /// Starts the thread. It ends with the last [`SideQueue`].
     pub fn start(self, view: SideView) -> std::io::Result<()> {
-        thread::Builder::new().name("side".into()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(|| self.run(&view))).is_err() {
-                // Nobody would see any figures again: like a shard that died.
-                error!("the side thread died");
-                std::process::exit(EXIT_SHARD_DIED);
-            }
-        })?;
-        Ok(())
+        threads::start("side", move || self.run(&view)).map(drop)
     }
 
     fn run(self, view: &SideView) {
-        let mut leak = LeakDetector::new();
+        let mut watch = HeldWatch::new(view.leak_interval, &view.totals);
         let mut last = LastAnswers::new();
         let mut sample_at = Instant::now();
         loop {
             let now = Instant::now();
             if now >= sample_at {
-                sample_at = now + LEAK_SAMPLE_INTERVAL;
-                leak.sample(now, unaccounted(view, &ProcessFigures::read()));
+                sample_at = now + view.leak_interval;
+                watch.sample(now, &view.totals);
             }
+            pass_thread(Thread::Side);
             // A scrape first, where there is one.
             select_biased! {
                 recv(self.scrapes) -> scrape => match scrape {
-                    Ok(scrape) => write(view, &leak, &mut last, scrape),
+                    Ok(scrape) => write(view, watch.held(), &mut last, scrape),
                     Err(RecvError) => return,
                 },
                 recv(self.reads) -> job => match job {
@@ -130,23 +127,18 @@ impl Side {
     }
 }
 
-/// Descriptors and threads that no open connection accounts for.
-fn unaccounted(view: &SideView, process: &ProcessFigures) -> u64 {
-    let held = process.open_fds.unwrap_or_default() + process.threads.unwrap_or_default();
-    held.saturating_sub(view.totals.sum(Total::Connections) as u64)
-}
-
-fn write(view: &SideView, leak: &LeakDetector, last: &mut LastAnswers, scrape: Scrape) {
+fn write(view: &SideView, held: &Held, last: &mut LastAnswers, scrape: Scrape) {
     let mut process = ProcessFigures::read();
-    process.tasks = leak.count();
-    process.tasks_max = leak.max();
-    process.potential_leak = leak.potential_leak();
+    process.held = held.clone();
     process.log_lines_dropped = view.log.count() as u64;
     let figures = |shard: executor::ShardHealth| ExecutorFigures {
         kicks: shard.kicks,
         longest_stall: shard.longest_stall,
     };
     process.store = view.store.read();
+    process.reloads = view.reloads.read();
+    process.memory_limit = view.totals.memory_limit();
+    process.memory_short = view.totals.is_memory_short();
     process.executors = view.health.shards().map(figures).collect();
     match encode(last.update(scrape.snapshots), &process) {
         Ok(text) => {

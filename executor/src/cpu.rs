@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use crate::cgroup::{Cgroups, read};
 
 /// The highest CPU number that Linux knows how to name (`CONFIG_NR_CPUS` is at most 8192). Bounds
 /// what a range such as `0-4000000000` can make us allocate.
@@ -143,22 +144,7 @@ pub fn default_shards(available: &CpuList, quota: Option<f64>) -> usize {
     available.len().min(by_quota).max(1)
 }
 
-/// Where the cgroups of a process are: the files of cgroups(7).
-struct Cgroups {
-    /// Where the hierarchies are mounted.
-    root: PathBuf,
-    /// Lines of /proc/self/cgroup: hierarchy, controllers, path.
-    membership: String,
-}
-
 impl Cgroups {
-    fn of_this_process() -> Self {
-        Self {
-            root: PathBuf::from("/sys/fs/cgroup"),
-            membership: std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
-        }
-    }
-
     fn cpuset(&self) -> Option<CpuList> {
         let v2 = self
             .unified()
@@ -186,47 +172,6 @@ impl Cgroups {
         });
         v2.chain(v1).min_by(f64::total_cmp)
     }
-
-    /// Directories of the version 2 hierarchy, from the process's own cgroup upwards. Beside
-    /// version 1 it is mounted in `unified`.
-    fn unified(&self) -> impl Iterator<Item = PathBuf> {
-        let path = self.path(|controllers| controllers.is_empty());
-        let dirs = path.iter().flat_map(|path| {
-            [
-                upwards(&self.root, path),
-                upwards(&self.root.join("unified"), path),
-            ]
-            .concat()
-        });
-        dirs.collect::<Vec<_>>().into_iter()
-    }
-
-    fn version_1(&self, controller: &str) -> impl Iterator<Item = PathBuf> {
-        let path = self.path(|controllers| controllers.split(',').any(|name| name == controller));
-        let dirs = path.map(|path| upwards(&self.root.join(controller), &path));
-        dirs.unwrap_or_default().into_iter()
-    }
-
-    /// The path of the cgroup in the first hierarchy whose controllers are `wanted`.
-    fn path(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
-        self.membership.lines().find_map(|line| {
-            let mut fields = line.splitn(3, ':');
-            let (_hierarchy, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-            wanted(controllers).then(|| path.to_owned())
-        })
-    }
-}
-
-/// `root/a/b`, `root/a`, `root` for the path `/a/b`. In a container without a cgroup namespace the
-/// path is the host's and only the last exists, which then is the container's own.
-fn upwards(root: &Path, path: &str) -> Vec<PathBuf> {
-    let path = Path::new(path.trim_start_matches('/'));
-    path.ancestors().map(|part| root.join(part)).collect()
-}
-
-fn read(dir: &Path, file: &str) -> Option<String> {
-    let text = std::fs::read_to_string(dir.join(file)).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// `quota / period`, both in microseconds; `None` unless both are positive.

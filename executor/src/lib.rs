@@ -21,7 +21,8 @@
 //!   runs of datagrams with one system call.
 //! * [`mailboxes`] is all that shards share: bounded, and silent while the receiver is awake.
 //! * [`Wheel`] holds every timer of a shard; it has no clock.
-//! * [`Preflight`] says at start what the machine refuses, and [`cpu`] which CPUs there are.
+//! * [`Preflight`] says at start what the machine refuses, [`cpu`] which CPUs there are, and
+//!   [`memory_limit`] how much memory.
 //!
 //! # How glommio 0.9.0 is used
 //!
@@ -37,6 +38,7 @@
 pub mod cpu;
 
 mod bind;
+mod cgroup;
 #[allow(unsafe_code, reason = "epoll(7) has no safe interface in std")]
 mod epoll;
 #[allow(unsafe_code, reason = "eventfd(2) has no safe interface in std")]
@@ -44,6 +46,7 @@ mod eventfd;
 mod health;
 mod listener;
 mod mailbox;
+mod memory;
 mod pool;
 #[allow(unsafe_code, reason = "asks the kernel for a ring and for limits")]
 mod preflight;
@@ -67,6 +70,7 @@ pub use epoll::{Readiness, Token, Trigger};
 pub use health::{Health, ShardHealth};
 pub use listener::{ACCEPT_BACKOFF, Accepted, BACKLOG, Listener, bind_all};
 pub use mailbox::{Full, Inbox, Postbox, mailboxes};
+pub use memory::memory_limit;
 pub use pool::{Pool, PoolError, PoolOptions, Seat, spawn};
 pub use preflight::{Preflight, Problem};
 pub use reactor::{EVENTS_PER_TURN, Reactor, TICK, Wake};

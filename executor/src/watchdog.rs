@@ -7,6 +7,7 @@
 //! part is gone would go on accepting connections for it.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -16,7 +17,7 @@ use crate::health::{Life, Vitals};
 
 /// Exit code of a process of which a shard stood still (EX_SOFTWARE of sysexits.h).
 pub const EXIT_STALLED: i32 = 70;
-/// Exit code of a process of which a shard's main future panicked.
+/// Exit code of a process of which a shard's main future panicked, or the thread that watches them.
 pub const EXIT_SHARD_DIED: i32 = 71;
 
 /// How often the watchdog looks. A look costs about 20 µs, most of it for waking up: 0.2 % of a core.
@@ -58,22 +59,30 @@ pub(crate) fn start(
     thread::Builder::new()
         .name("watchdog".into())
         .spawn(move || {
-            let mut patients: Vec<_> = shards.iter().map(|vitals| Patient::new(vitals)).collect();
-            let mut last_look = Instant::now();
-            loop {
-                thread::sleep(LOOK_EVERY);
-                let now = Instant::now();
-                let step = (now - last_look).min(LONGEST_STEP);
-                last_look = now;
-                let mut left = false;
-                for (shard, patient) in patients.iter_mut().enumerate() {
-                    left |= patient.look(shard, step, &limits);
-                }
-                if !left {
-                    return;
-                }
+            if catch_unwind(AssertUnwindSafe(|| watch(&shards, &limits))).is_err() {
+                // Nobody would notice a stand-still any more.
+                tracing::error!("the watchdog has died: the process ends");
+                exit(EXIT_SHARD_DIED);
             }
         })
+}
+
+fn watch(shards: &[Arc<Vitals>], limits: &StallLimits) {
+    let mut patients: Vec<_> = shards.iter().map(|vitals| Patient::new(vitals)).collect();
+    let mut last_look = Instant::now();
+    loop {
+        thread::sleep(LOOK_EVERY);
+        let now = Instant::now();
+        let step = (now - last_look).min(LONGEST_STEP);
+        last_look = now;
+        let mut left = false;
+        for (shard, patient) in patients.iter_mut().enumerate() {
+            left |= patient.look(shard, step, limits);
+        }
+        if !left {
+            return;
+        }
+    }
 }
 
 /// What the watchdog remembers of a shard.

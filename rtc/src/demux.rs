@@ -7,18 +7,23 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-
-use str0m::ice::StunMessage;
+use std::time::{Duration, Instant};
 
 use crate::session::Session;
 use crate::{SessionKey, SocketIndex};
 
 /// Addresses of one session that are in the table at a time: those of its candidate pairs that are
-/// being checked. The one that was not checked for longest makes room.
-pub(crate) const ADDRESSES_PER_SESSION: usize = 8;
+/// being checked, which are sixteen of a machine with eight addresses and two sockets of ours. The
+/// one that was not checked for longest makes room.
+pub(crate) const ADDRESSES_PER_SESSION: usize = 16;
 /// Addresses of one session until its next ICE restart. str0m keeps a remote candidate for each, so
 /// without a bound a viewer could fill memory by checking from all its ports.
 pub(crate) const ADDRESSES_PER_RESTART: usize = 64;
+/// Time between two checks of a session from one address, on average. An agent sends one each 50 ms
+/// (Ta, RFC 8445 §14.2), browsers each 48 ms; the other half is for what they send again.
+const CHECK_INTERVAL: Duration = Duration::from_millis(25);
+/// How much of that may come at once: what a network held back for a second.
+const CHECK_BURST: Duration = Duration::from_secs(1);
 
 /// The address table and the ufrag table.
 #[derive(Default)]
@@ -27,21 +32,16 @@ pub(crate) struct Demux {
     ufrags: HashMap<String, SessionKey>,
 }
 
-/// What kind of datagram it is (RFC 7983 §7).
+/// What kind of datagram it is (RFC 7983 §7, RFC 5761 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Stun,
-    /// DTLS, SRTP or SRTCP.
-    Sealed,
+    Dtls,
+    /// SRTCP.
+    Reports,
+    /// SRTP. Viewers send none.
+    Media,
     Unknown,
-}
-
-/// Why a STUN message is no connectivity check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoCheck {
-    /// A response or an indication. An ICE-lite agent sends no checks, so no answer is for it.
-    Other,
-    Malformed,
 }
 
 /// What became of an address that passed its check.
@@ -50,30 +50,55 @@ pub(crate) enum Admission {
     Admitted,
     /// One address too many.
     Refused,
+    /// One check too many from this address.
+    TooFast,
+}
+
+/// An address of a session that passed its check.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    address: (SocketIndex, SocketAddr),
+    pace: Pace,
+}
+
+/// Bounds the answers to one address of one session, so that whoever has a session, or heard a check
+/// of one, cannot point more than these at a stranger. Each has its own: neither a neighbour behind
+/// the same NAT nor a forger elsewhere uses up what a viewer needs. Checks are counted once they are
+/// authentic, for the same reason.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// When the last check would have come, had all kept the interval.
+    last: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { last: now }
+    }
+
+    fn allows(&mut self, now: Instant) -> bool {
+        let last = self.last.max(now) + CHECK_INTERVAL;
+        let allowed = last <= now + CHECK_BURST;
+        if allowed {
+            self.last = last;
+        }
+        allowed
+    }
 }
 
 impl Kind {
     pub(crate) fn of(datagram: &[u8]) -> Self {
         match datagram.first() {
             Some(0..=3) => Kind::Stun,
-            Some(20..=63 | 128..=191) => Kind::Sealed,
+            Some(20..=63) => Kind::Dtls,
+            Some(128..=191) => match datagram.get(1).map(|second| second & 0x7f) {
+                Some(64..=95) => Kind::Reports,
+                Some(_) => Kind::Media,
+                None => Kind::Unknown,
+            },
             Some(_) | None => Kind::Unknown,
         }
     }
-}
-
-/// Reads a connectivity check: a Binding request, and our ufrag in its USERNAME, which is the
-/// receiver's ufrag, a colon and the sender's (RFC 8445 §7.2.2).
-pub(crate) fn read_check(datagram: &[u8]) -> Result<(StunMessage<'_>, &str), NoCheck> {
-    let message = StunMessage::parse(datagram).map_err(|_| NoCheck::Malformed)?;
-    if !message.is_binding_request() {
-        return Err(NoCheck::Other);
-    }
-    let (ufrag, _) = message
-        .username()
-        .and_then(|name| name.split_once(':'))
-        .ok_or(NoCheck::Malformed)?;
-    Ok((message, ufrag))
 }
 
 impl Demux {
@@ -106,28 +131,39 @@ impl Demux {
     /// An address has passed its check for `session`.
     pub(crate) fn admit(
         &mut self,
+        now: Instant,
         session: &mut Session,
         socket: SocketIndex,
         from: SocketAddr,
     ) -> Admission {
         let address = (socket, from);
-        if let Some(known) = session.addresses.iter().position(|held| *held == address) {
-            session.addresses.remove(known);
-        } else {
-            if session.addresses_seen >= ADDRESSES_PER_RESTART {
-                return Admission::Refused;
+        let mut held = session.addresses.iter();
+        let known = held.position(|held| held.address == address);
+        let mut admitted = match known.and_then(|known| session.addresses.remove(known)) {
+            Some(known) => known,
+            None => {
+                if session.addresses_seen >= ADDRESSES_PER_RESTART {
+                    return Admission::Refused;
+                }
+                session.addresses_seen += 1;
+                if session.addresses.len() >= ADDRESSES_PER_SESSION
+                    && let Some(oldest) = session.addresses.pop_front()
+                {
+                    self.forget(oldest.address, session.key());
+                }
+                let pace = Pace::new(now);
+                Admitted { address, pace }
             }
-            session.addresses_seen += 1;
-            if session.addresses.len() >= ADDRESSES_PER_SESSION
-                && let Some(oldest) = session.addresses.pop_front()
-            {
-                self.forget(oldest, session.key());
-            }
-        }
-        session.addresses.push_back(address);
+        };
+        let allowed = admitted.pace.allows(now);
+        session.addresses.push_back(admitted);
         // The newest check decides: a port of a NAT may have passed from one viewer to another.
         self.addresses.insert(address, session.key());
-        Admission::Admitted
+        if allowed {
+            Admission::Admitted
+        } else {
+            Admission::TooFast
+        }
     }
 
     /// Forgets everything about a session.
@@ -135,8 +171,8 @@ impl Demux {
         for ufrag in session.negotiation.ufrags() {
             self.ufrags.remove(ufrag);
         }
-        for address in &session.addresses {
-            self.forget(*address, session.key());
+        for held in &session.addresses {
+            self.forget(held.address, session.key());
         }
     }
 
@@ -155,22 +191,28 @@ impl Demux {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::start;
 
     #[test]
-    fn the_first_byte_tells_the_kind() {
+    fn the_first_bytes_tell_the_kind() {
         assert_eq!(Kind::of(&[]), Kind::Unknown);
         assert_eq!(Kind::of(&[0, 1]), Kind::Stun);
-        assert_eq!(Kind::of(&[22]), Kind::Sealed);
-        assert_eq!(Kind::of(&[128, 200]), Kind::Sealed);
+        assert_eq!(Kind::of(&[22]), Kind::Dtls);
+        assert_eq!(Kind::of(&[128, 200]), Kind::Reports);
+        assert_eq!(Kind::of(&[0x90, 0x80 | 111]), Kind::Media);
+        assert_eq!(Kind::of(&[128]), Kind::Unknown);
         assert_eq!(Kind::of(&[64]), Kind::Unknown, "TURN channel data");
         assert_eq!(Kind::of(&[255]), Kind::Unknown);
     }
 
     #[test]
-    fn garbage_is_malformed_and_never_a_panic() {
-        for len in 0..64 {
-            let junk: Vec<u8> = (0..len).map(|i| (i * 37) as u8).collect();
-            assert!(read_check(&junk).is_err());
-        }
+    fn checks_are_paced_at_twice_what_agents_send() {
+        let now = start();
+        let mut pace = Pace::new(now);
+        let allowed = (0..=10_000).filter(|ms| pace.allows(now + Duration::from_millis(*ms)));
+        assert_eq!(allowed.count(), 40 + 400);
+        // A browser's, each 48 ms, for an hour.
+        let mut pace = Pace::new(now);
+        assert!((0..75_000).all(|n| pace.allows(now + n * Duration::from_millis(48))));
     }
 }

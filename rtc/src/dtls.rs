@@ -1,7 +1,8 @@
 //! The process's DTLS identity, and a provider that validates its configuration once.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
@@ -9,6 +10,7 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider,
 
 use crate::IdentityError;
 use crate::egress::{self, GuardedSrtp};
+use crate::sctp::Gate;
 
 /// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the
 /// same.
@@ -67,6 +69,34 @@ impl Identity {
     }
 }
 
+/// First time until a flight of the handshake is sent again; it doubles each time. ICE has shown that
+/// the peer answers within less, where the second that RFC 6347 §4.2.4.1 gives an unknown path makes
+/// one lost datagram a second of black, and two of them three.
+const FLIGHT_RTO: Duration = Duration::from_millis(250);
+/// How often a flight is sent again: for 32 s, within the time that a handshake may take.
+const FLIGHT_RETRIES: usize = 6;
+
+thread_local! {
+    /// The session whose turn it is says goodbye.
+    static CLOSING: Cell<bool> = const { Cell::new(false) };
+    /// SCTP packets that the gate has kept back since they were last taken.
+    static KEPT_BACK: Cell<u64> = const { Cell::new(0) };
+}
+
+/// SCTP packets that were kept back in the turn before.
+pub(crate) fn take_kept_back() -> u64 {
+    KEPT_BACK.take()
+}
+
+/// Runs a session's turn in which DTLS is closed, whatever str0m thinks of it. The turn must not
+/// panic.
+pub(crate) fn closing<R>(turn: impl FnOnce() -> R) -> R {
+    CLOSING.set(true);
+    let result = turn();
+    CLOSING.set(false);
+    result
+}
+
 /// A `DtlsProvider` like str0m's, except that `dimpl::Config`, which tries out the whole crypto
 /// provider while it is built (0.6 ms), is built once per process instead of once per session.
 #[derive(Debug)]
@@ -85,6 +115,8 @@ fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
         // ICE has shown the peer's address to be real before DTLS begins.
         .use_server_cookie(false)
         .mtu(mtu)
+        .flight_start_rto(FLIGHT_RTO)
+        .flight_retries(FLIGHT_RETRIES)
         .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
         .build()?;
     let built = Arc::new(built);
@@ -123,12 +155,16 @@ impl DtlsProvider for CachedDtls {
             DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),
             other => return Err(CryptoError::Other(format!("unknown DTLS version {other}"))),
         };
-        Ok(Box::new(Instance(dtls)))
+        let gate = Gate::default();
+        Ok(Box::new(Instance { dtls, gate }))
     }
 }
 
 /// str0m's face of a `dimpl::Dtls`.
-struct Instance(dimpl::Dtls);
+struct Instance {
+    dtls: dimpl::Dtls,
+    gate: Gate,
+}
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -138,52 +174,62 @@ impl std::fmt::Debug for Instance {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
+        self.dtls.set_active(active);
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
+        self.dtls.handle_packet(packet)
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.0.poll_output(buf);
-        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
-            egress::keyed(
+        if CLOSING.get() && !self.dtls.is_closing() && !self.dtls.is_closed() {
+            // Before the end of the handshake there is nobody to tell, and nothing to tell it with.
+            let _ = self.dtls.close();
+        }
+        let output = self.dtls.poll_output(buf);
+        match &output {
+            DtlsOutput::KeyingMaterial(material, profile) => egress::keyed(
                 &GuardedSrtp,
                 *profile,
                 material.as_ref(),
-                self.0.is_active(),
-            );
+                self.dtls.is_active(),
+            ),
+            DtlsOutput::ApplicationData(packet) if !self.gate.admits(packet) => {
+                KEPT_BACK.set(KEPT_BACK.get() + 1);
+                // No packet, which SCTP passes over.
+                return DtlsOutput::ApplicationData(&[]);
+            }
+            _ => {}
         }
         output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
+        self.dtls.handle_timeout(now)
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
+        self.dtls.send_application_data(data)
     }
 
     fn is_active(&self) -> bool {
-        self.0.is_active()
+        self.dtls.is_active()
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
+        self.dtls.protocol_version()
     }
 
     fn is_closing(&self) -> bool {
-        self.0.is_closing()
+        self.dtls.is_closing()
     }
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.dtls.is_closed()
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
+        self.dtls.close()
     }
 }
 

@@ -34,10 +34,12 @@ mod keys;
 mod outbox;
 mod packetise;
 mod plane;
+mod sctp;
 mod sdp;
 mod session;
 mod source;
 mod stats;
+mod stun;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -60,7 +62,7 @@ pub use keys::{SessionKey, SourceKey};
 pub use outbox::{Outbox, RUN_MAX_BYTES, RUN_MAX_SEGMENTS, Run};
 pub use packetise::{MAX_PAYLOAD_BYTES, Packet, Packetiser};
 pub use plane::Plane;
-pub use sdp::MAX_SDP_BYTES;
+pub use sdp::{MAX_CANDIDATE_BYTES, MAX_SDP_BYTES};
 pub use session::{CONTROL_LABEL, CONTROL_MESSAGE_BYTES, ICE_GONE, Session};
 pub use stats::{
     AudioStats, ConnectionStats, PlaneCounters, SessionStats, SourceStats, TrackStats, VideoStats,

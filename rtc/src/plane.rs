@@ -43,6 +43,16 @@ pub struct Plane {
     pub(crate) dirty: VecDeque<SourceKey>,
     /// Viewers with more to send, and when. In order: the distance is always the same.
     pub(crate) paced: VecDeque<(Instant, SessionKey)>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) strikes: Strikes,
+}
+
+/// Panics on purpose that wait for a session.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Default)]
+pub(crate) struct Strikes {
+    pub(crate) datagram: bool,
+    pub(crate) timeout: bool,
 }
 
 impl Plane {
@@ -82,7 +92,14 @@ impl Plane {
             candidates,
             dirty: VecDeque::new(),
             paced: VecDeque::new(),
+            #[cfg(feature = "fault-injection")]
+            strikes: Strikes::default(),
         })
+    }
+
+    /// A viewer may add so many candidates to a session from now on.
+    pub fn limit_candidates(&mut self, most: usize) {
+        self.limits.candidates = most;
     }
 
     /// A source without a publisher, viewers or media.
@@ -130,6 +147,11 @@ impl Plane {
         if let Some(source) = self.sources.get_mut(source) {
             source.publisher_gone();
         }
+    }
+
+    /// Sessions that are open.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
     }
 
     /// What is known of a source.
@@ -234,7 +256,9 @@ impl Plane {
             .get_mut(key)
             .ok_or(SessionError::UnknownSession)?;
         session.touch(now);
-        if !sdp::is_usable_candidate(candidate).map_err(SessionError::BadCandidate)? {
+        if !sdp::is_usable_candidate(candidate)
+            .map_err(|fault| SessionError::BadCandidate(sdp::brief(fault)))?
+        {
             return Ok(());
         }
         let limit = self.limits.candidates;
@@ -308,6 +332,29 @@ impl Plane {
         sent
     }
 
+    /// The session that a datagram is given to next panics on it.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_datagram(&mut self) {
+        self.strikes.datagram = true;
+    }
+
+    /// No session panics.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_none(&mut self) {
+        self.strikes = Strikes::default();
+    }
+
+    /// The session whose time comes next panics.
+    #[cfg(feature = "fault-injection")]
+    pub fn strike_timeout(&mut self) {
+        self.strikes.timeout = true;
+    }
+
+    /// The keys of all sessions, in the order of their slots.
+    pub fn session_keys(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.sessions.keys()
+    }
+
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
@@ -339,6 +386,8 @@ impl Plane {
         counters.bytes_sent += signals.bytes;
         counters.rtp_packets_sent += signals.rtp_packets;
         counters.refused += signals.refused;
+        counters.replayed += signals.replayed;
+        counters.early += signals.early;
         counters.nacks += signals.nacks;
         counters.plis += signals.keyframe_requests;
         counters.channel_messages_dropped += signals.messages_dropped;

@@ -16,6 +16,43 @@ use crate::Codec;
 /// Longest SDP taken, in bytes. A browser's answer to our offer has 3 kB.
 pub const MAX_SDP_BYTES: usize = 64 << 10;
 
+/// Longest candidate taken, in bytes. A browser's have 200.
+pub const MAX_CANDIDATE_BYTES: usize = 1 << 10;
+/// What of an answer is given to str0m's parser, which takes microseconds for a line: lines and bytes
+/// without candidates and what nobody asks for. A browser's answer has 100 lines.
+const KEPT_LINES: usize = 256;
+const KEPT_BYTES: usize = 16 << 10;
+/// Attributes of an answer that mean something to a sender. Of those that describe what the viewer
+/// would send (`ssrc`, `rid`, `simulcast`) str0m would keep a stream each.
+const KEPT_ATTRIBUTES: [&str; 21] = [
+    "group",
+    "ice-ufrag",
+    "ice-pwd",
+    "ice-options",
+    "fingerprint",
+    "setup",
+    "mid",
+    "sendrecv",
+    "sendonly",
+    "recvonly",
+    "inactive",
+    "rtcp",
+    "rtcp-mux",
+    "rtcp-rsize",
+    "rtpmap",
+    "fmtp",
+    "rtcp-fb",
+    "extmap",
+    "extmap-allow-mixed",
+    "sctp-port",
+    "max-message-size",
+];
+/// Characters of a fault that are told.
+const FAULT_CHARS: usize = 300;
+/// Payload types that one section of an answer may name: more than there are for all of RTP that is
+/// not RTCP (RFC 5761 §4). Each is looked for among the `a=rtpmap` lines.
+const MAX_FORMATS: usize = 128;
+
 /// Constrained baseline, level 3.1 (1280×720 at 30 fps): what every browser decodes, offered while
 /// the source's own level is unknown.
 const DEFAULT_PROFILE_LEVEL_ID: u32 = 0x42_e01f;
@@ -310,6 +347,11 @@ impl Section {
         if self.kind != "application" && self.formats.is_empty() && !self.rejected {
             return Err(format!("the section of a=mid:{mid} names no format"));
         }
+        if self.formats.len() > MAX_FORMATS {
+            return Err(format!(
+                "the section of a=mid:{mid} names more than {MAX_FORMATS} formats"
+            ));
+        }
         if self.kind != "application" {
             for format in &self.formats {
                 if self
@@ -327,14 +369,20 @@ impl Section {
     }
 }
 
-/// Parses an answer, without its candidates: an ICE-lite agent makes no checks, so it needs none,
-/// and each of them would cost it memory for the life of the session.
+/// Parses what matters of an answer. Its candidates do not: an ICE-lite agent makes no checks, and
+/// each of them would cost it memory for the life of the session.
 pub(crate) fn parse_answer(sdp: &str) -> Result<SdpAnswer, String> {
-    let mut kept = String::with_capacity(sdp.len());
-    for line in sdp.lines() {
-        if !line.starts_with("a=candidate:") && !line.is_empty() {
-            kept.push_str(line);
-            kept.push_str("\r\n");
+    let mut kept = String::with_capacity(sdp.len().min(KEPT_BYTES));
+    let mut lines = 0;
+    for line in sdp.lines().filter(|line| is_kept(line)) {
+        lines += 1;
+        kept.push_str(line);
+        kept.push_str("\r\n");
+        if lines > KEPT_LINES || kept.len() > KEPT_BYTES {
+            return Err(format!(
+                "it says more than an answer needs: at most {KEPT_LINES} lines and {KEPT_BYTES} \
+                 bytes are taken, candidates aside"
+            ));
         }
     }
     // The parser is pure, so nothing is left half done if it should panic.
@@ -344,10 +392,26 @@ pub(crate) fn parse_answer(sdp: &str) -> Result<SdpAnswer, String> {
     }
 }
 
+fn is_kept(line: &str) -> bool {
+    let Some(attribute) = line.strip_prefix("a=") else {
+        return !line.is_empty();
+    };
+    let name = attribute
+        .split_once(':')
+        .map_or(attribute, |(name, _)| name);
+    KEPT_ATTRIBUTES.contains(&name.trim())
+}
+
 /// Checks a candidate attribute (RFC 8839 §5.1), with or without `a=`. False for those that stand
 /// for nothing here: the empty one that ends them (RFC 8838 §14), mDNS names, other transports than
 /// UDP.
 pub(crate) fn is_usable_candidate(candidate: &str) -> Result<bool, String> {
+    if candidate.len() > MAX_CANDIDATE_BYTES {
+        return Err(format!(
+            "it has {} bytes, at most {MAX_CANDIDATE_BYTES} are taken",
+            candidate.len()
+        ));
+    }
     let text = candidate.trim();
     let text = text.strip_prefix("a=").unwrap_or(text);
     if text.is_empty() || text == "end-of-candidates" {
@@ -373,6 +437,14 @@ pub(crate) fn is_usable_candidate(candidate: &str) -> Result<bool, String> {
 /// Parser errors are paragraphs; a sentence in JSON is a line.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A fault as far as it is told. Many quote what they found.
+pub(crate) fn brief(fault: String) -> String {
+    match fault.char_indices().nth(FAULT_CHARS) {
+        None => fault,
+        Some((end, _)) => format!("{}…", &fault[..end]),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod alarm;
 mod events;
 mod negotiation;
+mod replay;
 mod reports;
 
 use std::collections::VecDeque;
@@ -17,17 +18,21 @@ use std::time::{Duration, Instant};
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, MediaKind};
+use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use self::alarm::Alarm;
 use self::negotiation::Negotiation;
+use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
+use crate::demux::Admitted;
+use crate::dtls;
 use crate::egress::{self, Keying, Route};
 use crate::stats::STATS_INTERVAL;
 use crate::{
     CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
-    SessionStats, SocketIndex, SourceKey,
+    SessionStats, SourceKey,
 };
 
 /// Label of the data channel that every offer opens.
@@ -37,6 +42,10 @@ pub const CONTROL_MESSAGE_BYTES: usize = 64 << 10;
 /// How long ICE may be lost before the session is closed. str0m reports the loss 15 s after the
 /// last check, which is longer than a change of networks takes.
 pub const ICE_GONE: Duration = Duration::from_secs(30);
+
+/// What str0m wants a timer for later than that will not happen: its "never", at the end of a session, is in a century.
+/// The owner's wheel cannot cancel, and would hold an entry for it all that time.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes written to the data channel and not acknowledged. More are refused.
 const CONTROL_BUFFERED_BYTES: usize = 2 * CONTROL_MESSAGE_BYTES;
@@ -61,7 +70,7 @@ pub struct Session {
     pub(crate) candidates: usize,
     control: Control,
     /// Authenticated addresses, the least recently checked one first.
-    pub(crate) addresses: VecDeque<(SocketIndex, SocketAddr)>,
+    pub(crate) addresses: VecDeque<Admitted>,
     /// How many were ever admitted since the last ICE restart.
     pub(crate) addresses_seen: usize,
     /// Its place in the source's table of viewers, while it is connected.
@@ -76,6 +85,7 @@ pub struct Session {
     pub(crate) video: TrackReports,
     pub(crate) audio: TrackReports,
     clock: Clock,
+    replays: Replays,
     stats: SessionStats,
     /// When the last statistics were taken.
     stats_at: Instant,
@@ -97,6 +107,11 @@ pub(crate) struct Signals {
     /// Keys, or another address, that the viewer is to be served with.
     pub(crate) refitted: bool,
     pub(crate) refused: u64,
+    pub(crate) replayed: u64,
+    /// SRTCP before there were keys for it.
+    pub(crate) early: u64,
+    /// An RTCP packet was authentic.
+    pub(crate) reported: bool,
     pub(crate) messages_dropped: u64,
     pub(crate) panics: u64,
     pub(crate) datagrams: u64,
@@ -105,6 +120,9 @@ pub(crate) struct Signals {
     pub(crate) closed: Option<CloseReason>,
     /// Channels that the viewer opened; only ours is served.
     pub(crate) foreign_channels: Vec<ChannelId>,
+    /// Its next turn is to panic.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) struck: bool,
 }
 
 struct Control {
@@ -186,6 +204,7 @@ impl Session {
             video: TrackReports::new(Codec::H264.clock_rate()),
             audio: TrackReports::new(Codec::Opus.clock_rate()),
             clock: Clock::default(),
+            replays: Replays::default(),
             stats: SessionStats::new(),
             stats_at: now,
             deadline: now,
@@ -267,6 +286,10 @@ impl Session {
     ) -> Result<R, Panicked> {
         let reports = [self.video.report(now), self.audio.report(now)];
         let turn = AssertUnwindSafe(|| {
+            #[cfg(feature = "fault-injection")]
+            if std::mem::take(&mut self.signals.struck) {
+                panic!("an injected fault: a session's turn");
+            }
             let result = change(&mut self.rtc);
             self.drain(now, out);
             for _ in 0..IMMEDIATE_TIMEOUTS {
@@ -279,6 +302,9 @@ impl Session {
             result
         });
         let (turned, keying) = egress::during(reports, || catch_unwind(turn));
+        if let Some(keying) = &keying {
+            self.replays.keyed(keying);
+        }
         if keying.is_some() {
             self.keying = keying;
             self.signals.refitted = true;
@@ -301,19 +327,55 @@ impl Session {
         if self.ice_lost.is_some_and(|lost| now >= lost + ICE_GONE) {
             self.signals.closed.get_or_insert(CloseReason::IceTimeout);
         }
-        self.receive(now, Input::Timeout(now), out)
+        let refused = self.turn(now, out, |rtc| {
+            rtc.handle_input(Input::Timeout(now)).is_err()
+        })?;
+        self.signals.refused += u64::from(refused);
+        Ok(())
     }
 
-    /// Time, or a datagram from an authenticated address.
-    pub(crate) fn receive(
+    /// A datagram from an authenticated address.
+    pub(crate) fn datagram(
         &mut self,
         now: Instant,
-        input: Input<'_>,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Panicked> {
-        let refused = self.turn(now, out, |rtc| rtc.handle_input(input).is_err())?;
+        let refused = self.turn(now, out, |rtc| {
+            let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
+                return true;
+            };
+            rtc.handle_input(Input::Receive(now, receive)).is_err()
+        })?;
         // Junk from an address that anyone can forge is no reason to close anything.
-        self.signals.refused += u64::from(refused);
+        self.signals.refused += u64::from(refused) + dtls::take_kept_back();
+        Ok(())
+    }
+
+    /// SRTCP from an authenticated address. str0m does not know what it had before.
+    pub(crate) fn reports(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Panicked> {
+        let Some(sent) = self.replays.read(bytes) else {
+            self.signals.early += 1;
+            return Ok(());
+        };
+        if self.replays.has(sent) {
+            self.signals.replayed += 1;
+            return Ok(());
+        }
+        self.signals.reported = false;
+        self.datagram(now, from, to, bytes, out)?;
+        if self.signals.reported {
+            self.replays.insert(sent);
+        }
         Ok(())
     }
 
@@ -323,11 +385,16 @@ impl Session {
         }
     }
 
-    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox. In the round trip in
-    /// which the SCTP handshake runs str0m refuses to; the viewer's consent checks then tell it.
+    /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
         // What fails or panics here has nobody left to tell.
-        let _ = self.turn(now, out, |rtc| rtc.close().is_ok());
+        let closed = self.turn(now, out, |rtc| rtc.close().is_ok());
+        if closed == Ok(false) {
+            // An association that is being opened cannot be shut down, and str0m leaves DTLS as it
+            // is then.
+            let again = |rtc: &mut Rtc| rtc.handle_input(Input::Timeout(now)).is_ok();
+            let _ = dtls::closing(|| self.turn(now, out, again));
+        }
         self.state = SessionState::Closed;
     }
 
@@ -364,7 +431,7 @@ impl Session {
 
     fn arm(&mut self, now: Instant, out: &mut Outbox) {
         let next = self.next_deadline();
-        if self.alarm.arm(now, next) {
+        if next < now + NEVER && self.alarm.arm(now, next) {
             out.timer(self.key, next);
         }
     }

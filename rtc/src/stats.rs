@@ -187,9 +187,17 @@ pub struct PlaneCounters {
     pub stun_ignored: u64,
     /// Dropped: a valid check from one address too many for its session.
     pub stun_address_limit: u64,
-    /// Dropped: DTLS or SRTP before the answer.
+    /// Dropped: a valid check that came too soon after others from its address.
+    pub stun_rate: u64,
+    /// Valid checks of an agent that took itself for the controlled one. It was told.
+    pub stun_role_conflicts: u64,
+    /// Dropped: DTLS or SRTCP before the answer, or SRTCP before there are keys for it.
     pub early: u64,
-    /// Datagrams that DTLS refused.
+    /// Dropped: RTP, which viewers have no reason to send.
+    pub unexpected_media: u64,
+    /// Dropped: SRTCP that came before (RFC 3711 §3.3.2).
+    pub replayed: u64,
+    /// Datagrams that DTLS refused, and SCTP packets that would open too much.
     pub refused: u64,
     /// NACK messages from viewers.
     pub nacks: u64,

@@ -24,6 +24,7 @@ use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::UserId;
 use crate::limits::Cap;
+use crate::reload::Update;
 use crate::store::{Reader, StoreFault, UserRecord};
 
 /// What is done for a request about a user.
@@ -91,6 +92,13 @@ impl Accounts {
             users: reader.user_count()?,
             reader,
         })
+    }
+
+    /// Another configuration holds from now on.
+    pub fn reload(&mut self, update: &Update) {
+        self.auth = update.auth.clone();
+        self.token_ttl = update.config.auth.token_ttl;
+        self.limit = update.config.limits.users;
     }
 
     /// Does one. Takes as long as a password's hash does.

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use executor::Postbox;
@@ -14,10 +14,13 @@ use super::{Accounts, Outcome, Task};
 use crate::connection::ConnectionId;
 use crate::driver::Mail;
 use crate::error::ApiError;
+use crate::faults::{Thread, pass_thread};
 use crate::limits::ACCOUNT_TASKS;
 use crate::message::{GatherId, Message};
 use crate::placement::ShardId;
+use crate::reload::Update;
 use crate::side::deliver;
+use crate::threads;
 
 /// Log-ins that fail are logged at most so often: who guesses passwords shall not fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,43 +38,69 @@ pub struct AccountJob {
     pub task: Task,
 }
 
+/// What comes through the thread's queue.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    Job(AccountJob),
+    Reload(Arc<Update>),
+}
+
 /// The thread's queue. Pushing never waits.
 #[derive(Debug, Clone)]
-pub struct AccountQueue(SyncSender<AccountJob>);
+pub struct AccountQueue(SyncSender<Letter>);
 
 impl AccountQueue {
     /// The queue, and the thread's end of it.
-    pub(crate) fn new() -> (Self, Receiver<AccountJob>) {
+    pub(crate) fn new() -> (Self, Receiver<Letter>) {
         let (sender, receiver) = sync_channel(ACCOUNT_TASKS);
         (Self(sender), receiver)
     }
 
     /// Gives the thread a job; it comes back when the queue is full.
     pub fn push(&self, job: AccountJob) -> Result<(), AccountJob> {
-        self.0.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
-        })
+        self.0
+            .try_send(Letter::Job(job))
+            .map_err(|refused| match refused {
+                TrySendError::Full(Letter::Job(job))
+                | TrySendError::Disconnected(Letter::Job(job)) => job,
+                TrySendError::Full(Letter::Reload(_))
+                | TrySendError::Disconnected(Letter::Reload(_)) => {
+                    unreachable!("the letter itself comes back")
+                }
+            })
+    }
+
+    /// Gives the thread another configuration, which holds for the jobs behind it. False: the queue is
+    /// full, try again.
+    pub fn reload(&self, update: Arc<Update>) -> bool {
+        let sent = self.0.try_send(Letter::Reload(update));
+        !matches!(sent, Err(TrySendError::Full(_)))
     }
 }
 
 /// Starts the thread, which ends with its queue.
 pub fn start(accounts: Accounts, postbox: Postbox<Mail>) -> io::Result<AccountQueue> {
     let (queue, receiver) = AccountQueue::new();
-    thread::Builder::new()
-        .name("accounts".into())
-        .spawn(move || run(accounts, &postbox, &receiver))?;
+    threads::start("accounts", move || run(accounts, &postbox, &receiver))?;
     Ok(queue)
 }
 
-fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<AccountJob>) {
+fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Letter>) {
     let mut failed = FailedLogIns::default();
-    for AccountJob {
-        from,
-        connection,
-        gather,
-        task,
-    } in receiver
-    {
+    for letter in receiver {
+        let AccountJob {
+            from,
+            connection,
+            gather,
+            task,
+        } = match letter {
+            Letter::Job(job) => job,
+            Letter::Reload(update) => {
+                accounts.reload(&update);
+                continue;
+            }
+        };
+        pass_thread(Thread::Accounts);
         let name = match &task {
             Task::LogIn { credentials, .. } => Some(credentials.username.user_id()),
             Task::SignUp { .. } => None,

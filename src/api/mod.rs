@@ -12,7 +12,7 @@ mod views;
 use std::time::Instant;
 
 pub use operation::{
-    History, MemberQuery, NewRoom, Operation, Part, Publication, SessionFilter, Watch,
+    History, MemberQuery, NewRoom, Operation, Part, Publication, SessionFilter, Subject, Watch,
 };
 pub(crate) use rooms::RoomList;
 pub use stats::{EXACT_USERS, Online, UserSet};
@@ -42,13 +42,15 @@ impl Shard {
         Ok(match operation {
             Operation::Health => Reply::Now(service::health()),
             Operation::Live => Reply::Now(service::live()),
-            Operation::Ready => Reply::Now(service::ready(self.is_draining())?),
+            Operation::Ready => Reply::Now(service::ready(
+                self.is_draining() || self.totals.is_stopping(),
+            )?),
             Operation::OpenApi => Reply::Now(service::openapi()),
             Operation::File(file) => Reply::Now(service::file(&exchange.request, file)),
             Operation::Options(route) => Reply::Now(self.options(&exchange.request, route)),
             Operation::Metrics => Reply::Gather(Query::Metrics),
             Operation::CreateSession { device, user } => {
-                Reply::Now(self.post_session(now, identity, &device, &user)?)
+                Reply::Now(self.post_session(now, exchange, &device, &user)?)
             }
             Operation::ListSessions(filter) => self.list_sessions(filter),
             Operation::GetSession(id) => Reply::Now(self.get_session(identity, id)?),
@@ -68,7 +70,7 @@ impl Shard {
             Operation::GetDevice(device) => Reply::Now(self.get_device(&device)?),
             Operation::Publish(publication) => self.put_media(now, connection, publication)?,
             Operation::ViewerSocket { watch, user, key } => {
-                self.open_viewer(now, identity, watch, user, key)?
+                self.open_viewer(now, exchange, watch, user, key)?
             }
             Operation::SignUp(credentials) => self.sign_up(now, credentials)?,
             Operation::LogIn(credentials) => self.log_in(now, credentials),

@@ -28,8 +28,8 @@ pub(super) fn live() -> Response {
     Response::json(200, &OK)
 }
 
-pub(super) fn ready(draining: bool) -> Result<Response, ApiError> {
-    if draining {
+pub(super) fn ready(ending: bool) -> Result<Response, ApiError> {
+    if ending {
         Err(ApiError::Draining)
     } else {
         Ok(Response::json(200, &OK))
@@ -38,6 +38,7 @@ pub(super) fn ready(draining: bool) -> Result<Response, ApiError> {
 
 pub(super) fn openapi() -> Response {
     Response::text(200, "application/json", openapi::DOCUMENT.as_bytes())
+        .header("Cache-Control", "no-cache")
 }
 
 /// A file of the page. `no-cache` makes browsers ask each time whether it has changed.
@@ -52,6 +53,10 @@ pub(super) fn file(request: &Request, file: web::File) -> Response {
         .header("ETag", file.etag)
         .header("Cache-Control", "no-cache")
         .header("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
+        // For browsers that do not know `frame-ancestors`.
+        .header("X-Frame-Options", "SAMEORIGIN")
+        // Whoever opens it in a window has no hold on it.
+        .header("Cross-Origin-Opener-Policy", "same-origin")
         .header("Referrer-Policy", "no-referrer")
 }
 

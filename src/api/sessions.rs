@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{SessionFilter, SessionList, SessionView, StatsView, Watch};
 use crate::auth::{Identity, access};
 use crate::config::IceServer;
+use crate::connection::Exchange;
 use crate::error::ApiError;
 use crate::http::Response;
 use crate::ids::{DeviceId, SessionId, UserId};
@@ -39,11 +40,11 @@ impl Shard {
     pub(super) fn post_session(
         &mut self,
         now: Instant,
-        identity: &Identity,
+        exchange: &Exchange,
         device: &DeviceId,
         user: &UserId,
     ) -> Result<Response, ApiError> {
-        let (session_id, sdp) = self.create_session(now, device, user, identity)?;
+        let (session_id, sdp) = self.create_session(now, device, user, exchange)?;
         let offer = Description {
             kind: "offer",
             sdp: &sdp,
@@ -147,11 +148,12 @@ impl Shard {
     pub(super) fn open_viewer(
         &mut self,
         now: Instant,
-        identity: &Identity,
+        exchange: &Exchange,
         watch: Watch,
         user: Option<UserId>,
         key: String,
     ) -> Result<Reply, ApiError> {
+        let identity = &exchange.identity;
         let (session, offer) = match watch {
             Watch::Session(id) => {
                 self.use_session(identity, id)?;
@@ -160,7 +162,7 @@ impl Shard {
             }
             Watch::Device(device) => {
                 let user = user.as_ref().unwrap_or(&identity.user);
-                let (id, offer) = self.create_session(now, &device, user, identity)?;
+                let (id, offer) = self.create_session(now, &device, user, exchange)?;
                 (id, Some(offer))
             }
         };

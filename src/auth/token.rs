@@ -1,5 +1,6 @@
 //! Tokens: JSON Web Tokens (RFC 7519) that are verified here, and minted where there is a secret.
 
+use std::fmt;
 use std::time::Duration;
 
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -161,6 +162,13 @@ impl OneOrMore {
             OneOrMore::One(one) => vec![one],
             OneOrMore::More(list) => list,
         }
+    }
+}
+
+/// Nothing of its keys.
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
     }
 }
 

@@ -35,6 +35,12 @@ struct Arguments {
     /// Shards; 0: one per CPU
     #[arg(long, value_name = "N")]
     shards: Option<String>,
+    /// PEM file of the certificate chain: every --listen address then speaks TLS
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// PEM file of the certificate's private key
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
     /// Allow addresses that other hosts reach, although nobody is authenticated
     #[arg(long)]
     insecure: bool,
@@ -146,6 +152,8 @@ impl Arguments {
             ("server.cores", "--cores", text(self.cores)),
             ("server.shards", "--shards", text(self.shards)),
             ("server.insecure", "--insecure", switch(self.insecure)),
+            ("tls.cert", "--tls-cert", text(self.tls_cert)),
+            ("tls.key", "--tls-key", text(self.tls_key)),
             ("media.port", "--media-port", text(self.media_port)),
             ("media.listen", "--media-listen", list(self.media_listen)),
             (

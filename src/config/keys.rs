@@ -1,15 +1,20 @@
 //! Every key, once: its name, the field that holds it, and what it accepts.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::auth::Role;
 use crate::limits::SHARDS;
+use crate::tls;
 
 use super::kinds::{
     Address, Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, HmacSecret, HostName,
-    IceServers, Ip, Kind, List, Port, PublicKeyFile, ShardCount, Span, Switch, Text, WebOrigin,
+    IceServers, Ip, Kind, List, MemorySize, Net, PemFile, Port, PublicKeyFile, ShardCount, Span,
+    Switch, Text, WebOrigin,
 };
-use super::{Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Ws};
+use super::{
+    Auth, Config, Http, Limits, Log, LogFormat, Media, Metrics, Rooms, Server, Store, Tls, Ws,
+};
 
 /// Does something with every key.
 pub(super) trait Visitor {
@@ -28,6 +33,11 @@ const LINGER: Span = Span {
     min: Duration::ZERO,
     max: TIMEOUT.max,
 };
+/// How long browsers hold to TLS: two years are what preload lists ask for.
+const HSTS: Span = Span {
+    min: Duration::ZERO,
+    max: Duration::from_secs(2 * 366 * 24 * 3600),
+};
 /// How long what is stored is kept.
 const RETENTION: Span = Span {
     min: Duration::from_secs(1),
@@ -42,6 +52,12 @@ const MESSAGE: Bytes = Bytes {
 const QUEUE: Count = Count {
     min: 1,
     max: 64 << 10,
+};
+
+/// Tokens of a full bucket.
+const BURST: Count = Count {
+    min: 1,
+    max: 1_000_000,
 };
 
 /// How long a token is good. One that must never end is one that nobody can take back.
@@ -63,6 +79,12 @@ pub(super) const ROLES: Choice<Role> = Choice(&[
 /// Not to be set by a flag: every user of the host sees the flags of its processes.
 pub(super) const SECRET: &str = "auth.jwt_secret";
 
+/// With one of them set, requests need a token.
+pub(super) const SWITCH_AUTH: [&str; 2] = [SECRET, "auth.jwt_public_key"];
+
+/// With them TLS is spoken, and the last one is worth nothing without it.
+pub(super) const SWITCH_TLS: [&str; 3] = [tls::KEYS[0], tls::KEYS[1], "tls.hsts"];
+
 const LOG_FORMATS: Choice<LogFormat> = Choice(&[
     ("auto", LogFormat::Auto),
     ("text", LogFormat::Text),
@@ -74,6 +96,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     let Config {
         demo,
         server,
+        tls,
         auth,
         http,
         ws,
@@ -86,6 +109,7 @@ pub(super) fn visit(config: &mut Config, v: &mut impl Visitor) {
     } = config;
     v.key("demo", demo, Switch);
     visit_server(server, v);
+    visit_tls(tls, v);
     visit_auth(auth, v);
     visit_http(http, v);
     visit_ws(ws, v);
@@ -102,14 +126,25 @@ fn visit_server(group: &mut Server, v: &mut impl Visitor) {
         listen,
         shards,
         cores,
+        trusted_proxies,
         insecure,
         shutdown_timeout,
+        drain_delay,
     } = group;
     v.key("server.listen", listen, List(Address));
     v.key("server.shards", shards, ShardCount { max: SHARDS });
     v.key("server.cores", cores, Cores);
+    v.key("server.trusted_proxies", trusted_proxies, List(Net));
     v.key("server.insecure", insecure, Switch);
     v.key("server.shutdown_timeout", shutdown_timeout, TIMEOUT);
+    v.key("server.drain_delay", drain_delay, LINGER);
+}
+
+fn visit_tls(group: &mut Tls, v: &mut impl Visitor) {
+    let Tls { cert, key, hsts } = group;
+    v.key(tls::KEYS[0], cert, PemFile(PhantomData));
+    v.key(tls::KEYS[1], key, PemFile(PhantomData));
+    v.key("tls.hsts", hsts, HSTS);
 }
 
 fn visit_auth(group: &mut Auth, v: &mut impl Visitor) {
@@ -133,15 +168,23 @@ fn visit_http(group: &mut Http, v: &mut impl Visitor) {
     let Http {
         head_timeout,
         body_timeout,
+        body_deadline,
         idle_timeout,
         json_body_bytes,
+        requests_per_connection,
         cors_origins,
         allowed_hosts,
     } = group;
     v.key("http.head_timeout", head_timeout, TIMEOUT);
     v.key("http.body_timeout", body_timeout, TIMEOUT);
+    v.key("http.body_deadline", body_deadline, TIMEOUT);
     v.key("http.idle_timeout", idle_timeout, TIMEOUT);
     v.key("http.json_body_bytes", json_body_bytes, MESSAGE);
+    v.key(
+        "http.requests_per_connection",
+        requests_per_connection,
+        CapOf,
+    );
     v.key("http.cors_origins", cors_origins, List(WebOrigin));
     v.key("http.allowed_hosts", allowed_hosts, List(HostName));
 }
@@ -168,6 +211,7 @@ fn visit_media(group: &mut Media, v: &mut impl Visitor) {
         port,
         ice_servers,
         idle_timeout,
+        setup_timeout,
         candidates,
         publisher_timeout,
         device_linger,
@@ -177,6 +221,7 @@ fn visit_media(group: &mut Media, v: &mut impl Visitor) {
     v.key("media.port", port, Port);
     v.key("media.ice_servers", ice_servers, IceServers);
     v.key("media.idle_timeout", idle_timeout, TIMEOUT);
+    v.key("media.setup_timeout", setup_timeout, TIMEOUT);
     v.key("media.candidates", candidates, CapOf);
     v.key("media.publisher_timeout", publisher_timeout, TIMEOUT);
     v.key("media.device_linger", device_linger, LINGER);
@@ -222,7 +267,17 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
         rooms,
         rooms_per_anchor,
         users,
+        memory,
         connections,
+        connections_per_address,
+        session_rate,
+        session_burst,
+        session_rate_total,
+        session_burst_total,
+        login_rate,
+        login_burst,
+        room_rate,
+        room_burst,
     } = group;
     v.key("limits.sessions", sessions, CapOf);
     v.key("limits.sessions_per_device", sessions_per_device, CapOf);
@@ -230,7 +285,21 @@ fn visit_limits(group: &mut Limits, v: &mut impl Visitor) {
     v.key("limits.rooms", rooms, CapOf);
     v.key("limits.rooms_per_anchor", rooms_per_anchor, CapOf);
     v.key("limits.users", users, CapOf);
+    v.key("limits.memory", memory, MemorySize);
     v.key("limits.connections", connections, CapOf);
+    v.key(
+        "limits.connections_per_address",
+        connections_per_address,
+        CapOf,
+    );
+    v.key("limits.session_rate", session_rate, CapOf);
+    v.key("limits.session_burst", session_burst, BURST);
+    v.key("limits.session_rate_total", session_rate_total, CapOf);
+    v.key("limits.session_burst_total", session_burst_total, BURST);
+    v.key("limits.login_rate", login_rate, CapOf);
+    v.key("limits.login_burst", login_burst, BURST);
+    v.key("limits.room_rate", room_rate, CapOf);
+    v.key("limits.room_burst", room_burst, BURST);
 }
 
 fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
@@ -239,11 +308,13 @@ fn visit_metrics(group: &mut Metrics, v: &mut impl Visitor) {
         session_series,
         device_series,
         per_session,
+        leak_interval,
     } = group;
     v.key("metrics.listen", listen, List(Address));
     v.key("metrics.session_series", session_series, CapOf);
     v.key("metrics.device_series", device_series, CapOf);
     v.key("metrics.per_session", per_session, Switch);
+    v.key("metrics.leak_interval", leak_interval, TIMEOUT);
 }
 
 fn visit_log(group: &mut Log, v: &mut impl Visitor) {

@@ -3,12 +3,15 @@
 mod auth;
 mod net;
 mod scalar;
+mod tls;
 
 pub(super) use auth::{HmacSecret, PublicKeyFile, Text};
-pub(super) use net::{Address, HostName, IceServers, Ip, Port, WebOrigin};
+pub(super) use net::{Address, HostName, IceServers, Ip, Net, Port, WebOrigin};
 pub(super) use scalar::{
-    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, ShardCount, Span, Switch, span_text,
+    Bytes, CapOf, Choice, Cores, Count, Directives, FilePath, MemorySize, ShardCount, Span, Switch,
+    span_text,
 };
+pub(super) use tls::PemFile;
 
 use crate::limits::CONFIG_LIST_ITEMS;
 
@@ -17,7 +20,7 @@ use super::fault::shown;
 /// A kind of value. The faults complete a sentence that begins with the key.
 pub(super) trait Kind {
     /// The typed, valid value.
-    type Value;
+    type Value: Clone + PartialEq + 'static;
 
     /// Reads the value as a variable or a flag has it.
     fn parse(&self, text: &str) -> Result<Self::Value, String>;

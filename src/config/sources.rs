@@ -18,7 +18,7 @@ use super::keys::{self, VARIABLE_PREFIX, Visitor};
 use super::kinds::Kind;
 
 /// Names the configuration file; every other variable with the prefix is a key.
-const FILE_VARIABLE: &str = "MEDIA_CONFIG";
+pub(super) const FILE_VARIABLE: &str = "MEDIA_CONFIG";
 /// The key that it would belong to.
 const FILE_KEY: &str = "config";
 

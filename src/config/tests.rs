@@ -92,8 +92,14 @@ demo = true
 listen = ["127.0.0.1:0", "[::1]:8080"]
 shards = 3
 cores = "0-2,5,7-8"
+trusted_proxies = ["10.0.0.0/8", "2001:db8::7"]
 insecure = true
 shutdown_timeout = "1h30m"
+drain_delay = "15s"
+[tls]
+cert = "tests/keys/tls.cert.pem"
+key = "tests/keys/tls.key.pem"
+hsts = "365d"
 [auth]
 jwt_secret = ""
 jwt_public_key = "tests/keys/ed25519.pub.pem"
@@ -104,8 +110,10 @@ signup_role = "anchor"
 [http]
 head_timeout = "5s"
 body_timeout = "250ms"
+body_deadline = "2s"
 idle_timeout = "2m"
 json_body_bytes = 100000
+requests_per_connection = 5
 cors_origins = ["https://example.com", "http://localhost:8080"]
 allowed_hosts = ["Media.example.com", "[2001:db8::1]:8443"]
 [ws]
@@ -120,6 +128,7 @@ advertise = ["203.0.113.7", "2001:db8::8"]
 port = 40000
 ice_servers = [{ urls = ["stun:stun.example.com:3478"] }, { urls = "stun:[2001:db8::9]" }]
 idle_timeout = "1m"
+setup_timeout = "20s"
 candidates = 0
 publisher_timeout = "1s"
 device_linger = "0s"
@@ -145,12 +154,23 @@ users = 4
 sessions = 0
 sessions_per_device = 7
 devices = 8
+memory = "2GiB"
 connections = 9
+connections_per_address = 5
+session_rate = 1
+session_burst = 2
+session_rate_total = 3
+session_burst_total = 4
+login_rate = 0
+login_burst = 6
+room_rate = 7
+room_burst = 8
 [metrics]
 listen = ["127.0.0.1:9100"]
 session_series = 10
 device_series = 0
 per_session = false
+leak_interval = "1s"
 [log]
 level = "warn,rtc=debug"
 format = "json"
@@ -334,11 +354,14 @@ fn the_printed_configuration_names_origins_and_no_secret() {
     ] {
         assert!(printed.contains(line), "{line} in {printed}");
     }
+    let line = printed
+        .lines()
+        .position(|line| line.starts_with("ice_servers"));
+    let line = 1 + line.expect("it is printed");
+    let fault = "media.ice_servers: has the placeholder of --print-config as its credential";
     assert_eq!(
         file(&printed).faults(),
-        [
-            "media.ice_servers: has the placeholder of --print-config as its credential [from FILE:37]"
-        ]
+        [format!("{fault} [from FILE:{line}]")]
     );
 }
 

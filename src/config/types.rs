@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::client::Network;
 use crate::limits::Cap;
 use crate::placement::ShardId;
 
 use super::auth::Auth;
 use super::platform::{Rooms, Store};
+use super::tls::Tls;
 
 /// Everything that can be set, valid and fitting together. A clone copies a few short lists, so each
 /// shard has its own.
@@ -22,6 +24,8 @@ pub struct Config {
     pub demo: bool,
     /// Where the process listens and on which cores it runs.
     pub server: Server,
+    /// Certificate and key of `server.listen`.
+    pub tls: Tls,
     /// Who may ask.
     pub auth: Auth,
     /// HTTP/1.1 connections.
@@ -53,10 +57,17 @@ pub struct Server {
     /// CPUs to pin the shards on, ascending; `None` (written "") is every one that the process may
     /// use. Default: `None`.
     pub cores: Option<Vec<usize>>,
+    /// Networks of the proxies in front, whose `Forwarded` or `X-Forwarded-For` says who the client is.
+    /// Default: none, which is that every client is at the other end of its connection.
+    pub trusted_proxies: Vec<Network>,
     /// Allows an address that other hosts reach although nobody is authenticated. Default: false.
     pub insecure: bool,
-    /// How long a shutdown may take before what is still open is cut. Default: 30 s.
+    /// How long a shutdown may take, from the signal on, before what is still open is cut. Default:
+    /// 30 s.
     pub shutdown_timeout: Duration,
+    /// How long after the signal everything goes on as before, but for `/health/ready`, which says 503:
+    /// so long a load balancer may take to notice. Default: 0 s.
+    pub drain_delay: Duration,
 }
 
 impl Default for Server {
@@ -65,8 +76,10 @@ impl Default for Server {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 30006))],
             shards: None,
             cores: None,
+            trusted_proxies: Vec::new(),
             insecure: false,
             shutdown_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
         }
     }
 }
@@ -78,11 +91,16 @@ pub struct Http {
     pub head_timeout: Duration,
     /// Between two pieces of a body. Default: 30 s.
     pub body_timeout: Duration,
+    /// From the end of a head to the end of its JSON body. Default: 60 s.
+    pub body_deadline: Duration,
     /// Between an answer and the next request. Default: 75 s, above the 60 s of the common proxies,
     /// so that it is they who close.
     pub idle_timeout: Duration,
     /// Bytes of a JSON body. Default: 256 KiB; an SDP of 20 media sections has 20 KiB.
     pub json_body_bytes: usize,
+    /// Requests that a connection may carry; the answer to the last one closes it. Default: 100,000, so
+    /// that what belongs to a connection is renewed now and then.
+    pub requests_per_connection: Cap,
     /// Origins of other pages that may use the API, or `*`. Default: none but the server's own.
     pub cors_origins: Vec<String>,
     /// Names by which the server may be asked for besides its addresses, with or without a port, or
@@ -95,8 +113,10 @@ impl Default for Http {
         Self {
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            body_deadline: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
             json_body_bytes: 256 << 10,
+            requests_per_connection: Cap::new(100_000),
             cors_origins: Vec::new(),
             allowed_hosts: Vec::new(),
         }
@@ -146,6 +166,9 @@ pub struct Media {
     pub ice_servers: Vec<IceServer>,
     /// A session without a sign of life from its viewer for so long is closed. Default: 5 minutes.
     pub idle_timeout: Duration,
+    /// A session whose viewer has not connected (ICE and DTLS) for so long is closed, whatever its viewer
+    /// does otherwise. Default: 60 s.
+    pub setup_timeout: Duration,
     /// Candidates that a viewer may add to a session. Default: 50.
     pub candidates: Cap,
     /// A publisher that is silent for so long loses the device. Default: 10 s.
@@ -162,6 +185,7 @@ impl Default for Media {
             port: 30100,
             ice_servers: Vec::new(),
             idle_timeout: Duration::from_secs(5 * 60),
+            setup_timeout: Duration::from_secs(60),
             candidates: Cap::new(50),
             publisher_timeout: Duration::from_secs(10),
             device_linger: Duration::from_secs(60),
@@ -190,6 +214,11 @@ pub struct MediaAddress {
 }
 
 impl Config {
+    /// The candidates that a viewer may add to a session, for the media plane.
+    pub fn candidates(&self) -> usize {
+        self.media.candidates.get().unwrap_or(usize::MAX)
+    }
+
     /// The addresses for UDP: `media.listen` or else the distinct ones of `server.listen`, each
     /// with what viewers are told in its place.
     pub fn media_addresses(&self) -> Vec<MediaAddress> {
@@ -257,8 +286,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `[limits]`: totals over the process. What is past them is refused, nothing that is there
-/// suffers.
+/// `[limits]`: totals over the process, and rates. What is past them is refused, nothing that is there
+/// suffers. An address is an IPv4 address or a /64 of IPv6; rates are tokens a second, bursts the tokens of
+/// a full bucket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Sessions. Default: 20,000, which take 8 GB at 400 kB each.
@@ -276,9 +306,33 @@ pub struct Limits {
     /// Users who signed up here. Default: 1,000,000, at some 300 B of disk each; anybody may add one,
     /// and none is ever deleted.
     pub users: Cap,
+    /// Resident memory of the process above which new work is refused that takes memory. Default: 90 % of
+    /// what there is.
+    pub memory: MemoryLimit,
     /// TCP connections. Default: 15,000, which with a shard's own descriptors fits a limit of
     /// 20,000 (`ulimit -n`). Raise both for more; an idle connection costs about 5 kB.
     pub connections: Cap,
+    /// TCP connections of one address, but for loopback and `server.trusted_proxies`. Default: 1,024, which
+    /// is a large office behind one address.
+    pub connections_per_address: Cap,
+    /// Sessions created by one client address, and, where requests need a token, by one user. Default:
+    /// 10/s, burst 20.
+    pub session_rate: Cap,
+    /// See above.
+    pub session_burst: usize,
+    /// Sessions created by all together. Default: 1,000/s, burst 2,000; one costs a shard some 0.3 ms.
+    pub session_rate_total: Cap,
+    /// See above.
+    pub session_burst_total: usize,
+    /// Log-ins and sign-ups of one client address, and log-ins with one username that fail. Default: 1/s,
+    /// burst 10.
+    pub login_rate: Cap,
+    /// See above.
+    pub login_burst: usize,
+    /// Rooms created by one client address. Default: 1/s, burst 20.
+    pub room_rate: Cap,
+    /// See above.
+    pub room_burst: usize,
 }
 
 impl Default for Limits {
@@ -290,9 +344,30 @@ impl Default for Limits {
             rooms: Cap::new(100_000),
             rooms_per_anchor: Cap::new(100),
             users: Cap::new(1_000_000),
+            memory: MemoryLimit::Auto,
             connections: Cap::new(15_000),
+            connections_per_address: Cap::new(1_024),
+            session_rate: Cap::new(10),
+            session_burst: 20,
+            session_rate_total: Cap::new(1_000),
+            session_burst_total: 2_000,
+            login_rate: Cap::new(1),
+            login_burst: 10,
+            room_rate: Cap::new(1),
+            room_burst: 20,
         }
     }
+}
+
+/// How much memory the process may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// A share of what the cgroup and the machine allow; written `auto`.
+    Auto,
+    /// Any amount; written 0.
+    Off,
+    /// So many bytes.
+    Bytes(usize),
 }
 
 /// `[metrics]`
@@ -308,6 +383,9 @@ pub struct Metrics {
     pub device_series: Cap,
     /// Whether sessions have series of their own at all. Default: true.
     pub per_session: bool,
+    /// How often what the process holds is counted; 30 samples make the baseline that leaks are judged
+    /// by. Default: 10 s.
+    pub leak_interval: Duration,
 }
 
 impl Default for Metrics {
@@ -317,6 +395,7 @@ impl Default for Metrics {
             session_series: Cap::new(1_000),
             device_series: Cap::new(1_000),
             per_session: true,
+            leak_interval: Duration::from_secs(10),
         }
     }
 }

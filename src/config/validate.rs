@@ -7,15 +7,18 @@ use super::kinds::span_text;
 use super::sources::Sources;
 use crate::auth::Role;
 use crate::placement::ShardId;
+use crate::tls;
 
 /// Reports what does not fit, each by the key that is most likely to be wrong.
 pub(super) fn validate(config: &Config, sources: &mut Sources) {
     check_listen(config, sources);
+    check_tls(config, sources);
     check_metrics_listen(config, sources);
     check_signup(config, sources);
     check_media_addresses(config, sources);
     check_media_ports(config, sources);
     check_ws(config, sources);
+    check_shutdown(config, sources);
 }
 
 fn check_listen(config: &Config, sources: &mut Sources) {
@@ -60,6 +63,17 @@ fn check_metrics_listen(config: &Config, sources: &mut Sources) {
             let problem = format!("{address} is one of server.listen: choose another port");
             sources.blame(&["metrics.listen", "server.listen"], problem);
         }
+    }
+}
+
+/// Certificate and key are read, so that a fault in them is found with the others.
+fn check_tls(config: &Config, sources: &mut Sources) {
+    if let Err(fault) = tls::load(&config.tls) {
+        sources.blame(&fault.keys, fault.problem.to_string());
+    }
+    if !config.tls.is_on() && !config.tls.hsts.is_zero() {
+        let problem = "is set, and there is no TLS: set tls.cert and tls.key";
+        sources.blame(&["tls.hsts", "tls.cert"], problem.to_owned());
     }
 }
 
@@ -143,6 +157,18 @@ fn check_ws(config: &Config, sources: &mut Sources) {
         let (ping, pong) = (span_text(ping), span_text(pong));
         let problem = format!("{pong} must be more than ws.ping_interval, which is {ping}");
         sources.blame(&["ws.pong_timeout", "ws.ping_interval"], problem);
+    }
+}
+
+fn check_shutdown(config: &Config, sources: &mut Sources) {
+    let (delay, timeout) = (config.server.drain_delay, config.server.shutdown_timeout);
+    if delay >= timeout {
+        let (delay, timeout) = (span_text(delay), span_text(timeout));
+        let problem = format!(
+            "{delay} must be less than server.shutdown_timeout, which is {timeout}: what is open is \
+             closed in the time between them"
+        );
+        sources.blame(&["server.drain_delay", "server.shutdown_timeout"], problem);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The sockets of a shard's connections, by slot: a hash per send would be dear.
 
-use std::net::TcpStream;
-
+use super::stream::Stream;
 use crate::connection::ConnectionId;
 
 /// One for each connection that is watched.
@@ -11,7 +10,7 @@ pub(super) struct Sockets(Vec<Option<Socket>>);
 #[derive(Debug)]
 pub(super) struct Socket {
     generation: u32,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// The kernel may have bytes: edge-triggered, it will not say so again.
     pub(super) readable: bool,
     /// The peer sends no more: the end may stand right behind the bytes, without an edge of its own.
@@ -21,7 +20,7 @@ pub(super) struct Socket {
 }
 
 impl Sockets {
-    pub(super) fn insert(&mut self, id: ConnectionId, stream: TcpStream) {
+    pub(super) fn insert(&mut self, id: ConnectionId, stream: Stream) {
         let index = id.slot as usize;
         if index >= self.0.len() {
             self.0.resize_with(index + 1, || None);

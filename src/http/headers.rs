@@ -17,7 +17,7 @@ struct Ends {
 
 impl Headers {
     /// Bytes that are not UTF-8 become U+FFFD: no header that means something here has any.
-    pub(super) fn new(lines: &[httparse::Header<'_>]) -> Self {
+    pub(crate) fn new(lines: &[httparse::Header<'_>]) -> Self {
         let bytes = lines
             .iter()
             .map(|line| line.name.len() + line.value.len())

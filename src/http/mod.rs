@@ -23,6 +23,7 @@ mod request;
 mod response;
 pub mod routes;
 mod scan;
+mod security;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use headers::Headers;
 pub use origin::{OriginPolicy, OriginVerdict, preflight};
 pub use request::{BodyLength, Method, Request, Version};
 pub use response::{CONTINUE, Framing, Response};
+pub use security::SecurityHeaders;
 
 /// Header lines that a head can have whatever the configuration says: their slots are on the stack
 /// while a head is parsed, 32 B each.

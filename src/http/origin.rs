@@ -30,6 +30,7 @@ pub struct OriginPolicy {
     /// As a browser writes them: small letters, no port where it is the scheme's own.
     origins: Vec<String>,
     any_origin: bool,
+    tls: bool,
 }
 
 /// What the `Origin` of a request means for it.
@@ -58,7 +59,14 @@ impl OriginPolicy {
                 .filter_map(|origin| Some(Origin::parse(origin)?.to_string()))
                 .collect(),
             any_origin: cors_origins.iter().any(|origin| origin == ANY),
+            tls: false,
         }
+    }
+
+    /// Whether the server speaks TLS itself. Then its own pages come over `https` alone: one that came
+    /// without is whoever's who sits on the way. (Without TLS a proxy may speak it for the server.)
+    pub fn over_tls(self, tls: bool) -> Self {
+        Self { tls, ..self }
     }
 
     /// Whether `entry` can stand in `allowed_hosts`.
@@ -107,6 +115,9 @@ impl OriginPolicy {
     /// Its authority is that of `Host`, or a configured name of this server (a proxy that rewrites
     /// `Host` leaves `Origin` as it is).
     fn is_same(&self, origin: &Origin<'_>, host: &str) -> bool {
+        if self.tls && origin.scheme != Scheme::Https {
+            return false;
+        }
         let default_port = origin.scheme.default_port();
         Authority::parse(host).is_some_and(|host| host.same(&origin.authority, default_port))
             || self
@@ -142,10 +153,10 @@ fn covers(own: &Authority<'_>, host: &Authority<'_>) -> bool {
     own.host == host.host && (own.port.is_none() || own.port == host.port)
 }
 
-impl OriginVerdict<'_> {
+impl<'a> OriginVerdict<'a> {
     /// The CORS headers of a response to this origin, for [`super::Framing::extra`]; none unless it
     /// is listed. `Vary` keeps a cache from giving one origin's answer to another.
-    pub fn headers(&self) -> Option<[(&'static str, &str); 3]> {
+    pub fn headers(&self) -> Option<[(&'static str, &'a str); 3]> {
         match self {
             Self::Listed(origin) => Some([
                 ("Access-Control-Allow-Origin", origin),

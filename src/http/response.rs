@@ -92,6 +92,11 @@ impl Response {
         self
     }
 
+    /// Whether it has a header line of its own of that name, as it is written.
+    pub fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| *own == name)
+    }
+
     /// The status code.
     pub fn status(&self) -> u16 {
         self.status

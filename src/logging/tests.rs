@@ -12,11 +12,32 @@ use super::*;
 fn logged(style: Style, level: &str, events: impl FnOnce()) -> String {
     let (mut reader, pipe) = io::pipe().unwrap();
     let (writer, guard) = queue(pipe);
-    with_default(subscriber(level, style, writer), events);
+    with_default(subscriber(level, style, writer).0, events);
     drop(guard);
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     text
+}
+
+#[test]
+fn the_level_can_be_changed_while_the_log_runs() {
+    for style in [Style::Json, Style::Text { colours: false }] {
+        let (mut reader, pipe) = io::pipe().unwrap();
+        let (writer, guard) = queue(pipe);
+        let (subscriber, level) = subscriber("warn", style, writer);
+        with_default(subscriber, || {
+            let say = |text: &str| tracing::info!("{text}");
+            say("too quiet");
+            level.set("info");
+            say("heard");
+            level.set("error");
+            say("too quiet again");
+        });
+        drop(guard);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(text.contains("heard") && !text.contains("quiet"), "{text}");
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +65,34 @@ fn a_json_line_is_flat_and_carries_time_level_target_and_fields() {
     let time = line["timestamp"].as_str().unwrap();
     assert!(time.ends_with('Z'), "{time}");
     time.parse::<jiff::Timestamp>().unwrap();
+}
+
+#[test]
+fn peers_cannot_fill_the_log_through_libraries_unless_they_are_asked() {
+    let warn = || {
+        tracing::warn!(target: "is::stun", "STUN got MappedAddress");
+        tracing::warn!(target: "dimpl::dtls12::engine", "Receive queue full");
+        tracing::warn!(target: "sctp_proto::association", "unable to parse SCTP packet");
+    };
+    for level in ["info", "warn", "debug,media_service=trace"] {
+        assert_eq!(logged(PLAIN, level, warn), "");
+    }
+    let asked = logged(PLAIN, "info,dimpl=warn", warn);
+    assert_eq!(asked.lines().count(), 1, "{asked}");
+}
+
+#[test]
+fn what_the_ice_agent_traces_is_not_to_be_had() {
+    let trace = || tracing::trace!(target: "is::agent", pass = "secret", "credentials");
+    for level in [
+        "trace",
+        "is=trace",
+        "info,is::agent=trace",
+        "is",
+        " is::agent ,info",
+    ] {
+        assert_eq!(logged(PLAIN, level, trace), "", "{level}");
+    }
 }
 
 #[test]
@@ -121,10 +170,10 @@ fn a_blocked_reader_delays_nobody() {
     const LINES: usize = 2 * LOG_QUEUE_LINES;
     let (mut reader, pipe) = io::pipe().unwrap();
     let (writer, guard) = queue(pipe);
-    let dropped = guard.dropped_lines();
+    let dropped = DroppedLines(writer.error_counter());
     let (done, finished) = mpsc::channel();
     let logger = thread::spawn(move || {
-        with_default(subscriber("info", Style::Json, writer), || {
+        with_default(subscriber("info", Style::Json, writer).0, || {
             for line in 0..LINES {
                 tracing::info!(line, "one of many");
             }

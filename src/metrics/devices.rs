@@ -34,6 +34,19 @@ impl DeviceCells {
         }
     }
 
+    /// Room for the series of `cap` devices from now on; those past it join the others.
+    pub(super) fn set_cap(&mut self, cap: usize) {
+        self.cap = cap;
+        while self.named.len() > cap {
+            let Some(device_id) = self.named.keys().next().cloned() else {
+                return;
+            };
+            if let Some(cell) = self.named.remove(&device_id) {
+                self.others.merge(&cell);
+            }
+        }
+    }
+
     /// The cell of a device: its own, or that of all others once the cap is reached.
     pub(super) fn of(&mut self, device_id: &str) -> &mut DeviceCell {
         let full = self.named.len() >= self.cap && !self.named.contains_key(device_id);

@@ -5,7 +5,10 @@ use super::families::Family;
 use super::merge::Merge;
 use super::snapshot::{SessionSeries, SessionTotals, Spread};
 use super::text::Text;
-use super::{Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, rooms, store};
+use super::{
+    Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, held, reload, rooms,
+    store,
+};
 
 /// The `Content-Type` of what [`encode`] writes.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -49,10 +52,11 @@ pub fn encode(
         write_connections(&mut text, &metrics, &gauges)?;
         rooms::write(&mut text, &metrics, &gauges)?;
         write_datagrams(&mut text, &metrics)?;
-        text.count(&f::PANICS, metrics.panics)?;
+        text.by_label(&f::PANICS, "part", &metrics.panics)?;
     }
     write_shards(&mut text, shards)?;
     store::write(&mut text, &process.store)?;
+    reload::write(&mut text, &process.reloads)?;
     write_process(&mut text, process)?;
     Ok(text.finish())
 }
@@ -159,7 +163,9 @@ fn write_http(text: &mut Text, metrics: &ShardMetrics) -> Written {
         metrics.http.durations(),
     )?;
     let refused = metrics.rejected.iter().map(|(code, count)| ([code], count));
-    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)
+    text.counts(&f::REJECTED_REQUESTS, ["code"], refused)?;
+    text.by_label(&f::RATE_LIMITED, "kind", &metrics.rate_limited)?;
+    text.count(&f::RATE_BUCKETS_EVICTED, metrics.rate_buckets_evicted)
 }
 
 fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGauges) -> Written {
@@ -174,6 +180,7 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
             .map(move |(kind, count)| ([kind.as_str(), direction.as_str()], count))
     });
     text.counts(&f::WEBSOCKET_MESSAGES, ["type", "direction"], messages)?;
+    text.count(&f::RATE_BUCKETS, gauges.rate_buckets)?;
     text.count(&f::CONNECTIONS_REFUSED, metrics.connections_refused)?;
     text.count(&f::CONNECTIONS_HANDED_OVER, metrics.connections_handed_over)?;
     text.by_label(
@@ -181,6 +188,7 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
         "reason",
         &metrics.connections_closed,
     )?;
+    text.by_label(&f::TLS_HANDSHAKES, "result", &metrics.tls_handshakes)?;
     text.count(&f::OUTBOUND_BUFFER, gauges.outbound_bytes)
 }
 
@@ -249,19 +257,22 @@ fn write_process(text: &mut Text, process: &ProcessFigures) -> Written {
     let stalls = executors().map(|(index, e)| (index, e.longest_stall.as_secs_f64()));
     text.figures(&f::SHARD_LONGEST_STALL, ["shard"], stalls)?;
 
-    text.count(&f::TASK_COUNT, process.tasks)?;
-    text.count(&f::TASK_COUNT_MAX, process.tasks_max)?;
-    text.count(&f::POTENTIAL_TASK_LEAK, process.potential_leak.into())?;
+    held::write(text, &process.held)?;
     text.count(&f::LOG_LINES_DROPPED, process.log_lines_dropped)?;
     text.counts(
         &f::BUILD_INFO,
         ["version"],
         [([env!("CARGO_PKG_VERSION")], 1)],
     )?;
-    let figures: [(&Family, Option<f64>); 6] = [
+    text.count(&f::MEMORY_PRESSURE, process.memory_short.into())?;
+    let figures: [(&Family, Option<f64>); 7] = [
         (
             &f::MEMORY_USAGE,
             process.memory_bytes.map(|bytes| bytes as f64),
+        ),
+        (
+            &f::MEMORY_LIMIT,
+            process.memory_limit.map(|bytes| bytes as f64),
         ),
         (&f::OPEN_FDS, process.open_fds.map(|fds| fds as f64)),
         (&f::MAX_FDS, process.max_fds.map(|fds| fds as f64)),

@@ -92,6 +92,12 @@ families! {
         "From a request's complete head to its complete answer, by method and template of the path.";
     REJECTED_REQUESTS COUNTER "media_rejected_requests_total"
         "Requests and messages refused, by the code of the error.";
+    RATE_LIMITED COUNTER "media_rate_limited_total"
+        "Requests refused by a rate, by which one.";
+    RATE_BUCKETS GAUGE "media_rate_buckets"
+        "Token buckets that are kept, since they were not full when they were last looked at.";
+    RATE_BUCKETS_EVICTED COUNTER "media_rate_buckets_evicted_total"
+        "Token buckets that made place for others before they were full: whose they were may ask for more.";
     WEBSOCKET_CONNECTIONS GAUGE "media_websocket_connections"
         "WebSockets that are open.";
     WEBSOCKET_MESSAGES COUNTER "media_websocket_messages_total"
@@ -104,6 +110,8 @@ families! {
         "Connections passed on to the shard that owns what they asked for.";
     CONNECTIONS_CLOSED COUNTER "media_connections_closed_total"
         "TCP connections that ended, by reason.";
+    TLS_HANDSHAKES COUNTER "media_tls_handshakes_total"
+        "TLS handshakes, by how they ended.";
     OUTBOUND_BUFFER GAUGE "media_outbound_buffer_bytes"
         "Bytes held to be sent to clients.";
 
@@ -185,7 +193,7 @@ families! {
     SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"
         "The longest time that a shard made no progress.";
     PANICS COUNTER "media_panics_caught_total"
-        "Panics caught; each closed one session or connection.";
+        "Panics caught, by what each has ended.";
 
     // The store.
     STORE_ROWS COUNTER "media_store_rows_total"
@@ -204,12 +212,24 @@ families! {
     // The process.
     MEMORY_USAGE GAUGE "media_memory_usage_bytes"
         "Memory of the process that is resident.";
+    MEMORY_LIMIT GAUGE "media_memory_limit_bytes"
+        "Resident memory above which new work is refused (limits.memory); not there when there is no limit.";
+    MEMORY_PRESSURE GAUGE "media_memory_pressure"
+        "1 while new work is refused since memory is short.";
+    RESOURCES GAUGE "media_resources"
+        "What the process held at the last sample (metrics.leak_interval), by kind.";
+    RESOURCES_MAX GAUGE "media_resources_max"
+        "The most of it at any sample.";
     TASK_COUNT GAUGE "media_task_count"
-        "Tasks that are not accounted to a live session or connection.";
+        "Threads, descriptors and sessions beyond those of the start that no live connection or session accounts for.";
     TASK_COUNT_MAX GAUGE "media_task_count_max"
         "The largest media_task_count seen.";
     POTENTIAL_TASK_LEAK GAUGE "media_potential_task_leak"
         "1 while media_task_count is far above its baseline.";
+    CONFIG_RELOADS COUNTER "media_config_reloads_total"
+        "Times that the configuration was read again, by result: applied, unchanged, or refused for its faults.";
+    CONFIG_LAST_RELOAD GAUGE "media_config_last_reload_success_timestamp_seconds"
+        "When a configuration without faults was last read, in seconds since the Unix epoch.";
     LOG_LINES_DROPPED COUNTER "media_log_lines_dropped_total"
         "Log lines dropped because the log could not keep up.";
     BUILD_INFO GAUGE "media_build_info"

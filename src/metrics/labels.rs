@@ -40,6 +40,28 @@ macro_rules! labels {
 }
 
 labels! {
+    /// What is counted now and then.
+    Resource {
+        /// Threads of the process.
+        Threads "threads",
+        /// Descriptors that are open, those of connections among them.
+        Descriptors "descriptors",
+        /// TCP connections.
+        Connections "connections",
+        /// Sessions of the API.
+        Sessions "sessions",
+        /// Sessions of the media plane that none of the API has: a fault of ours.
+        Orphans "orphaned_sessions",
+        /// Devices that are known.
+        Devices "devices",
+        /// Rooms of any status.
+        Rooms "rooms",
+        /// Entries of the shards' timer wheels. One that is not needed any more stays until its time.
+        Timers "timers",
+        /// Rows that the store is not done with.
+        StoreRows "store_rows",
+    }
+
     /// The `type` of a WebSocket message.
     MessageKind {
         /// The server's offer.
@@ -144,12 +166,42 @@ labels! {
         Fault "fault",
     }
 
+    /// How a TLS handshake ended.
+    TlsHandshake {
+        /// With certificate and signature.
+        Full "full",
+        /// By a ticket of an earlier one.
+        Resumed "resumed",
+        /// One side refused the other, or what came was no handshake.
+        Failed "failed",
+        /// What came was plain HTTP.
+        Plaintext "plaintext",
+        /// The connection ended before: the client went away, or was too slow.
+        Unfinished "unfinished",
+    }
+
+    /// What a panic was in, and has ended.
+    PanicPart {
+        /// A connection.
+        Connection "connection",
+        /// A session.
+        Session "session",
+        /// What a device's publisher sent.
+        Device "device",
+        /// A room.
+        Room "room",
+        /// A question of another shard, or a datagram: it was left unanswered.
+        Question "question",
+    }
+
     /// Why a session ended.
     SessionEnd {
         /// Somebody deleted it.
         Deleted "deleted",
         /// Nothing was heard of its viewer for `media.idle_timeout`.
         Idle "idle",
+        /// Its viewer did not connect within `media.setup_timeout`.
+        Setup "setup",
         /// The token that it was used with expired.
         Expired "expired",
         /// The viewer closed DTLS.
@@ -164,13 +216,29 @@ labels! {
         Fault "fault",
     }
 
+    /// Which rate refused a request.
+    RateLimit {
+        /// Sessions of a client's address.
+        SessionAddress "session_address",
+        /// Sessions of a user.
+        SessionUser "session_user",
+        /// Sessions of everybody.
+        SessionTotal "session_total",
+        /// Log-ins and sign-ups of a client's address.
+        LoginAddress "login_address",
+        /// Log-ins with a username.
+        LoginUser "login_user",
+        /// Rooms of a client's address.
+        RoomAddress "room_address",
+    }
+
     /// Why a datagram that came in was not used.
     DatagramDrop {
         /// A STUN message whose integrity check failed (RFC 8489 §9.1.3).
         BadIntegrity "bad_integrity",
         /// STUN for a ufrag that no session of this shard has; perhaps one of another's.
         UnknownUfrag "unknown_ufrag",
-        /// DTLS, RTP or RTCP from an address that passed no connectivity check.
+        /// DTLS or RTCP from an address that passed no connectivity check.
         UnknownSource "unknown_source",
         /// None of the protocols that share the port (RFC 7983 §7), or a broken one.
         Malformed "malformed",
@@ -178,8 +246,14 @@ labels! {
         StunIgnored "stun_ignored",
         /// A valid check from one address too many for its session.
         AddressLimit "address_limit",
-        /// DTLS or SRTP before the answer.
+        /// A valid check that came too soon after others from its address.
+        StunRate "stun_rate",
+        /// DTLS or SRTCP before the answer, or SRTCP before the end of the handshake.
         Early "early",
+        /// RTP, which viewers have no reason to send.
+        UnexpectedMedia "unexpected_media",
+        /// SRTCP that came before (RFC 3711 §3.3.2).
+        Replayed "replayed",
         /// DTLS refused it.
         DtlsRefused "dtls_refused",
     }
@@ -213,8 +287,14 @@ impl<L: Label> ByLabel<L> {
         self.counts[value.index()]
     }
 
+    /// The count over all values.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn total(&self) -> u64 {
+        self.iter().map(|(_, count)| count).sum()
+    }
+
     /// Every value of the label with its count.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> + '_ {
         L::ALL.iter().copied().zip(self.counts.iter().copied())
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Time between two samples that count.
-const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
-/// Samples before there is a baseline: five minutes, past the warm-up of pools and caches.
+/// Samples before there is a baseline: at the default of 10 s between them five minutes, past the
+/// warm-up of pools and caches.
 const BASELINE_SAMPLES: usize = 30;
 /// Baselines below this are taken for this, so that a small server does not cry over a few tasks.
 const BASELINE_FLOOR: u64 = 100;
@@ -16,8 +15,10 @@ const LEAK_FACTOR: u64 = 3;
 /// forgets to let go.
 ///
 /// A pure state machine: the owner calls [`LeakDetector::sample`] as often as it likes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LeakDetector {
+    /// Time between two samples that count.
+    interval: Duration,
     /// The first samples, until there are enough of them for a baseline.
     warm_up: Vec<u64>,
     baseline: Option<u64>,
@@ -27,16 +28,23 @@ pub struct LeakDetector {
 }
 
 impl LeakDetector {
-    /// A detector that has seen nothing.
-    pub fn new() -> Self {
-        Self::default()
+    /// A detector that has seen nothing, and takes a sample in so much time.
+    pub fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            warm_up: Vec::new(),
+            baseline: None,
+            sampled_at: None,
+            count: 0,
+            max: 0,
+        }
     }
 
-    /// Takes note of the count. Counts within 10 s of the sample before are ignored.
+    /// Takes note of the count. Counts that come sooner after the sample before are ignored.
     pub fn sample(&mut self, now: Instant, unaccounted: u64) {
         if self
             .sampled_at
-            .is_some_and(|at| now.saturating_duration_since(at) < SAMPLE_INTERVAL)
+            .is_some_and(|at| now.saturating_duration_since(at) < self.interval)
         {
             return;
         }
@@ -79,6 +87,8 @@ fn median(mut samples: Vec<u64>) -> u64 {
 mod tests {
     use super::*;
 
+    const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
+
     /// A detector fed each 10 s of virtual time.
     struct Watch {
         detector: LeakDetector,
@@ -88,7 +98,7 @@ mod tests {
     impl Watch {
         fn new() -> Self {
             Watch {
-                detector: LeakDetector::new(),
+                detector: LeakDetector::new(SAMPLE_INTERVAL),
                 now: Instant::now(),
             }
         }

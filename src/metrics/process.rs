@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::StoreReading;
+use super::{Held, ReloadReading, StoreReading};
 
 /// Ticks of a second in `/proc/self/stat`: `USER_HZ`, 100 on every architecture that Rust's Linux
 /// targets have.
@@ -15,6 +15,10 @@ const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 pub struct ProcessFigures {
     /// Resident memory, in bytes.
     pub memory_bytes: Option<u64>,
+    /// What that may be, in bytes; `None`: anything.
+    pub memory_limit: Option<u64>,
+    /// Whether new work is refused for the sake of memory.
+    pub memory_short: bool,
     /// Open descriptors.
     pub open_fds: Option<u64>,
     /// The soft limit on descriptors.
@@ -25,19 +29,16 @@ pub struct ProcessFigures {
     pub cpu_seconds: Option<f64>,
     /// When the process started, in seconds since the Unix epoch.
     pub start_time: Option<f64>,
-    /// Tasks that are not accounted to anything:
-    /// [`LeakDetector::count`](super::LeakDetector::count).
-    pub tasks: u64,
-    /// The most of them: [`LeakDetector::max`](super::LeakDetector::max).
-    pub tasks_max: u64,
-    /// [`LeakDetector::potential_leak`](super::LeakDetector::potential_leak).
-    pub potential_leak: bool,
+    /// What was held when it was last counted.
+    pub held: Held,
     /// Log lines dropped because the log could not keep up.
     pub log_lines_dropped: u64,
     /// What the watchdog saw of each shard's executor, by index of the shard.
     pub executors: Vec<ExecutorFigures>,
     /// What the store's thread counts.
     pub store: StoreReading,
+    /// Times that the configuration was read again.
+    pub reloads: ReloadReading,
 }
 
 /// What the watchdog saw of one shard's executor.
@@ -67,6 +68,11 @@ impl ProcessFigures {
             ..ProcessFigures::default()
         }
     }
+}
+
+/// Resident memory of the process, in bytes.
+pub fn resident_bytes() -> Option<u64> {
+    memory_bytes(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
 /// The number that stands first after `name` in `text`.

@@ -24,6 +24,8 @@ cells! {
         pub room_users: u64,
         /// Rows that the store is not done with.
         pub store_rows: u64,
+        /// Token buckets that are not full.
+        pub rate_buckets: u64,
         /// Timers in the wheel.
         pub timers: u64,
         /// Bytes held to be sent to clients (connections and datagrams).

@@ -109,6 +109,10 @@ fn every_promised_series_is_there() {
         ("media_task_count", &[], 0.0),
         ("media_task_count_max", &[], 0.0),
         ("media_potential_task_leak", &[], 0.0),
+        ("media_resources", &[("kind", "descriptors")], 0.0),
+        ("media_resources_max", &[("kind", "timers")], 0.0),
+        ("media_memory_pressure", &[], 0.0),
+        ("media_config_reloads_total", &[("result", "refused")], 0.0),
     ] {
         assert_eq!(page.get(name, labels), Some(value), "{name}{labels:?}");
     }

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use super::Rooms;
+use super::fail::At;
 use super::log::{RECENT_BYTES, RECENT_TOTAL_BYTES, Recent};
 use super::room::live_of;
+use crate::faults::Place;
 
 /// Other rooms that let go of something when one has said something, at some 100 ns each: enough to
 /// make room for it wherever it is.
@@ -45,6 +47,8 @@ impl Rooms {
     }
 
     fn trim_one(&mut self, now: Instant, slot: u32) {
+        self.at = Some(At::Place(slot));
+        self.faults.pass(Place::RoomFlush);
         let share = match self.kept.bytes > self.kept.most {
             true => self.kept.most / self.live().max(1) as u64,
             false => RECENT_BYTES,

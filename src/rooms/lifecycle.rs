@@ -348,6 +348,16 @@ impl Rooms {
         self.after(time, left, Timer::Retire(record.id));
     }
 
+    /// Retention became shorter: rooms that are kept are looked at when it has passed.
+    pub(super) fn retire_sooner(&mut self, time: Time) {
+        let of = |status: Status| self.by_status[status as usize].iter();
+        let kept = of(Status::Idle).chain(of(Status::Ended));
+        let records: Vec<_> = kept.filter_map(|&id| self.record(id).cloned()).collect();
+        for record in records {
+            self.retire_later(time, &record);
+        }
+    }
+
     pub(super) fn after(&mut self, time: Time, wait: Duration, timer: Timer) {
         self.wheel.schedule(time.now + wait, timer);
     }
@@ -364,7 +374,7 @@ impl Rooms {
         slot
     }
 
-    fn change_status(&mut self, slot: u32, status: Status) {
+    pub(super) fn change_status(&mut self, slot: u32, status: Status) {
         if let Some(room) = self.rooms.get_mut(slot) {
             let record = &mut room.record;
             self.by_status[record.status as usize].remove(&record.id);

@@ -9,6 +9,7 @@ use super::room::{Live, live_of};
 use super::timers::Timer;
 use super::{RoomError, Rooms, Status, Time};
 use crate::connection::ConnectionId;
+use crate::faults::Place;
 use crate::ids::{RoomId, UserId};
 
 /// What members that refuse bytes have not taken is held for so long at least, and twice that at
@@ -197,6 +198,7 @@ impl Rooms {
             replaying: waits,
             cut: false,
         });
+        self.faults.pass(Place::RoomJoin);
         self.members += 1;
         Ok(Welcome {
             key: MemberKey { room: slot, member },
@@ -264,6 +266,7 @@ impl Rooms {
         let behind_since = member.behind_since(log, queue);
         let behind = log.behind(member.cursor);
         member.cursor += count as u64;
+        self.faults.pass(Place::RoomDelivery);
         debug_assert!(member.cursor <= log.end(), "no more than was pending");
         let left = log.behind(member.cursor);
         self.counters.deliveries += (behind - left) as u64;

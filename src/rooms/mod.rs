@@ -5,7 +5,10 @@
 //! the bytes from its cursor to the log's end, in slices, and no more often than it takes. The log's
 //! past is what members that come back are given, so there is no second way to send a message.
 
+#[cfg(feature = "fault-injection")]
+mod audit;
 mod error;
+mod fail;
 mod heat;
 mod kept;
 mod lifecycle;
@@ -31,12 +34,14 @@ use std::time::{Duration, Instant};
 use executor::Wheel;
 
 pub use self::error::RoomError;
+pub use self::fail::Orphan;
 pub use self::members::{Backlog, MemberKey, Replay, Took, Welcome};
 pub use self::message::{Inbound, Kind};
 pub use self::publish::Published;
 pub use self::record::{RoomRecord, Status};
 pub use self::views::{HotRoom, RoomFilter, RoomView, ViewerPage, ViewerView};
 
+use self::fail::At;
 use self::heat::Ranking;
 use self::kept::Kept;
 use self::people::Online;
@@ -47,6 +52,7 @@ use self::sweep::Sweeps;
 use self::timers::Timer;
 use crate::config;
 use crate::connection::ConnectionId;
+use crate::faults::Faults;
 use crate::ids::{RoomId, UserId};
 
 /// Both clocks of a moment.
@@ -130,7 +136,10 @@ pub struct Rooms {
     kept: Kept,
     ranking: Ranking,
     wheel: Wheel<Timer>,
-    due: Vec<Timer>,
+    /// What the wheel has just named.
+    fired: Vec<Timer>,
+    /// What is due.
+    due: VecDeque<Timer>,
     /// Rooms whose retention has passed.
     retiring: VecDeque<RoomId>,
     events: Vec<RoomEvent>,
@@ -138,6 +147,9 @@ pub struct Rooms {
     /// The text of the message that is being sent.
     text: String,
     draining: bool,
+    /// Which room is being changed, where a call changes many.
+    at: Option<At>,
+    faults: Faults,
 }
 
 impl Rooms {
@@ -159,13 +171,29 @@ impl Rooms {
             kept: Kept::default(),
             ranking: Ranking::default(),
             wheel: Wheel::new(now),
-            due: Vec::new(),
+            fired: Vec::new(),
+            due: VecDeque::new(),
             retiring: VecDeque::new(),
             events: Vec::new(),
             counters: RoomCounters::default(),
             text: String::new(),
             draining: false,
+            at: None,
+            faults: Faults::default(),
         }
+    }
+
+    /// Another configuration holds from now on, its retention for rooms that are kept already too. A join
+    /// that is to lapse and an anchor that stays away have the time that they had before.
+    pub fn reconfigure(&mut self, time: Time, config: &config::Rooms, queue: usize) {
+        let kept_for_less = config.retention < self.config.retention;
+        self.config = config.clone();
+        if kept_for_less {
+            self.retire_sooner(time);
+        }
+        self.queue = queue;
+        self.member_rate = Rate::new(config.member_rate, config.member_burst);
+        self.room_rate = Rate::steady(config.message_rate);
     }
 
     /// Whether the room is here.
@@ -231,6 +259,12 @@ impl Rooms {
     /// The counters.
     pub fn counters(&self) -> &RoomCounters {
         &self.counters
+    }
+
+    /// Has a panic happen here.
+    #[cfg(feature = "fault-injection")]
+    pub fn inject(&mut self, fault: crate::faults::Fault) {
+        self.faults.arm(fault);
     }
 
     fn slot(&self, id: RoomId) -> Result<u32, RoomError> {

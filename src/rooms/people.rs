@@ -264,7 +264,7 @@ impl People {
 
 /// The users of all rooms of a shard, and in how many of them each is. A tree: a table of a million
 /// users would stop the shard while it grows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Online(BTreeMap<UserId, u32>);
 
 impl Online {

@@ -4,6 +4,7 @@ use super::log::Full;
 use super::members::MemberKey;
 use super::message::{Inbound, Kind, outbound};
 use super::{RoomError, Rooms, Time};
+use crate::faults::Place;
 
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ impl Rooms {
         if !admitted || live.log.push_message(at, &self.text) == Err(Full) {
             return Err(RoomError::RoomBusy);
         }
+        self.faults.pass(Place::RoomMessage);
         bucket.take();
         live.intake.take();
         if let Some(id) = message.id {

@@ -34,6 +34,10 @@ impl<T> Slots<T> {
         self.len == 0
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// One more than the highest number in use.
     pub(super) fn end(&self) -> u32 {
         let full = self.blocks.len().saturating_sub(1) << BLOCK_BITS;

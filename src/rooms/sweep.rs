@@ -11,9 +11,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::fail::At;
 use super::room::{Live, live_of};
 use super::{RoomEvent, Rooms};
 use crate::connection::ConnectionId;
+use crate::faults::Place;
 
 /// The longest pause between two sweeps of a room, however long they take: what danmaku may lag.
 pub(super) const PAUSE_MOST: Duration = Duration::from_millis(50);
@@ -133,6 +135,8 @@ impl Rooms {
         while !slice.is_full()
             && let Some(slot) = self.sweeps.queue.pop_front()
         {
+            self.at = Some(At::Place(slot));
+            self.faults.pass(Place::RoomSweep);
             let Some(live) = live_of(&mut self.rooms, slot) else {
                 continue;
             };
@@ -161,6 +165,7 @@ impl Rooms {
                 }
             }
         }
+        self.at = None;
         !self.sweeps.queue.is_empty()
     }
 
@@ -168,7 +173,9 @@ impl Rooms {
     /// of what nobody needs any more.
     pub fn flushed(&mut self, now: Instant) {
         self.sweeps.durations.clear();
-        for slot in std::mem::take(&mut self.sweeps.ended) {
+        // One by one: what is left after a panic is looked at after the next turn.
+        while let Some(slot) = self.sweeps.ended.pop() {
+            self.at = Some(At::Place(slot));
             let Some(live) = live_of(&mut self.rooms, slot) else {
                 continue;
             };
@@ -187,9 +194,10 @@ impl Rooms {
                 false => live.sweep.phase = Phase::Idle { pause: Some(pause) },
             }
         }
-        for slot in std::mem::take(&mut self.sweeps.touched) {
+        while let Some(slot) = self.sweeps.touched.pop() {
             self.trim(now, slot);
         }
+        self.at = None;
     }
 
     /// How long the sweeps took that [`Rooms::flushed`] has last seen the end of, from their first

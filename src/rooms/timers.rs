@@ -1,10 +1,12 @@
 //! What happens to rooms by itself.
 
+use super::fail::At;
 use super::heat::JOIN_POINTS;
 use super::lifecycle::CLOSE_TIMEOUT;
 use super::members::BLOCKED_HOLD;
 use super::room::live_of;
 use super::{RoomEvent, Rooms, Status, Time};
+use crate::faults::Place;
 use crate::ids::RoomId;
 
 /// Members of a room that are cut in one tick: a close and its system call each.
@@ -31,14 +33,30 @@ pub(super) enum Timer {
     Retire(RoomId),
 }
 
+impl Timer {
+    fn room(self) -> RoomId {
+        match self {
+            Timer::Presence(id)
+            | Timer::Rotate(id)
+            | Timer::Lapse(id)
+            | Timer::Anchor(id)
+            | Timer::Force(id)
+            | Timer::Retire(id) => id,
+        }
+    }
+}
+
 impl Rooms {
     /// The tick: whatever is due. Its cost depends on that alone, not on how many rooms or members
     /// there are.
     pub fn tick(&mut self, time: Time) {
         self.clock.see(time.now);
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(time.now, &mut due);
-        for timer in due.drain(..) {
+        self.wheel.expire(time.now, &mut self.fired);
+        self.due.extend(self.fired.drain(..));
+        // One by one: what is left after a panic is due with the next tick.
+        while let Some(timer) = self.due.pop_front() {
+            self.at = Some(At::Room(timer.room()));
+            self.faults.pass(Place::RoomTimer);
             match timer {
                 Timer::Presence(id) => self.tell_presence(time, id),
                 Timer::Rotate(id) => self.rotate(time, id),
@@ -48,8 +66,8 @@ impl Rooms {
                 Timer::Retire(id) => self.retiring.push_back(id),
             }
         }
-        self.due = due;
         self.retire(time);
+        self.at = None;
     }
 
     fn tell_presence(&mut self, time: Time, id: RoomId) {
@@ -149,6 +167,7 @@ impl Rooms {
             let Some(id) = self.retiring.pop_front() else {
                 return;
             };
+            self.at = Some(At::Room(id));
             self.retire_one(time, id);
         }
     }

@@ -120,7 +120,9 @@ impl Shard {
         }
         let capture = device.timeline.capture(now, media.pts);
         let source = device.source;
-        self.write_access_unit(now, source, capture, &unit);
+        if !self.write_access_unit(now, source, capture, &unit) {
+            self.fail_socket(now, connection);
+        }
         Ok(())
     }
 }

@@ -1,15 +1,17 @@
 //! Devices: publishers come and go, viewers stay.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use rtc::{AccessUnit, BitstreamError, SourceKey};
 use tracing::{info, warn};
 
-use super::{Shard, Timer};
+use super::{Blame, Shard, Timer};
 use crate::alarm::Fired;
 use crate::api::{Publication, Published};
 use crate::connection::{Connection, ConnectionId, Phase, Role};
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::http::Response;
 use crate::ids::DeviceId;
 use crate::media::{DEMO_DEVICE, Demo, Device, Holder, Publisher, Track};
@@ -113,7 +115,9 @@ impl Shard {
         if let Some(device) = self.devices.get(&publisher.device) {
             let source = device.source;
             while let Some((capture, unit)) = publisher.next(now) {
-                self.write_access_unit(now, source, capture, &unit);
+                if !self.write_access_unit(now, source, capture, &unit) {
+                    return self.fail_publisher(now, connection);
+                }
             }
         }
         // What a publisher that is gone has left to be shown at its pace is not shown: the device is
@@ -147,6 +151,7 @@ impl Shard {
 
     pub(super) fn publisher_time(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |shard, connection| {
+            shard.faults.pass(Place::PublisherTimer);
             let read = connection.reads();
             let Role::Http(http) = &mut connection.role else {
                 return None;
@@ -285,8 +290,10 @@ impl Shard {
         if started {
             self.metrics.publishers_started.bump(kind);
         }
-        self.write_access_unit(now, source, capture, frame);
-        Ok(())
+        match self.write_access_unit(now, source, capture, frame) {
+            true => Ok(()),
+            false => Err(ApiError::Internal),
+        }
     }
 
     /// Ends what [`Shard::write_video_frame`] began: the device is free for others.
@@ -303,16 +310,28 @@ impl Shard {
     }
 
     /// An access unit of any publisher: video or audio by its codec, `capture` its time on the
-    /// device's timeline.
+    /// device's timeline. False: the server has failed over it, and the device has no publisher any
+    /// more.
     pub(super) fn write_access_unit(
         &mut self,
         now: Instant,
         source: SourceKey,
         capture: Instant,
         unit: &AccessUnit,
-    ) {
+    ) -> bool {
         self.metrics.access_units += 1;
-        self.plane.write(now, source, capture, unit, &mut self.rtc);
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            self.faults.pass(Place::DeviceFrame);
+            self.plane.write(now, source, capture, unit, &mut self.rtc);
+        }));
+        let Err(panic) = written else {
+            return true;
+        };
+        let device = self.by_source.get(&source).cloned();
+        self.mend(now, panic, |shard| {
+            shard.end_blamed(now, Blame::Device(device?))
+        });
+        false
     }
 
     /// A device that nobody uses is forgotten after a while.

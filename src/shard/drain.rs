@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::Shard;
 use super::sockets::GOING_AWAY;
+use super::{Blame, Shard};
 use crate::connection::{ConnectionId, Fate, Phase, Role};
 use crate::error::ApiError;
 use crate::limits::LINGER;
@@ -34,7 +34,9 @@ impl Shard {
         let ids: Vec<_> = self.sessions.keys().copied().collect();
         let closed = ids.len();
         for id in ids {
-            self.end_session(now, id, SessionEnd::Drain);
+            self.guarded(now, Blame::Session(id), |shard| {
+                shard.end_session(now, id, SessionEnd::Drain)
+            });
         }
         let members = self.rooms.members();
         self.totals.set(self.id, Total::Drained, closed);
@@ -84,13 +86,7 @@ impl Shard {
                     // A resting one has time to see that the server is not ready any more.
                     let patience = if rests { LINGER } else { REQUEST_PATIENCE };
                     let at = now + patience;
-                    if connection
-                        .alarm
-                        .deadline()
-                        .is_none_or(|deadline| deadline > at)
-                    {
-                        shard.set_alarm(connection, at);
-                    }
+                    shard.set_alarm_by(connection, at);
                 }
             }
             None
@@ -101,6 +97,11 @@ impl Shard {
     pub fn is_drained(&self, now: Instant) -> bool {
         self.draining
             .is_some_and(|deadline| self.connections.len() == 0 || now >= deadline)
+    }
+
+    /// Its time is up, whatever is still there.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.draining.is_some_and(|deadline| now >= deadline)
     }
 
     /// Whether the shard is shutting down.

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::jobs::{Job, Scrape};
-use super::{Session, Shard, Timer};
+use super::{Blame, Session, Shard, Timer};
 use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::http::Response;
 use crate::ids::UserId;
 use crate::message::{Answer, GatherId, Message, Query};
@@ -26,7 +27,7 @@ const _: () = assert!(LIST_PATIENCE.as_millis() < ANSWER_PATIENCE.as_millis());
 /// An aggregate on its way.
 #[derive(Debug)]
 pub(crate) struct Gather {
-    connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     query: Query,
     answers: Vec<Option<Answer>>,
     deadline: Instant,
@@ -89,6 +90,13 @@ impl Shard {
 
     /// A message came from another shard, or from the process.
     pub fn message(&mut self, now: Instant, message: Message) {
+        self.guarded(now, Blame::Question, |shard| {
+            shard.faults.pass(Place::Mailbox);
+            shard.message_guarded(now, message);
+        });
+    }
+
+    fn message_guarded(&mut self, now: Instant, message: Message) {
         match message {
             Message::Query {
                 from,
@@ -293,7 +301,10 @@ impl Shard {
             match std::mem::replace(&mut http.phase, Phase::Done) {
                 Phase::Wait(mut exchange, waits_for) if waits_for == gather => {
                     match result(&mut exchange) {
-                        Ok(response) => shard.respond(now, connection, &exchange, &response),
+                        Ok(response) => {
+                            shard.refund(&exchange);
+                            shard.respond(now, connection, &exchange, &response);
+                        }
                         Err(error) => shard.refuse(now, connection, exchange, error),
                     }
                 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use tracing::debug;
 
-use super::Shard;
+use super::guard::orphan;
 use super::sockets::{POLICY_VIOLATION, codec_of};
+use super::{Blame, Shard};
 use crate::connection::{Connection, ConnectionId, Fate, Output, Role};
 use crate::limits::PAUSED_MEMBERS_PER_TURN;
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
@@ -75,7 +76,13 @@ impl Shard {
         if count == 0 && whole {
             return;
         }
-        match self.rooms.took(now, key, count) {
+        let took = self.guarded(now, Blame::RoomOf(key), |shard| {
+            shard.rooms.took(now, key, count)
+        });
+        let Some(took) = took else {
+            return;
+        };
+        match took {
             Took::All => {}
             Took::More if whole => {}
             Took::More => self.member_blocked(now, id),
@@ -103,7 +110,9 @@ impl Shard {
         let Some(key) = socket.key else {
             return;
         };
-        self.rooms.blocked(now, key);
+        self.guarded(now, Blame::RoomOf(key), |shard| {
+            shard.rooms.blocked(now, key)
+        });
         self.with(now, id, |shard, connection| {
             shard.set_socket_alarm(now, connection);
             None
@@ -161,8 +170,17 @@ impl Shard {
                 return self.refuse_message(connection, &error.into(), id);
             }
         };
-        if let Err(refusal) = self.take_message(now, connection, &message) {
-            self.refuse_message(connection, &refusal, message.id());
+        let Role::Member(socket) = &connection.role else {
+            return;
+        };
+        let room = socket.room;
+        let taken = self.guarded(now, Blame::Room(room), |shard| {
+            shard.take_message(now, connection, &message)
+        });
+        match taken {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => self.refuse_message(connection, &refusal, message.id()),
+            None => self.fail_speaker(now, connection),
         }
     }
 
@@ -278,7 +296,18 @@ impl Shard {
                 socket.codec.mute();
             }
         }
-        self.rooms.disconnect(self.time(now), key);
+        let time = self.time(now);
+        self.guarded(now, Blame::RoomOf(key), |shard| {
+            shard.rooms.disconnect(time, key)
+        });
+    }
+
+    /// The room of a member has failed while the member was at work, so that it could not be reached.
+    fn fail_speaker(&mut self, now: Instant, connection: &mut Connection) {
+        let lost = std::mem::take(&mut self.unreached);
+        let own = lost.into_iter().find(|(id, _)| *id == connection.id);
+        orphan(connection, own.and_then(|(_, rest)| rest).as_deref());
+        self.fail_socket(now, connection);
     }
 
     /// Closes the socket of a member that does not keep up.

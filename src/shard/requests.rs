@@ -5,17 +5,22 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::gather::ANSWER_PATIENCE;
-use super::{Answered, Moving, Shard};
+use super::{Answered, Blame, Moving, Shard};
 use crate::accounts::Task;
-use crate::api::{Operation, Publication};
+use crate::api::{Operation, Publication, Subject};
 use crate::auth::{Identity, access};
+use crate::client::Client;
 use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
-use crate::http::{BodyLength, CONTINUE, Event, Framing, Method, Request, Response, Version};
+use crate::http::{
+    BodyLength, CONTINUE, Event, Framing, Method, Request, Response, SecurityHeaders, Version,
+};
 use crate::ids::{RequestId, SessionId};
 use crate::media::Publisher;
 use crate::message::{GatherId, Query};
+use crate::rates::Admission;
 use crate::ws::{AgentSocket, MemberSocket, ViewerSocket};
 
 /// What an operation comes to.
@@ -124,7 +129,9 @@ impl Shard {
                         self.stop_publishing(now, connection.id, &publisher);
                         exchange
                     }
-                    Phase::Head | Phase::Wait(..) | Phase::Done => self.nameless_exchange(now),
+                    Phase::Head | Phase::Wait(..) | Phase::Done => {
+                        self.nameless_exchange(now, connection)
+                    }
                 };
                 self.refuse(now, connection, exchange, fault.into());
                 return Step::Stop;
@@ -135,13 +142,7 @@ impl Shard {
                 if matches!(http.phase, Phase::Head) && !http.decoder.between_requests() {
                     // The first byte of a head starts its clock; later ones do not restart it.
                     let at = now + self.config.http.head_timeout;
-                    if connection
-                        .alarm
-                        .deadline()
-                        .is_none_or(|deadline| deadline > at)
-                    {
-                        self.set_alarm(connection, at);
-                    }
+                    self.set_alarm_by(connection, at);
                 }
                 match used {
                     0 => Step::Stop,
@@ -162,10 +163,14 @@ impl Shard {
             Some(Ok(id)) => id,
             Some(Err(_)) | None => RequestId::from_random(self.random_bytes()),
         };
+        connection.requests = connection.requests.saturating_add(1);
+        let client = self.client(connection, &request);
         let mut exchange = Box::new(Exchange {
             request,
             route,
             identity: Identity::nobody(),
+            client,
+            admission: Admission::default(),
             id,
             started: now,
             prepared: None,
@@ -179,7 +184,14 @@ impl Shard {
             }
         }
         let request = &exchange.request;
-        self.set_alarm(connection, now + self.config.http.body_timeout);
+        #[cfg(feature = "fault-injection")]
+        if connection.peer.ip().is_loopback()
+            && let Some(Ok(fault)) = request.headers.get("x-fault").map(str::parse)
+        {
+            self.inject(fault);
+        }
+        let at = self.body_deadline(now, &exchange);
+        self.set_alarm(connection, at);
         if matches!(route, Route::DeviceVideo | Route::DeviceAudio) && request.method == Method::Put
         {
             return match Operation::parse(request, &[]) {
@@ -201,8 +213,11 @@ impl Shard {
 
     /// A piece of a body.
     fn data(&mut self, now: Instant, connection: &mut Connection, data: &[u8]) -> Step {
-        if matches!(&connection.role, Role::Http(http) if matches!(http.phase, Phase::Body(..))) {
-            self.set_alarm(connection, now + self.config.http.body_timeout);
+        if let Role::Http(http) = &connection.role
+            && let Phase::Body(exchange, _) = &http.phase
+        {
+            let at = self.body_deadline(now, exchange);
+            self.set_alarm(connection, at);
         }
         let Role::Http(http) = &mut connection.role else {
             return Step::Stop;
@@ -241,7 +256,10 @@ impl Shard {
                 };
                 exchange.complete = true;
                 match Operation::parse(&exchange.request, &body) {
-                    Ok(operation) => self.dispatch(now, connection, exchange, operation),
+                    Ok(operation) => {
+                        exchange.admission = self.admission(&exchange, &operation);
+                        self.dispatch(now, connection, exchange, operation)
+                    }
                     Err(error) => {
                         self.refuse(now, connection, exchange, error);
                         Step::Go(0)
@@ -258,34 +276,66 @@ impl Shard {
         }
     }
 
-    /// Does an operation here, or says where it must be done.
+    /// When a body is given up that does not move, or does not end.
+    fn body_deadline(&self, now: Instant, exchange: &Exchange) -> Instant {
+        let http = &self.config.http;
+        (now + http.body_timeout).min(exchange.started + http.body_deadline)
+    }
+
+    /// Does an operation here, or says where it must be done, or must get its next token.
     pub(super) fn dispatch(
         &mut self,
         now: Instant,
         connection: &mut Connection,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         operation: Operation,
     ) -> Step {
-        if let Some(owner) = operation
-            .owner(self.shards)
-            .filter(|&owner| owner != self.id)
-        {
+        let admitted = access::check(&exchange.identity, &operation)
+            .and_then(|()| self.has_memory_for(&operation))
+            .and_then(|()| self.pay(now, &mut exchange));
+        let owner = match admitted {
+            Ok(Some(bucket)) => Some(bucket),
+            Ok(None) => operation.owner(self.shards),
+            Err(error) => {
+                self.refuse(now, connection, exchange, error);
+                return Step::Go(0);
+            }
+        };
+        if let Some(to) = owner.filter(|&owner| owner != self.id) {
             return Step::Move(
                 0,
                 Moving {
-                    to: owner,
+                    to,
                     exchange,
                     operation,
                 },
             );
         }
-        let result = access::check(&exchange.identity, &operation)
-            .and_then(|()| self.perform(now, connection, &exchange, operation));
-        match result {
+        match self.perform_guarded(now, connection, &exchange, operation) {
             Ok(reply) => self.reply(now, connection, exchange, reply),
             Err(error) => self.refuse(now, connection, exchange, error),
         }
         Step::Go(0)
+    }
+
+    /// A panic is the request's answer, and ends what the request has named.
+    fn perform_guarded(
+        &mut self,
+        now: Instant,
+        connection: &Connection,
+        exchange: &Exchange,
+        operation: Operation,
+    ) -> Result<Reply, ApiError> {
+        let blame = match operation.changes() {
+            Subject::Nothing => Blame::Question,
+            Subject::Session(id) => Blame::Session(id),
+            Subject::Room(id) => Blame::Room(id),
+        };
+        let done = self.guarded(now, blame, |shard| {
+            shard.faults.pass(Place::Request);
+            shard.perform(now, connection, exchange, operation)
+        });
+        done.unwrap_or(Err(ApiError::Internal))
     }
 
     fn reply(
@@ -366,7 +416,7 @@ impl Shard {
     ) {
         self.metrics.rejected(error.code());
         debug!(
-            request = %exchange.id, peer = %connection.peer, code = error.code(),
+            request = %exchange.id, client = %exchange.client, code = error.code(),
             method = exchange.request.method.as_str(), route = exchange.route.template(),
             "refused: {error}",
         );
@@ -383,27 +433,25 @@ impl Shard {
         response: &Response,
     ) {
         let request = &exchange.request;
-        let keep_alive = request.keep_alive && exchange.complete && self.draining.is_none();
+        let most = self.config.http.requests_per_connection;
+        let keep_alive = request.keep_alive
+            && exchange.complete
+            && self.draining.is_none()
+            && most.allows(connection.requests as usize + 1);
         let host = request.headers.get("host").unwrap_or_default();
         let verdict = self.origins.origin(request.headers.get("origin"), host);
-        let cors = verdict
-            .headers()
-            .filter(|_| request.method != Method::Options);
-        let mut extra = [("X-Content-Type-Options", "nosniff"); 4];
-        let extra = match &cors {
-            Some(cors) => {
-                extra[1..].copy_from_slice(cors);
-                &extra[..]
-            }
-            None => &extra[..1],
-        };
+        // A preflight's answer has its own.
+        let origin = Some(&verdict).filter(|_| request.method != Method::Options);
+        // Over a plain connection it must not be sent (RFC 6797 §7.2).
+        let hsts = self.hsts.as_deref().filter(|_| connection.tls);
+        let security = SecurityHeaders::new(response, origin, hsts);
         let framing = Framing {
             version: request.version,
             head: request.method == Method::Head,
             keep_alive,
             date: self.date.at(self.clock.unix(now).as_secs()),
             request_id: exchange.id.as_str(),
-            extra,
+            extra: security.lines(),
         };
         response.encode(&framing, &mut connection.output.bytes);
         self.count_answer(exchange, response.status());
@@ -431,7 +479,11 @@ impl Shard {
     }
 
     /// Stands for a request whose head could not be read.
-    pub(super) fn nameless_exchange(&mut self, now: Instant) -> Box<Exchange> {
+    pub(super) fn nameless_exchange(
+        &mut self,
+        now: Instant,
+        connection: &Connection,
+    ) -> Box<Exchange> {
         let request = Request {
             method: Method::Other(String::new()),
             path: String::new(),
@@ -447,6 +499,8 @@ impl Shard {
             request,
             route: Route::Unmatched,
             identity: Identity::nobody(),
+            client: Client::direct(connection.peer.ip()).address,
+            admission: Admission::default(),
             id,
             started: now,
             prepared: None,

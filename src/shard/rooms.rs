@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
-use super::Shard;
+use super::{Blame, Shard};
 use crate::api::NewRoom;
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
@@ -44,14 +44,19 @@ impl Shard {
 
     /// A slice of the sweeps: who is due is flushed with this turn. True: there is more.
     pub(super) fn sweep_rooms(&mut self, now: Instant) -> bool {
-        let more = self.rooms.sweep(now, SWEEP_MEMBERS, &mut self.outbox.dirty);
+        let swept = self.guarded(now, Blame::Rooms, |shard| {
+            let Self { rooms, outbox, .. } = shard;
+            rooms.sweep(now, SWEEP_MEMBERS, &mut outbox.dirty)
+        });
+        // After a panic the other rooms are still to be swept.
+        let more = swept.unwrap_or(true);
         self.take_room_events(now, ANCHOR_AWAY, None);
         more
     }
 
     /// The slice is with the kernel.
     pub(super) fn rooms_flushed(&mut self, now: Instant) {
-        self.rooms.flushed(now);
+        self.guarded(now, Blame::Rooms, |shard| shard.rooms.flushed(now));
         for &took in self.rooms.sweep_durations() {
             self.metrics.rooms.sweep_times.observe(took);
         }

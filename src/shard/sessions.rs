@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rtc::{CloseReason, Codec, Event, IceState, SessionKey};
+use rtc::{CloseReason, Codec, Event, IceState, SessionKey, SessionState};
 use tracing::{debug, info};
 
 use super::drain::SHUTTING_DOWN;
@@ -10,7 +10,7 @@ use super::sockets::{TOKEN_EXPIRED, Via};
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
 use crate::auth::{Identity, Role};
-use crate::connection::ConnectionId;
+use crate::connection::{ConnectionId, Exchange};
 use crate::error::ApiError;
 use crate::ids::{DeviceId, SessionId, UserId};
 use crate::metrics::{PublisherKind, SessionEnd};
@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) created: Instant,
     /// When the viewer last did something over HTTP or its socket.
     pub(crate) touched: Instant,
+    /// Its viewer has connected at some time.
+    connected: bool,
     /// The viewer's WebSocket.
     pub(crate) socket: Option<ConnectionId>,
     /// It was made for a socket, and ends with the last one that it has.
@@ -42,7 +44,7 @@ pub(crate) struct Session {
     orphaned: Option<Instant>,
     /// The device sends this, the viewer did not negotiate it, and could not be told yet.
     untold: Option<Codec>,
-    alarm: Alarm,
+    pub(super) alarm: Alarm,
 }
 
 impl Shard {
@@ -52,7 +54,7 @@ impl Shard {
         now: Instant,
         device: &DeviceId,
         user: &UserId,
-        identity: &Identity,
+        exchange: &Exchange,
     ) -> Result<(SessionId, String), ApiError> {
         if self.draining.is_some() {
             return Err(ApiError::Draining);
@@ -82,8 +84,9 @@ impl Shard {
                 return Err(ApiError::from_session(error, id));
             }
         };
-        self.insert_session(now, id, key, device, (user, identity));
-        info!(session = %id, %device, %user, shard = self.id.index(), "session created");
+        self.insert_session(now, id, key, device, (user, &exchange.identity));
+        let (shard, client) = (self.id.index(), exchange.client);
+        info!(session = %id, %device, %user, shard, %client, "session created");
         Ok((id, offer))
     }
 
@@ -103,15 +106,17 @@ impl Shard {
             expires_at: identity.expires_at,
             created: now,
             touched: now,
+            connected: false,
             socket: None,
             for_socket: false,
             orphaned: None,
             untold: None,
             alarm: Alarm::default(),
         };
-        let idle = now + self.config.media.idle_timeout;
+        let media = &self.config.media;
+        let silent = now + media.idle_timeout.min(media.setup_timeout);
         let end = self.moment(session.expires_at);
-        if let Some(at) = session.alarm.set(end.map_or(idle, |end| end.min(idle))) {
+        if let Some(at) = session.alarm.set(end.map_or(silent, |end| end.min(silent))) {
             self.schedule(at, Timer::Session(id));
         }
         self.sessions.insert(id, session);
@@ -197,7 +202,7 @@ impl Shard {
     }
 
     /// Forgets a session whose media plane part is closed.
-    fn session_gone(&mut self, now: Instant, id: SessionId, why: SessionEnd) {
+    pub(super) fn session_gone(&mut self, now: Instant, id: SessionId, why: SessionEnd) {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
@@ -217,6 +222,7 @@ impl Shard {
         );
         match session.socket {
             Some(socket) if why == SessionEnd::Expired => self.expire(now, socket),
+            Some(socket) if why == SessionEnd::Fault => self.dismiss_failed(now, socket),
             Some(socket) => self.dismiss(now, socket, reason),
             None => {}
         }
@@ -259,10 +265,11 @@ impl Shard {
         }
     }
 
-    /// A session's alarm: it is closed when its viewer has been idle or away for too long (M7), or its
-    /// token has expired.
+    /// A session's alarm: it is closed when its viewer has been idle or away for too long (M7) or has not
+    /// connected in time, or its token has expired.
     pub(super) fn session_time(&mut self, now: Instant, id: SessionId) {
         let idle = self.config.media.idle_timeout;
+        let setup = self.config.media.setup_timeout;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -283,6 +290,11 @@ impl Shard {
             self.end_session(now, id, SessionEnd::Peer);
             return;
         }
+        let connect_by = (!session.connected).then(|| session.created + setup);
+        if connect_by.is_some_and(|by| now >= by) {
+            self.end_session(now, id, SessionEnd::Setup);
+            return;
+        }
         let heard = self
             .plane
             .session(session.key)
@@ -296,8 +308,8 @@ impl Shard {
         if let Some(since) = session.orphaned {
             next = next.min(since + SOCKET_GRACE);
         }
-        if let Some(end) = end {
-            next = next.min(end);
+        for sooner in [connect_by, end].into_iter().flatten() {
+            next = next.min(sooner);
         }
         if let Some(at) = session.alarm.set(next) {
             self.schedule(at, Timer::Session(id));
@@ -313,7 +325,8 @@ impl Shard {
                 break;
             }
             for event in events {
-                self.media_event(now, event);
+                let blame = self.blame_of(&event);
+                self.guarded(now, blame, |shard| shard.media_event(now, event));
             }
         }
         let mut timers = std::mem::take(&mut self.media_timers);
@@ -329,6 +342,9 @@ impl Shard {
             Event::SessionState { session, state } => {
                 if let Some(id) = self.by_key.get(&session) {
                     debug!(session = %id, state = state.name(), "session state");
+                    if let Some(session) = self.sessions.get_mut(id) {
+                        session.connected |= state == SessionState::Connected;
+                    }
                 }
             }
             Event::IceState { session, state } => {
@@ -454,6 +470,7 @@ fn reason(why: SessionEnd) -> &'static str {
     match why {
         SessionEnd::Deleted => "deleted",
         SessionEnd::Idle => "idle for too long",
+        SessionEnd::Setup => "the viewer did not connect in time",
         SessionEnd::Expired => TOKEN_EXPIRED,
         SessionEnd::Peer => "closed by the viewer",
         SessionEnd::IceTimeout => "the viewer's network path is gone",

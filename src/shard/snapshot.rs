@@ -8,6 +8,7 @@ impl Shard {
     pub(super) fn snapshot(&mut self) -> Snapshot {
         self.copy_plane_counters();
         self.metrics.rooms.copy(self.rooms.counters());
+        self.metrics.rate_buckets_evicted = self.buckets.evicted();
         let mut oldest_first: Vec<_> = self.sessions.iter().collect();
         oldest_first.sort_unstable_by_key(|(_, session)| session.created);
         let sessions = oldest_first.into_iter().filter_map(|(id, session)| {
@@ -36,6 +37,7 @@ impl Shard {
             room_members: self.rooms.members() as u64,
             room_users: self.rooms.user_count() as u64,
             store_rows: self.rows_in_flight(),
+            rate_buckets: self.buckets.count() as u64,
             timers: self.timers() as u64,
             ..ShardGauges::default()
         };
@@ -75,7 +77,10 @@ impl Shard {
             ),
             (DatagramDrop::StunIgnored, counters.stun_ignored),
             (DatagramDrop::AddressLimit, counters.stun_address_limit),
+            (DatagramDrop::StunRate, counters.stun_rate),
             (DatagramDrop::Early, counters.early),
+            (DatagramDrop::UnexpectedMedia, counters.unexpected_media),
+            (DatagramDrop::Replayed, counters.replayed),
             (DatagramDrop::DtlsRefused, counters.refused),
         ] {
             drops.set(reason, count);

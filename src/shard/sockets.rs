@@ -6,9 +6,10 @@ use std::time::Instant;
 use tracing::debug;
 use tungstenite::handshake::derive_accept_key;
 
-use super::Shard;
+use super::{Blame, Shard};
 use crate::connection::{Connection, ConnectionId, Exchange, Fate, Output, Role};
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::ids::SessionId;
 use crate::json::JsonFault;
 use crate::limits::MEMBER_MESSAGES_PER_TURN;
@@ -20,6 +21,7 @@ use crate::ws::{
 /// Close codes (RFC 6455 §7.4.1).
 pub(super) const GOING_AWAY: u16 = 1001;
 pub(super) const POLICY_VIOLATION: u16 = 1008;
+pub(super) const INTERNAL_ERROR: u16 = 1011;
 
 /// What a socket or a session is told that ends with its token.
 pub(super) const TOKEN_EXPIRED: &str = "the token has expired";
@@ -108,6 +110,7 @@ impl Shard {
                     connection.fate = Fate::Close;
                 }
                 Ok(Some(message)) => {
+                    self.faults.pass(Place::SocketMessage);
                     let told = match &mut connection.role {
                         Role::Viewer(_) => self.viewer_message(now, connection, message),
                         Role::Agent(_) => self.agent_message(now, connection, message),
@@ -192,6 +195,14 @@ impl Shard {
         });
     }
 
+    /// Closes another connection's WebSocket, whose session has failed.
+    pub(super) fn dismiss_failed(&mut self, now: Instant, id: ConnectionId) {
+        self.with(now, id, |shard, connection| {
+            shard.fail_socket(now, connection);
+            None
+        });
+    }
+
     fn end_expired(&mut self, now: Instant, connection: &mut Connection) {
         connection.end = ConnectionEnd::Expired;
         self.say_goodbye(now, connection, POLICY_VIOLATION, TOKEN_EXPIRED);
@@ -259,6 +270,24 @@ impl Shard {
             return Err(bad_message("viewers send text messages".into()));
         };
         let message = self.parse_viewer(&text)?;
+        let told = self.guarded(now, Blame::Session(session), |shard| {
+            shard.obey_viewer(now, connection, (session, allowed), message)
+        });
+        told.unwrap_or_else(|| {
+            // Its own session has ended, which could not reach it while it was at work.
+            self.fail_socket(now, connection);
+            Ok(())
+        })
+    }
+
+    fn obey_viewer(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        (session, allowed): (SessionId, bool),
+        message: ViewerMessage,
+    ) -> Told {
+        self.faults.pass(Place::SessionMessage);
         match message {
             ViewerMessage::Answer { sdp } => {
                 self.metrics.message(MessageKind::Answer, Direction::In);

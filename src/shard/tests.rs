@@ -1,4 +1,4 @@
-//! What no client can bring about. Everything else is in `tests/simulation.rs`.
+//! What no client can bring about. Everything else is in the crate `simulation`.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, UNIX_EPOCH};
@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::connection::Scope;
 use crate::ids::{RoomId, UserId};
+use crate::metrics::PanicPart;
 use crate::rooms::Status;
 use crate::store::STORE_ROWS_PER_SHARD;
 
@@ -63,7 +64,7 @@ fn a_panic_ends_the_connection_that_it_was_in() {
     assert_eq!(std::mem::take(&mut shard.outbox.dirty), [struck]);
     assert_eq!(shard.wrote(now, struck, 0), Flushed::Close);
     assert!(!shard.devices[&device].is_live(), "what it held is free");
-    assert_eq!(shard.metrics.panics, 1);
+    assert_eq!(shard.metrics.panics.get(PanicPart::Connection), 1);
 
     let health = "GET /health HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\r\n";
     shard.received(now, other, health.as_bytes());

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use rtc::SessionKey;
 
-use super::Shard;
+use super::{Blame, Shard};
 use crate::alarm::Fired;
 use crate::auth::AuthError;
 use crate::connection::{Connection, ConnectionId, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
+use crate::faults::Place;
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::LINGER;
+use crate::media::DEMO_DEVICE;
 use crate::message::GatherId;
 use crate::metrics::ConnectionEnd;
 
@@ -35,6 +37,24 @@ pub(crate) enum Timer {
 
 impl Shard {
     pub(super) fn fire(&mut self, now: Instant, timer: Timer) {
+        let blame = match &timer {
+            // Connections have their own guard.
+            Timer::Connection(_) | Timer::Publisher(_) | Timer::Gather(_) => Blame::Question,
+            Timer::Media(key) => match self.by_key.get(key) {
+                Some(&id) => Blame::Session(id),
+                None => return,
+            },
+            Timer::Session(id) => Blame::Session(*id),
+            Timer::Device(id) => Blame::Device(id.clone()),
+            Timer::Demo => match DeviceId::try_from(DEMO_DEVICE) {
+                Ok(id) => Blame::Device(id),
+                Err(_) => return,
+            },
+        };
+        self.guarded(now, blame, |shard| shard.fire_guarded(now, timer));
+    }
+
+    fn fire_guarded(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Connection(id) => self.with(now, id, |shard, connection| {
                 match connection.alarm.fired(now) {
@@ -46,8 +66,14 @@ impl Shard {
             }),
             Timer::Publisher(id) => self.publisher_time(now, id),
             Timer::Media(key) => self.plane.timeout(now, key, &mut self.rtc),
-            Timer::Session(id) => self.session_time(now, id),
-            Timer::Device(id) => self.device_time(now, &id),
+            Timer::Session(id) => {
+                self.faults.pass(Place::SessionTimer);
+                self.session_time(now, id);
+            }
+            Timer::Device(id) => {
+                self.faults.pass(Place::DeviceTimer);
+                self.device_time(now, &id);
+            }
             Timer::Gather(id) => self.gather_time(now, id),
             Timer::Demo => self.demo_time(now),
         }
@@ -55,6 +81,7 @@ impl Shard {
 
     /// A connection's deadline has passed.
     fn connection_time(&mut self, now: Instant, connection: &mut Connection) {
+        self.faults.pass(Place::ConnectionTimer);
         if connection.fate != Fate::Stay {
             if !self.wait_for_reader(now, connection, LINGER) {
                 connection.fate = Fate::Close;
@@ -78,7 +105,7 @@ impl Shard {
             }
             Phase::Head => {
                 let seconds = self.config.http.head_timeout.as_secs();
-                let exchange = self.nameless_exchange(now);
+                let exchange = self.nameless_exchange(now, connection);
                 self.refuse(
                     now,
                     connection,
@@ -87,7 +114,11 @@ impl Shard {
                 );
             }
             Phase::Body(exchange, _) => {
-                let seconds = self.config.http.body_timeout.as_secs();
+                let http = &self.config.http;
+                let seconds = match now >= exchange.started + http.body_deadline {
+                    true => http.body_deadline.as_secs(),
+                    false => http.body_timeout.as_secs(),
+                };
                 self.refuse(
                     now,
                     connection,

@@ -1,16 +1,18 @@
 //! Connections: accepted, read, written, moved, closed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{ConnectionRefused, Flushed, Moving, Shard, Step};
 use crate::api::Operation;
+use crate::client::AddressBlock;
 use crate::connection::{
     Connection, ConnectionId, Exchange, Fate, Http, Phase, Role, Scope, Transfer,
 };
 use crate::error::ApiError;
-use crate::limits::{LINGER, READ_BYTES};
+use crate::faults::Place;
+use crate::limits::{Cap, LINGER, READ_BYTES};
 use crate::metrics::ConnectionEnd;
 use crate::totals::Total;
 
@@ -22,23 +24,65 @@ impl Shard {
         peer: SocketAddr,
         scope: Scope,
     ) -> Result<ConnectionId, ConnectionRefused> {
-        let open = self.totals.sum(Total::Connections);
-        if !self.config.limits.connections.allows(open + 1) {
+        if let Err(refused) = self.door(peer.ip()) {
             self.metrics.connections_refused += 1;
-            return Err(ConnectionRefused);
+            self.metrics.rejected(refused.code());
+            return Err(refused);
         }
         self.metrics.connections_accepted += 1;
         let id = self.connections.reserve();
         let mut connection = Box::new(Connection::new(id, peer));
         connection.scope = scope;
+        connection.tls = scope == Scope::Everything && self.config.tls.is_on();
         let patience = match self.draining {
             Some(_) => LINGER,
             None => self.config.http.head_timeout,
         };
         self.set_alarm(&mut connection, now + patience);
+        self.count_in(&connection);
         self.connections.put(connection);
         self.count_connections();
         Ok(id)
+    }
+
+    /// The peer of a new connection speaks plain HTTP where TLS is spoken. What it has sent is not
+    /// looked at: it is told so, in the clear.
+    pub fn spoke_plainly(&mut self, now: Instant, id: ConnectionId) {
+        self.with(now, id, |shard, connection| {
+            connection.tls = false;
+            let exchange = shard.nameless_exchange(now, connection);
+            shard.refuse(now, connection, exchange, ApiError::TlsRequired);
+            None
+        });
+    }
+
+    /// Whether there is a place for another connection of that address.
+    fn door(&self, peer: IpAddr) -> Result<(), ConnectionRefused> {
+        let limits = &self.config.limits;
+        let open = self.totals.sum(Total::Connections);
+        if !limits.connections.allows(open + 1) {
+            return Err(ConnectionRefused::Full);
+        }
+        let proxies = &self.config.server.trusted_proxies;
+        // What is on this host has other ways to harm it, and a proxy speaks for many.
+        let exempt = limits.connections_per_address == Cap::OFF
+            || peer.to_canonical().is_loopback()
+            || proxies.iter().any(|network| network.contains(peer));
+        let of_address = || self.totals.connections_of(AddressBlock::of(peer));
+        match exempt || limits.connections_per_address.allows(of_address() + 1) {
+            true => Ok(()),
+            false => Err(ConnectionRefused::Address),
+        }
+    }
+
+    fn count_in(&self, connection: &Connection) {
+        let address = AddressBlock::of(connection.peer.ip());
+        self.totals.add_connection(self.id, address);
+    }
+
+    fn count_out(&self, connection: &Connection) {
+        let address = AddressBlock::of(connection.peer.ip());
+        self.totals.remove_connection(self.id, address);
     }
 
     /// Bytes came on a connection.
@@ -164,6 +208,7 @@ impl Shard {
     pub fn move_refused(&mut self, now: Instant, id: ConnectionId, transfer: Transfer) {
         self.metrics.mailbox_full += 1;
         let (connection, exchange, _) = Self::unpack(id, transfer);
+        self.count_in(&connection);
         self.connections.put(connection);
         self.with(now, id, |shard, connection| {
             shard.refuse(now, connection, exchange, ApiError::ShardBusy);
@@ -171,17 +216,20 @@ impl Shard {
         });
     }
 
-    /// A connection moved here with a request for something that this shard owns.
+    /// A connection moved here with a request for something that this shard owns, or for a token on its way
+    /// there.
     pub fn adopt(&mut self, now: Instant, transfer: Transfer) -> ConnectionId {
         let id = self.connections.reserve();
         let (connection, exchange, operation) = Self::unpack(id, transfer);
+        self.count_in(&connection);
         self.connections.put(connection);
         self.count_connections();
         self.with(now, id, |shard, connection| {
             match shard.dispatch(now, connection, exchange, operation) {
                 Step::Go(_) => shard.take_bytes(now, connection, &[]),
-                // Placement is one function of the id: nothing moves twice.
-                Step::Stop | Step::Move(..) => None,
+                Step::Stop => None,
+                // It has its token: on to the next one, or to what it names.
+                Step::Move(_, moving) => Some(moving),
             }
         });
         id
@@ -203,19 +251,15 @@ impl Shard {
         match result {
             Ok(None) => {}
             Ok(Some(moving)) => {
+                self.count_out(&connection);
                 let transfer = Self::pack(&mut connection, moving.exchange, moving.operation);
                 self.outbox.moves.push((id, moving.to, transfer));
                 return;
             }
-            Err(_) => {
-                // The panic hook has printed what and where.
-                self.metrics.panics += 1;
-                tracing::error!(peer = %connection.peer, "a connection failed and was closed");
-                connection.output = Default::default();
-                connection.fate = Fate::Close;
-                connection.end = ConnectionEnd::Fault;
-                self.release(now, &mut connection);
-            }
+            // The panic hook has logged what and where.
+            Err(panic) => self.mend(now, panic, |shard| {
+                Some(shard.fail_connection(now, &mut connection))
+            }),
         }
         let wanted = connection.fate != Fate::Stay || !connection.output.is_empty();
         if wanted && !connection.dirty {
@@ -236,6 +280,7 @@ impl Shard {
         connection: &mut Connection,
         bytes: &[u8],
     ) -> Option<Moving> {
+        self.faults.pass(Place::ConnectionBytes);
         let mut waiting = std::mem::take(&mut connection.input);
         let fresh = waiting.is_empty();
         if !fresh {
@@ -298,28 +343,33 @@ impl Shard {
         };
         Box::new(Transfer {
             peer: connection.peer,
+            tls: connection.tls,
             decoder,
             exchange,
             operation,
             input: std::mem::take(&mut connection.input),
             output: connection.output.pending().to_vec(),
+            requests: connection.requests,
         })
     }
 
     fn unpack(id: ConnectionId, transfer: Transfer) -> (Box<Connection>, Box<Exchange>, Operation) {
         let mut connection = Box::new(Connection::new(id, transfer.peer));
+        connection.tls = transfer.tls;
         connection.role = Role::Http(Http {
             decoder: transfer.decoder,
             phase: Phase::Head,
         });
         connection.input = transfer.input;
         connection.output.bytes = transfer.output;
+        connection.requests = transfer.requests;
         (connection, transfer.exchange, transfer.operation)
     }
 
     fn forget(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.remove(id) {
             self.metrics.connections_closed.bump(connection.end);
+            self.count_out(&connection);
             self.count_connections();
         }
     }

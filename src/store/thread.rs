@@ -1,21 +1,22 @@
 //! The store's thread: gathers rows, commits them, tells who waits.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use executor::{EXIT_SHARD_DIED, Postbox};
+use executor::Postbox;
 use tracing::{error, warn};
 
 use super::{Entry, Receipts, SWEEP_ROWS, Store, StoreFault, StoreQueue, Windows};
 use crate::driver::Mail;
+use crate::faults::{Thread, pass_thread};
 use crate::limits::MAIL_PATIENCE;
 use crate::message::Message;
 use crate::metrics::StoreFigures;
 use crate::placement::ShardId;
+use crate::threads;
 
 /// Rows of a transaction at most.
 pub const BATCH_ROWS: usize = 100;
@@ -62,13 +63,7 @@ impl StoreThread {
 pub fn start(store: Store, view: StoreView) -> io::Result<(StoreQueue, StoreThread)> {
     let (sender, rows) = channel();
     let worker = Worker::new(store, rows, view);
-    let handle = thread::Builder::new().name("store".into()).spawn(|| {
-        catch_unwind(AssertUnwindSafe(|| worker.run())).unwrap_or_else(|_| {
-            // Nothing would ever be acknowledged again: like a shard that died.
-            error!("the store's thread died");
-            std::process::exit(EXIT_SHARD_DIED)
-        })
-    })?;
+    let handle = threads::start("store", || worker.run())?;
     Ok((StoreQueue(sender), StoreThread(handle)))
 }
 
@@ -99,6 +94,7 @@ impl Worker {
 
     fn run(mut self) -> Store {
         loop {
+            pass_thread(Thread::Store);
             let now = Instant::now();
             let open = self.gather(now);
             match self.batch.next(now, open) {

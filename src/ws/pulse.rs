@@ -43,6 +43,12 @@ impl Pulse {
         }
     }
 
+    /// Another configuration holds: the next ping may come sooner. Whatever else is due is reckoned
+    /// from what was heard and taken, each time.
+    pub(crate) fn hasten(&mut self, now: Instant, config: &config::Ws) {
+        self.ping_at = self.ping_at.min(now + config.ping_interval);
+    }
+
     /// Bytes came.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;

@@ -1,7 +1,7 @@
 """Chromium, driven over lines of JSON: a command on standard input, its answer on standard output.
 
 The scenario and what is asserted are in tests/browser.rs; here is only what needs a browser's own protocol.
-Playwright is used without its download of browsers: the executable is the system's Chromium, named by $CHROMIUM.
+Arguments are further flags of Chromium's. Playwright is used without its download of browsers: the executable is the system's Chromium, named by $CHROMIUM.
 """
 
 import json
@@ -114,7 +114,7 @@ def main():
     executable = os.environ.get("CHROMIUM", "/usr/bin/chromium")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         browser = playwright.chromium.launch(
-            executable_path=executable, headless=True, args=FLAGS, env={**os.environ, "HOME": profile}
+            executable_path=executable, headless=True, args=FLAGS + sys.argv[1:], env={**os.environ, "HOME": profile}
         )
         driver = Driver(browser)
         print(json.dumps({"ok": browser.version}), flush=True)

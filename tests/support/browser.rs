@@ -26,7 +26,13 @@ impl Browser {
     /// # Panics
     /// When Python, Playwright or Chromium is missing.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further flags of Chromium's.
+    pub fn start_with(flags: &[&str]) -> Self {
         let mut child = python::script("tests/browser/driver.py")
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

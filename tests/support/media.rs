@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ROOT;
 use super::annexb;
 use super::viewer::Frame;
 
 /// A file of the project, by its path from the workspace's root.
 pub fn file(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    Path::new(ROOT).join(path)
 }
 
 /// Reads a file of the project.

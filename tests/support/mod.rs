@@ -19,11 +19,16 @@ pub mod python;
 pub mod rooms;
 pub mod rtp;
 pub mod server;
+pub mod tls;
+pub mod tokens;
 pub mod viewer;
 pub mod viewers;
 pub mod ws;
 
 use std::time::{Duration, Instant};
+
+/// The workspace.
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// For what takes milliseconds on an idle machine: long enough that a busy two-core machine in a debug build does not
 /// fail a test that is right.

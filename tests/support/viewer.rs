@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,8 @@ pub struct ViewerOptions {
     pub lose_each: u32,
     /// Whether the kernel may hand over several datagrams at once (UDP_GRO).
     pub gro: bool,
+    /// Address of its socket.
+    pub local: IpAddr,
 }
 
 impl Default for ViewerOptions {
@@ -53,6 +55,7 @@ impl Default for ViewerOptions {
             nack: true,
             lose_each: 0,
             gro: false,
+            local: Ipv4Addr::LOCALHOST.into(),
         }
     }
 }
@@ -155,7 +158,7 @@ impl Viewer {
     /// # Panics
     /// When the offer cannot be answered.
     pub fn answer(offer: &str, options: ViewerOptions) -> (Self, String) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let socket = UdpSocket::bind((options.local, 0)).expect("a free port");
         socket.set_nonblocking(true).expect("a UDP socket");
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
         let local = socket.local_addr().expect("it is bound");

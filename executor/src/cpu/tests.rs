@@ -1,31 +1,7 @@
-use std::fs;
-
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::*;
-
-/// A directory with the files of some cgroups.
-struct Tree(TempDir);
-
-impl Tree {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let root = TempDir::new().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        Self(root)
-    }
-
-    fn cgroups(&self, membership: &str) -> Cgroups {
-        Cgroups {
-            root: self.0.path().to_owned(),
-            membership: membership.to_owned(),
-        }
-    }
-}
+use crate::cgroup::Tree;
 
 fn list(text: &str) -> CpuList {
     text.parse().unwrap()

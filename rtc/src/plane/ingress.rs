@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use str0m::Input;
-use str0m::net::{Protocol, Receive};
-
 use super::Plane;
-use crate::demux::{Admission, Kind, NoCheck, read_check};
+use crate::demux::{Admission, Kind};
 use crate::session::Panicked;
+use crate::stun::{Check, NoCheck};
 use crate::{Outbox, SessionKey, SocketIndex};
 
 impl Plane {
@@ -29,21 +27,28 @@ impl Plane {
         };
         let to = local.advertised;
         let key = match Kind::of(bytes) {
-            Kind::Stun => self.checked(now, socket, from, bytes),
-            Kind::Sealed => self.sealed(socket, from),
+            Kind::Stun => self.checked(now, socket, from, bytes, out),
+            Kind::Dtls | Kind::Reports => self.sealed(socket, from),
+            Kind::Media => {
+                self.counters.unexpected_media += 1;
+                None
+            }
             Kind::Unknown => {
                 self.counters.malformed += 1;
                 None
             }
         };
-        let Some(key) = key else { return };
-        let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        if let Some(session) = self.sessions.get_mut(key) {
+        if let Some(session) = key.and_then(|key| self.sessions.get_mut(key)) {
+            let key = session.key();
+            #[cfg(feature = "fault-injection")]
+            {
+                session.signals.struck |= std::mem::take(&mut self.strikes.datagram);
+            }
             // A panic is in the signals, which settle handles.
-            let _: Result<(), Panicked> = session.receive(now, Input::Receive(now, receive), out);
+            let _: Result<(), Panicked> = match Kind::of(bytes) {
+                Kind::Reports => session.reports(now, from, to, bytes, out),
+                _ => session.datagram(now, from, to, bytes, out),
+            };
             self.settle(now, key, out);
         }
     }
@@ -55,8 +60,9 @@ impl Plane {
         socket: SocketIndex,
         from: SocketAddr,
         bytes: &[u8],
+        out: &mut Outbox,
     ) -> Option<SessionKey> {
-        let (message, ufrag) = match read_check(bytes) {
+        let check = match Check::read(bytes) {
             Ok(check) => check,
             Err(NoCheck::Other) => {
                 self.counters.stun_ignored += 1;
@@ -67,25 +73,53 @@ impl Plane {
                 return None;
             }
         };
-        let known = self.demux.by_ufrag(ufrag);
+        let known = self.demux.by_ufrag(check.ufrag);
         let Some(session) = known.and_then(|key| self.sessions.get_mut(key)) else {
             self.counters.unknown_ufrag += 1;
             return None;
         };
-        let password = session.negotiation.password(ufrag)?;
-        let hmac = self.identity.crypto().sha1_hmac_provider;
-        if !message.verify(password.as_bytes(), |key, parts| hmac.sha1_hmac(key, parts)) {
+        let password = session.negotiation.password(check.ufrag)?;
+        if !check.is_authentic(self.identity.crypto().sha1_hmac_provider, password) {
             self.counters.stun_bad_integrity += 1;
             return None;
         }
         session.touch(now);
-        match self.demux.admit(session, socket, from) {
-            Admission::Admitted => Some(session.key()),
+        match self.demux.admit(now, session, socket, from) {
+            Admission::Admitted if check.controlled => {
+                self.deny_role(&check, known?, (socket, from), out);
+                None
+            }
+            Admission::Admitted => known,
             Admission::Refused => {
                 self.counters.stun_address_limit += 1;
                 None
             }
+            Admission::TooFast => {
+                self.counters.stun_rate += 1;
+                None
+            }
         }
+    }
+
+    /// An ICE-lite agent is always the controlled one (RFC 8445 §6.1.1), so whoever claims to be that
+    /// too is told to be the other, whatever the tie-breakers say. str0m might give the role away,
+    /// and then no pair could be nominated any more.
+    fn deny_role(
+        &mut self,
+        check: &Check<'_>,
+        key: SessionKey,
+        (socket, to): (SocketIndex, SocketAddr),
+        out: &mut Outbox,
+    ) {
+        self.counters.stun_role_conflicts += 1;
+        let session = self.sessions.get(key);
+        let Some(password) = session.and_then(|s| s.negotiation.password(check.ufrag)) else {
+            return;
+        };
+        let answer = check.role_conflict(self.identity.crypto().sha1_hmac_provider, password);
+        self.counters.datagrams_sent += 1;
+        self.counters.bytes_sent += answer.len() as u64;
+        out.datagram(key, socket, to, false, &answer);
     }
 
     /// The session that a sealed datagram is for: that of an address which passed a check, once
@@ -109,6 +143,10 @@ impl Plane {
     /// The time that the session's last timer named has come.
     pub fn timeout(&mut self, now: Instant, key: SessionKey, out: &mut Outbox) {
         if let Some(session) = self.sessions.get_mut(key) {
+            #[cfg(feature = "fault-injection")]
+            {
+                session.signals.struck |= std::mem::take(&mut self.strikes.timeout);
+            }
             // A panic is in the signals, which settle handles.
             let _: Result<(), Panicked> = session.fired(now, out);
             self.settle(now, key, out);

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 /// By how much an owner's timer may be early and still count as fired: one tick.
 const TIMER_SLACK: Duration = Duration::from_millis(5);
 
+/// A moment so far away is none: str0m names one in a hundred years where it waits for its peer alone, and a
+/// timer for that would outlive its session in the owner's wheel. Nothing of a session takes longer than minutes.
+const NEVER: Duration = Duration::from_secs(24 * 3_600);
+
 /// The one timer that the owner holds for the session.
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
@@ -20,8 +24,11 @@ impl Alarm {
     }
 
     /// Whether the owner must be told of `next`: it is earlier than what is armed, or what is armed
-    /// should have fired long ago.
+    /// should have fired long ago. Never of a moment that does not come.
     pub(super) fn arm(&mut self, now: Instant, next: Instant) -> bool {
+        if next > now + NEVER {
+            return false;
+        }
         if self
             .armed
             .is_some_and(|at| at <= next && at + TIMER_SLACK >= now)
@@ -72,5 +79,15 @@ mod tests {
             alarm.arm(now + 2 * SECOND, now + 3 * SECOND),
             "it never fired"
         );
+    }
+
+    #[test]
+    fn no_timer_is_armed_for_a_moment_that_does_not_come() {
+        let now = start();
+        let mut alarm = Alarm::default();
+        assert!(!alarm.arm(now, now + 2 * NEVER));
+        assert!(alarm.arm(now, now + SECOND), "what comes first counts");
+        alarm.fired(now + SECOND);
+        assert!(!alarm.arm(now + SECOND, now + 2 * NEVER));
     }
 }

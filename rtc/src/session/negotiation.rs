@@ -148,14 +148,11 @@ impl Session {
         if !self.negotiation.offer_is_open() {
             return Err(SessionError::NoOpenOffer);
         }
-        let description = Description::read(sdp).map_err(SessionError::BadSdp)?;
-        self.negotiation
-            .check(&description)
-            .map_err(SessionError::BadSdp)?;
-        let answer = sdp::parse_answer(sdp).map_err(SessionError::BadSdp)?;
-        self.negotiation
-            .check_understood(&answer)
-            .map_err(SessionError::BadSdp)?;
+        let bad = |fault| SessionError::BadSdp(sdp::brief(fault));
+        let description = Description::read(sdp).map_err(bad)?;
+        self.negotiation.check(&description).map_err(bad)?;
+        let answer = sdp::parse_answer(sdp).map_err(bad)?;
+        self.negotiation.check_understood(&answer).map_err(bad)?;
         let offered = description.candidates.len();
         let taken_candidates = offered.min(limit.saturating_sub(self.candidates));
         let Some(OpenOffer {
@@ -178,7 +175,7 @@ impl Session {
             // The check above let something through: str0m has half taken it, the offer is used up.
             Ok(Err(error)) => {
                 self.signals.closed = Some(CloseReason::Fault);
-                return Err(SessionError::BadSdp(error.to_string()));
+                return Err(bad(error.to_string()));
             }
             Err(Panicked) => return Err(SessionError::Internal),
         }

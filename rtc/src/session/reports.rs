@@ -21,11 +21,11 @@ const ROUNDING: i32 = 65_536 / 1_000;
 /// lost would be a lot.
 const LOSS_WINDOW: Duration = Duration::from_secs(2);
 /// Packets that one turn may ask for again: those of a NACK as large as str0m reads.
-const MAX_LOST: usize = 31 * 17;
+pub(super) const MAX_LOST: usize = 31 * 17;
 
 /// One track as our reports and the viewer's show it.
 pub(crate) struct TrackReports {
-    ssrc: Option<Ssrc>,
+    pub(super) ssrc: Option<Ssrc>,
     resend: Option<Ssrc>,
     clock_rate: u32,
     /// What its lane has sent, and had at the last statistics.
@@ -154,6 +154,7 @@ impl Session {
     pub(super) fn on_packet(&mut self, now: Instant, packet: RawPacket) {
         match packet {
             RawPacket::RtcpRx(rtcp) => {
+                self.signals.reported = true;
                 self.touch(now);
                 self.on_rtcp(now, rtcp);
             }

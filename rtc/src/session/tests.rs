@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use str0m::rtp::RawPacket;
+use str0m::rtp::rtcp::{Nack, NackEntry, Rtcp};
+
+use super::reports::MAX_LOST;
 use crate::testing::{plane, start};
 use crate::{CloseReason, Event, Outbox, SessionState};
 
@@ -57,4 +61,51 @@ fn an_idle_session_wakes_once_a_second() {
         wakes += 1;
     }
     assert!((9..=16).contains(&wakes), "{wakes} wakes in 10 s");
+}
+
+#[test]
+fn a_nack_for_everything_asks_for_a_bounded_lot() {
+    let now = start();
+    let (mut plane, mut out) = (plane(now), Outbox::new());
+    let source = plane.add_source();
+    let (key, _) = plane.create_session(now, source, &mut out).unwrap();
+    let session = plane.sessions.get_mut(key).unwrap();
+    let ssrc = 77.into();
+    session.video.ssrc = Some(ssrc);
+    // A compound of 1,400 bytes has room for 87 of these.
+    for pid in 0..87 {
+        let all = NackEntry {
+            pid: pid * 17,
+            blp: u16::MAX,
+        };
+        let nack = Nack {
+            sender_ssrc: 1.into(),
+            ssrc,
+            reports: all.into(),
+        };
+        session.on_packet(now, RawPacket::RtcpRx(Rtcp::Nack(nack)));
+    }
+    assert_eq!(session.signals.lost.len(), MAX_LOST);
+    assert_eq!(session.signals.nacks, 87);
+}
+
+/// A wheel that cannot cancel would hold what a session asks for as it ends: str0m's "never" is years away.
+#[test]
+fn a_session_that_ends_asks_for_no_timer_in_a_century() {
+    let start = start();
+    let (mut plane, mut out) = (plane(start), Outbox::new());
+    let source = plane.add_source();
+    for late in [0, 100, 10_000].map(Duration::from_millis) {
+        let (key, _) = plane.create_session(start, source, &mut out).unwrap();
+        let due = out
+            .timers()
+            .map(|(_, at)| at)
+            .max()
+            .expect("a session has a timer");
+        // On a busy machine the tick may come after other work.
+        plane.close_session(due + late, key, &mut out);
+        let latest = due + late + Duration::from_secs(60);
+        let far: Vec<_> = out.timers().filter(|(_, at)| *at > latest).collect();
+        assert_eq!(far, [], "late by {late:?}");
+    }
 }

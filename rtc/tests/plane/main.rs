@@ -3,7 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
+mod costs;
 mod fanout;
+mod joining;
 mod negotiation;
 mod playback;
 mod security;

@@ -8,7 +8,7 @@ use rtc::{
 };
 
 use crate::support::media::Stream;
-use crate::support::{Sim, ViewerId};
+use crate::support::{Sim, Viewer, ViewerId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -105,6 +105,30 @@ fn a_viewer_that_does_not_read_cannot_fill_memory_through_the_channel() {
         (1..=13).contains(&taken),
         "{taken} messages of 10 kB were taken"
     );
+}
+
+#[test]
+fn closing_tells_the_viewer_at_whatever_moment() {
+    for (ms, dtls_server) in (0..150).step_by(3).flat_map(|ms| [(ms, false), (ms, true)]) {
+        let mut sim = Sim::new(29);
+        let source = sim.plane.add_source();
+        let mut viewer = Viewer::new(sim.now, 0);
+        viewer.dtls_server = dtls_server;
+        let viewer = sim.join_as(source, viewer);
+        sim.run_for(Duration::from_millis(ms));
+        let session = sim.key(viewer);
+        let connected = sim.plane.session(session).unwrap().state() == SessionState::Connected;
+        assert!(connected || ms < 100, "the handshake takes less");
+        sim.plane.close_session(sim.now, session, &mut sim.out);
+        // A DTLS alert in the epoch that the handshake has made.
+        let goodbye = sim
+            .out
+            .runs()
+            .flat_map(|run| run.contents.chunks(run.segment))
+            .any(|datagram| matches!(datagram, [21, _, _, 0, 1, ..]));
+        assert_eq!(goodbye, connected, "{ms} ms after the answer");
+        assert_nothing_left(&sim);
+    }
 }
 
 #[test]

@@ -1,25 +1,27 @@
 //! Made-up pictures that carry their number, so that a viewer's can be told apart.
 
+#![allow(unreachable_pub)] // the simulation has it too
+
 use std::time::Duration;
 
 use rtc::{AccessUnit, Codec};
 
 /// 25 pictures a second.
-pub(crate) const FRAME: Duration = Duration::from_millis(40);
+pub const FRAME: Duration = Duration::from_millis(40);
 
 /// A stream of numbered pictures.
-pub(crate) struct Stream {
-    pub(crate) codec: Codec,
+pub struct Stream {
+    pub codec: Codec,
     /// Pictures from keyframe to keyframe.
-    pub(crate) gop: usize,
-    pub(crate) bytes: usize,
-    pub(crate) keyframe_bytes: usize,
-    pub(crate) next: u32,
+    pub gop: usize,
+    pub bytes: usize,
+    pub keyframe_bytes: usize,
+    pub next: u32,
 }
 
 impl Stream {
     /// 2 Mbit/s: seven packets a picture, 41 a keyframe.
-    pub(crate) fn new(codec: Codec, gop: usize) -> Self {
+    pub fn new(codec: Codec, gop: usize) -> Self {
         Self {
             codec,
             gop,
@@ -30,7 +32,7 @@ impl Stream {
     }
 
     /// Pictures of one packet, for tests with many viewers.
-    pub(crate) fn small(codec: Codec, gop: usize) -> Self {
+    pub fn small(codec: Codec, gop: usize) -> Self {
         Self {
             codec,
             gop,
@@ -41,7 +43,7 @@ impl Stream {
     }
 
     #[allow(clippy::should_implement_trait)]
-    pub(crate) fn next(&mut self) -> AccessUnit {
+    pub fn next(&mut self) -> AccessUnit {
         let number = self.next;
         self.next += 1;
         let keyframe = (number as usize).is_multiple_of(self.gop);
@@ -55,7 +57,7 @@ impl Stream {
 }
 
 /// Picture number `number`.
-pub(crate) fn picture(codec: Codec, number: u32, keyframe: bool, bytes: usize) -> AccessUnit {
+pub fn picture(codec: Codec, number: u32, keyframe: bool, bytes: usize) -> AccessUnit {
     let mut data = Vec::with_capacity(bytes + 64);
     match codec {
         Codec::H264 => {
@@ -86,7 +88,7 @@ pub(crate) fn picture(codec: Codec, number: u32, keyframe: bool, bytes: usize) -
 }
 
 /// The number that [`picture`] put into a frame, wherever the codec left it.
-pub(crate) fn number_of(data: &[u8]) -> Option<u32> {
+pub fn number_of(data: &[u8]) -> Option<u32> {
     let at = memchr::memmem::find(data, &[0xf0, 0xe1, 0xd2])?;
     let digits = data.get(at + 3..at + 8)?;
     Some(

@@ -3,8 +3,9 @@
 //! Nothing here sleeps or reads a clock but once: a [`Sim`] steps its own time by milliseconds,
 //! loses datagrams by a seeded generator, and does what a driver does with an outbox.
 
-#![allow(dead_code)] // Several test targets may share this; none need use all of it.
+#![allow(dead_code, unused_imports)] // Several test targets may share this; none need use all of it.
 
+pub(crate) mod check;
 pub(crate) mod media;
 mod network;
 pub(crate) mod viewer;
@@ -18,7 +19,8 @@ use rtc::{
     SessionState, SocketIndex, SourceKey,
 };
 
-pub(crate) use network::Network;
+#[allow(unused_imports)]
+pub(crate) use network::{Mishap, Network};
 pub(crate) use viewer::{Viewer, ViewerId};
 
 /// One step of virtual time: finer than the pacing, so that its order shows.
@@ -223,6 +225,24 @@ impl Sim {
                 self.network.send(self.now, viewer.address, to, &bytes);
             }
         }
+    }
+
+    /// A datagram to the plane, forged or not. Returns what it has sent since, by destination.
+    pub(crate) fn inject(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.plane
+            .datagram(self.now, SocketIndex(0), from, bytes, &mut self.out);
+        let sent = self
+            .out
+            .runs()
+            .flat_map(|run| {
+                run.contents
+                    .chunks(run.segment)
+                    .map(move |one| (run.to, one))
+            })
+            .map(|(to, datagram)| (to, datagram.to_vec()))
+            .collect();
+        self.flush();
+        sent
     }
 
     /// Takes the events so far.

@@ -1,25 +1,43 @@
 //! Delays and loses datagrams.
 
+#![allow(unreachable_pub)] // the simulation has it too
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// To, from, contents.
-pub(crate) type Arrival = (SocketAddr, SocketAddr, Vec<u8>);
+type Arrival = (SocketAddr, SocketAddr, Vec<u8>);
 
 /// When it lands, the order of sending, to, from, contents.
 type Flight = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
 
+/// What befalls one datagram.
+#[derive(Debug, Clone, Copy)]
+pub enum Mishap {
+    Lost,
+    Late(Duration),
+    Twice,
+}
+
 /// A network between any addresses.
-pub(crate) struct Network {
+pub struct Network {
     /// One way.
-    pub(crate) delay: Duration,
+    pub delay: Duration,
+    /// Up to so much more, drawn for each datagram: they overtake each other.
+    pub jitter: Duration,
+    /// Share of datagrams that arrive twice, 0 to 1.
+    pub duplicates: f64,
     /// Share of datagrams lost, 0 to 1, once media flows through it.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// Addresses that are cut off.
-    pub(crate) cut: Vec<SocketAddr>,
-    pub(crate) lost: u64,
+    pub cut: Vec<SocketAddr>,
+    pub lost: u64,
+    /// What befalls the datagram that is sent as this one, counted from 0.
+    pub mishap: Option<(u64, Mishap)>,
+    /// What is sent, from when on somebody listens.
+    pub record: Option<Vec<Arrival>>,
     flying: BinaryHeap<Reverse<Flight>>,
     sent: u64,
     /// Datagrams by destination.
@@ -30,12 +48,16 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            duplicates: 0.0,
             loss: 0.0,
             cut: Vec::new(),
             lost: 0,
+            mishap: None,
+            record: None,
             flying: BinaryHeap::new(),
             sent: 0,
             sent_to: HashMap::new(),
@@ -44,36 +66,61 @@ impl Network {
         }
     }
 
-    pub(crate) fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if self.cut.contains(&from) || self.cut.contains(&to) || self.draw() < self.loss {
             self.lost += 1;
             return;
         }
+        let mishap = self.mishap.filter(|(number, _)| *number == self.sent);
+        let mishap = mishap.map(|(_, mishap)| mishap);
         self.sent += 1;
+        if let Some(record) = &mut self.record {
+            record.push((to, from, bytes.to_vec()));
+        }
         *self.sent_to.entry(to).or_default() += 1;
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());
         }
-        self.flying.push(Reverse((
-            now + self.delay,
-            self.sent,
-            to,
-            from,
-            bytes.to_vec(),
-        )));
+        match mishap {
+            None => self.fly(now, from, to, bytes),
+            Some(Mishap::Late(by)) => self.fly(now + by, from, to, bytes),
+            Some(Mishap::Twice) => {
+                self.fly(now, from, to, bytes);
+                self.fly(now + Duration::from_millis(1), from, to, bytes);
+            }
+            Some(Mishap::Lost) => self.lost += 1,
+        }
+        if self.duplicates > 0.0 && self.draw() < self.duplicates {
+            self.sent += 1;
+            self.fly(now, from, to, bytes);
+        }
+    }
+
+    fn fly(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let mut at = now + self.delay;
+        if !self.jitter.is_zero() {
+            at += self.jitter.mul_f64(self.draw());
+        }
+        let flight = (at, self.sent, to, from, bytes.to_vec());
+        self.flying.push(Reverse(flight));
+    }
+
+    /// Datagrams sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Datagrams sent to an address so far.
-    pub(crate) fn sent_to(&self, to: SocketAddr) -> u64 {
+    pub fn sent_to(&self, to: SocketAddr) -> u64 {
         self.sent_to.get(&to).copied().unwrap_or(0)
     }
 
     /// The last STUN message sent to an address.
-    pub(crate) fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
+    pub fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
         self.stun_to.get(&to).cloned()
     }
 
-    pub(crate) fn arrived(&mut self, now: Instant) -> Option<Arrival> {
+    pub fn arrived(&mut self, now: Instant) -> Option<Arrival> {
         if self.flying.peek()?.0.0 > now {
             return None;
         }

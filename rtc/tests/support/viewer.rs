@@ -1,5 +1,7 @@
 //! A WebRTC client: str0m as the answering, controlling side.
 
+#![allow(unreachable_pub)] // the simulation has it too
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -15,60 +17,63 @@ use super::media;
 
 /// Position in [`Sim::viewers`](super::Sim::viewers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ViewerId(pub usize);
+pub struct ViewerId(pub usize);
 
 /// A frame as the viewer's depacketiser put it together.
 #[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    pub(crate) at: Instant,
-    pub(crate) codec: Codec,
+pub struct Frame {
+    pub at: Instant,
+    pub codec: Codec,
     /// Number of the picture, where it was one of [`media::picture`].
-    pub(crate) number: Option<u32>,
+    pub number: Option<u32>,
     /// Seconds of RTP time.
-    pub(crate) time: f64,
+    pub time: f64,
     /// Nothing is missing between this frame and the one before it.
-    pub(crate) contiguous: bool,
-    pub(crate) data: Vec<u8>,
+    pub contiguous: bool,
+    pub data: Vec<u8>,
 }
 
 /// What a viewer shows and does.
-pub(crate) struct Viewer {
-    pub(crate) rtc: Rtc,
+pub struct Viewer {
+    pub rtc: Rtc,
+    /// The last offer that it answered, and its answer.
+    pub offer: String,
+    pub answer: String,
+    /// It stops where an error would end a test.
+    pub forgiving: bool,
+    /// It waits for a ClientHello.
+    pub dtls_server: bool,
     /// Its session, once it has joined.
-    pub(crate) key: Option<SessionKey>,
+    pub key: Option<SessionKey>,
     /// Where the network sees it.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     /// What it believes to be its address.
     host: SocketAddr,
-    pub(crate) frames: Vec<Frame>,
-    pub(crate) messages: Vec<String>,
+    pub frames: Vec<Frame>,
+    pub messages: Vec<String>,
     /// Sender reports, and when they came.
-    pub(crate) reports: Vec<(Instant, Mid, SenderInfo)>,
-    pub(crate) channel: Option<ChannelId>,
-    pub(crate) ice: IceConnectionState,
-    pub(crate) connected: Option<Instant>,
-    pub(crate) closed: bool,
-    pub(crate) outgoing: Vec<(SocketAddr, Vec<u8>)>,
-    pub(crate) video: Option<Mid>,
+    pub reports: Vec<(Instant, Mid, SenderInfo)>,
+    pub channel: Option<ChannelId>,
+    pub ice: IceConnectionState,
+    pub connected: Option<Instant>,
+    pub closed: bool,
+    pub outgoing: Vec<(SocketAddr, Vec<u8>)>,
+    pub video: Option<Mid>,
     deadline: Instant,
 }
 
 /// A viewer's host address; each has its own.
-pub(crate) fn viewer_address(index: usize) -> SocketAddr {
+pub fn viewer_address(index: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 1], 10_000 + index as u16))
 }
 
 impl Viewer {
     /// A viewer that takes H.264, VP8 and Opus.
-    pub(crate) fn new(now: Instant, index: usize) -> Self {
+    pub fn new(now: Instant, index: usize) -> Self {
         Self::with(now, index, |config| config)
     }
 
-    pub(crate) fn with(
-        now: Instant,
-        index: usize,
-        edit: impl FnOnce(RtcConfig) -> RtcConfig,
-    ) -> Self {
+    pub fn with(now: Instant, index: usize, edit: impl FnOnce(RtcConfig) -> RtcConfig) -> Self {
         let config = RtcConfig::new()
             .clear_codecs()
             .enable_h264(true)
@@ -80,6 +85,10 @@ impl Viewer {
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("a host candidate"));
         Self {
             rtc,
+            offer: String::new(),
+            answer: String::new(),
+            forgiving: false,
+            dtls_server: false,
             key: None,
             address,
             host: address,
@@ -96,10 +105,15 @@ impl Viewer {
         }
     }
 
-    /// Answers an offer, as the DTLS client that every browser then is. (str0m would be the
-    /// server.)
-    pub(crate) fn answer(&mut self, now: Instant, offer: &str) -> String {
-        let offer = offer.replace("a=setup:actpass", "a=setup:passive");
+    /// Answers an offer, as the DTLS client that every browser then is, or as the server.
+    pub fn answer(&mut self, now: Instant, offer: &str) -> String {
+        self.offer = offer.to_owned();
+        let role = if self.dtls_server {
+            "active"
+        } else {
+            "passive"
+        };
+        let offer = offer.replace("a=setup:actpass", &format!("a=setup:{role}"));
         let offer = SdpOffer::from_sdp_string(&offer).expect("an offer that parses");
         let answer = self
             .rtc
@@ -107,25 +121,25 @@ impl Viewer {
             .accept_offer(offer)
             .expect("an offer to accept");
         self.drain(now);
-        answer.to_sdp_string()
+        self.answer = answer.to_sdp_string();
+        self.answer.clone()
     }
 
     /// Hears a datagram.
-    pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         if let Ok(receive) = Receive::new(Protocol::Udp, from, self.host, bytes) {
-            self.rtc
-                .handle_input(Input::Receive(now, receive))
-                .expect("a datagram to take");
+            let taken = self.rtc.handle_input(Input::Receive(now, receive));
+            assert!(taken.is_ok() || self.forgiving, "{taken:?}");
             self.drain(now);
         }
     }
 
     /// Another network address, behind which the viewer itself notices nothing, as behind a NAT.
-    pub(crate) fn move_to(&mut self, address: SocketAddr) {
+    pub fn move_to(&mut self, address: SocketAddr) {
         self.address = address;
     }
 
-    pub(crate) fn tick(&mut self, now: Instant) {
+    pub fn tick(&mut self, now: Instant) {
         if self.deadline <= now {
             self.rtc
                 .handle_input(Input::Timeout(now))
@@ -134,8 +148,15 @@ impl Viewer {
         }
     }
 
+    /// Lets it act on what was done to its `rtc`.
+    pub fn wake(&mut self, now: Instant) {
+        let woken = self.rtc.handle_input(Input::Timeout(now));
+        assert!(woken.is_ok() || self.forgiving, "{woken:?}");
+        self.drain(now);
+    }
+
     /// Asks for a keyframe (PLI).
-    pub(crate) fn request_keyframe(&mut self, now: Instant) {
+    pub fn request_keyframe(&mut self, now: Instant) {
         let mid = self.video.expect("a video track");
         let mut writer = self.rtc.writer(mid).expect("a writer");
         writer
@@ -147,7 +168,7 @@ impl Viewer {
         self.drain(now);
     }
 
-    pub(crate) fn send_text(&mut self, now: Instant, text: &str) {
+    pub fn send_text(&mut self, now: Instant, text: &str) {
         let id = self.channel.expect("an open channel");
         let mut channel = self.rtc.channel(id).expect("the channel");
         assert!(
@@ -162,26 +183,26 @@ impl Viewer {
     }
 
     /// Closes the peer connection.
-    pub(crate) fn close(&mut self, now: Instant) {
+    pub fn close(&mut self, now: Instant) {
         self.rtc.close().expect("a connection to close");
         self.drain(now);
     }
 
-    pub(crate) fn video(&self) -> impl Iterator<Item = &Frame> {
+    pub fn video(&self) -> impl Iterator<Item = &Frame> {
         self.frames.iter().filter(|frame| frame.codec.is_video())
     }
 
-    pub(crate) fn audio(&self) -> impl Iterator<Item = &Frame> {
+    pub fn audio(&self) -> impl Iterator<Item = &Frame> {
         self.frames.iter().filter(|frame| !frame.codec.is_video())
     }
 
     /// Numbers of the pictures, in the order of arrival.
-    pub(crate) fn pictures(&self) -> Vec<u32> {
+    pub fn pictures(&self) -> Vec<u32> {
         self.video().filter_map(|frame| frame.number).collect()
     }
 
     /// The longest time without a picture, from `since` on.
-    pub(crate) fn longest_gap(&self, since: Instant) -> Duration {
+    pub fn longest_gap(&self, since: Instant) -> Duration {
         let times: Vec<Instant> = self
             .video()
             .map(|frame| frame.at)
@@ -195,7 +216,7 @@ impl Viewer {
     }
 
     /// Pictures came whole, in order, none twice, and their RTP time always grew.
-    pub(crate) fn assert_smooth(&self) {
+    pub fn assert_smooth(&self) {
         let video: Vec<&Frame> = self.video().collect();
         assert!(
             video.iter().skip(1).all(|frame| frame.contiguous),
@@ -214,15 +235,20 @@ impl Viewer {
         );
     }
 
-    pub(crate) fn drain(&mut self, now: Instant) {
+    pub fn drain(&mut self, now: Instant) {
         loop {
-            match self.rtc.poll_output().expect("a viewer that works") {
-                Output::Timeout(at) => {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
                     self.deadline = at;
                     return;
                 }
-                Output::Transmit(t) => self.outgoing.push((t.destination, t.contents.to_vec())),
-                Output::Event(event) => self.on_event(now, event),
+                Ok(Output::Transmit(t)) => self.outgoing.push((t.destination, t.contents.to_vec())),
+                Ok(Output::Event(event)) => self.on_event(now, event),
+                Err(error) => {
+                    assert!(self.forgiving, "a viewer that works: {error}");
+                    self.closed = true;
+                    self.rtc.disconnect();
+                }
             }
         }
     }
@@ -246,8 +272,7 @@ impl Viewer {
                 contiguous: data.contiguous,
                 data: data.data.to_vec(),
             }),
-            Event::ChannelOpen(id, label) => {
-                assert_eq!(label, rtc::CONTROL_LABEL);
+            Event::ChannelOpen(id, label) if label == rtc::CONTROL_LABEL => {
                 self.channel = Some(id);
             }
             Event::ChannelData(data) => {

@@ -220,6 +220,72 @@ fn a_forged_or_changed_token_is_refused() {
     );
 }
 
+/// The server has its keys: a token's header names none (RFC 7515 §4.1.2 to §4.1.5).
+#[test]
+fn a_header_that_names_a_key_changes_nothing() {
+    let good = EncodingKey::from_secret(SECRET.as_bytes());
+    let own = EncodingKey::from_secret(b"a key of whoever sends the token");
+    let kids = [
+        "/dev/null",
+        "../../../../dev/null",
+        "' OR 1=1 --",
+        "|sleep 9",
+        "",
+    ];
+    for kid in kids.map(str::to_owned) {
+        let header = Header {
+            kid: Some(kid),
+            ..Header::default()
+        };
+        for key in [&own, &EncodingKey::from_secret(b"")] {
+            assert_eq!(refused(&signed(&header, &ada(), key)), AuthError::Signature);
+        }
+        let verified = with_secret().verify(&signed(&header, &ada(), &good), NOW);
+        assert!(verified.is_ok(), "{header:?}: {verified:?}");
+    }
+    let url = Some("https://evil.example/keys".to_owned());
+    let k = "YSBrZXkgb2Ygd2hvZXZlciBzZW5kcyB0aGUgdG9rZW4";
+    let jwk = serde_json::from_value(json!({"kty": "oct", "k": k, "alg": "HS256"})).unwrap();
+    for header in [
+        Header {
+            jku: url.clone(),
+            ..Header::default()
+        },
+        Header {
+            x5u: url,
+            ..Header::default()
+        },
+        Header {
+            jwk: Some(jwk),
+            ..Header::default()
+        },
+    ] {
+        assert_eq!(
+            refused(&signed(&header, &ada(), &own)),
+            AuthError::Signature
+        );
+    }
+}
+
+/// Two readers must not see two users in one token.
+#[test]
+fn a_claim_that_stands_twice_is_refused() {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    for claims in [
+        format!(r#"{{"sub":"ada","sub":"root","exp":{}}}"#, NOW + 60),
+        format!(
+            r#"{{"sub":"ada","role":"viewer","role":"admin","exp":{}}}"#,
+            NOW + 60
+        ),
+        format!(r#"{{"sub":"ada","exp":1,"exp":{}}}"#, NOW + 60),
+    ] {
+        let signed_part = format!("{}.{}", part(r#"{"alg":"HS256"}"#), part(&claims));
+        let signature = jsonwebtoken::crypto::sign(signed_part.as_bytes(), &key, Algorithm::HS256);
+        let token = format!("{signed_part}.{}", signature.unwrap());
+        assert_eq!(refused(&token), AuthError::Malformed, "{claims}");
+    }
+}
+
 #[test]
 fn every_claim_is_looked_at() {
     let table = [

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::client::Network;
 use crate::config::fault::{nearest, shown};
 use crate::config::types::{IceServer, Secret};
 
@@ -44,6 +45,22 @@ impl Kind for Ip {
     }
 
     fn show(&self, value: &IpAddr) -> toml::Value {
+        value.to_string().into()
+    }
+}
+
+/// A network of addresses, or one address.
+pub(in crate::config) struct Net;
+
+impl Kind for Net {
+    type Value = Network;
+
+    fn parse(&self, text: &str) -> Result<Network, String> {
+        text.parse()
+            .map_err(|fault| format!("{} {fault}", shown(text)))
+    }
+
+    fn show(&self, value: &Network) -> toml::Value {
         value.to_string().into()
     }
 }

@@ -9,6 +9,7 @@ use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::config::MemoryLimit;
 use crate::config::fault::shown;
 use crate::limits::{CPUS, Cap};
 
@@ -170,6 +171,39 @@ fn bytes_text(bytes: usize) -> String {
         )
 }
 
+/// An amount of memory: a size, `auto`, or 0 for any.
+pub(in crate::config) struct MemorySize;
+
+/// What a limit of memory can be: from less than an empty server has to more than any machine.
+const MEMORY: Bytes = Bytes {
+    min: 1 << 20,
+    max: 1 << 50,
+};
+const AUTO: &str = "auto";
+
+impl Kind for MemorySize {
+    type Value = MemoryLimit;
+
+    fn parse(&self, text: &str) -> Result<MemoryLimit, String> {
+        match text {
+            AUTO => Ok(MemoryLimit::Auto),
+            "0" => Ok(MemoryLimit::Off),
+            size => match MEMORY.parse(size) {
+                Ok(bytes) => Ok(MemoryLimit::Bytes(bytes)),
+                Err(problem) => Err(format!("{problem}, nor {AUTO}, nor 0 (no limit)")),
+            },
+        }
+    }
+
+    fn show(&self, value: &MemoryLimit) -> toml::Value {
+        match value {
+            MemoryLimit::Auto => AUTO.into(),
+            MemoryLimit::Off => number(0),
+            MemoryLimit::Bytes(bytes) => MEMORY.show(bytes),
+        }
+    }
+}
+
 /// A duration within bounds, with its unit: `30s`, `5m`, `1h30m`, `250ms`.
 pub(in crate::config) struct Span {
     pub(in crate::config) min: Duration,
@@ -222,7 +256,7 @@ pub(in crate::config) fn span_text(span: Duration) -> String {
 /// One of a few words.
 pub(in crate::config) struct Choice<T: 'static>(pub(in crate::config) &'static [(&'static str, T)]);
 
-impl<T: Copy + PartialEq> Kind for Choice<T> {
+impl<T: Copy + PartialEq + 'static> Kind for Choice<T> {
     type Value = T;
 
     fn parse(&self, text: &str) -> Result<T, String> {

@@ -51,6 +51,21 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "0-9999999 is not a list of CPUs such as 0-3 or 0,2 (0 to 1023)",
     ),
     (
+        "tls.cert",
+        "none.pem",
+        "none.pem cannot be read: No such file or directory (os error 2)",
+    ),
+    (
+        "tls.key",
+        "tests/keys/ed25519.pub.pem",
+        "tests/keys/ed25519.pub.pem holds no private key: it must have -----BEGIN PRIVATE KEY-----",
+    ),
+    (
+        "tls.hsts",
+        "1h",
+        "is set, and there is no TLS: set tls.cert and tls.key",
+    ),
+    (
         "auth.jwt_public_key",
         "none.pem",
         "none.pem cannot be read: No such file or directory (os error 2)",
@@ -82,11 +97,38 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "names [::1]:9100 twice",
     ),
     ("auth.token_ttl", "0s", "0s is not from 1s to 8784h"),
+    (
+        "server.trusted_proxies",
+        "10.0.0.1/8,::/0",
+        "10.0.0.1/8 has bits behind its prefix: 10.0.0.0/8 is the network; ::/0 is every address \
+             there is: name the networks of your proxies",
+    ),
+    (
+        "limits.login_burst",
+        "0",
+        "0 is not a whole number from 1 to 1000000",
+    ),
     ("server.insecure", "yes", "yes is neither true nor false"),
     (
         "server.shutdown_timeout",
         "30",
         "30 is not a duration with its unit, such as 30s, 5m or 250ms",
+    ),
+    (
+        "server.drain_delay",
+        "30s",
+        "30s must be less than server.shutdown_timeout, which is 30s: what is open is closed in the \
+             time between them",
+    ),
+    (
+        "limits.memory",
+        "lots",
+        "lots is not a size such as 256KiB, 1MiB or 262144, nor auto, nor 0 (no limit)",
+    ),
+    (
+        "limits.memory",
+        "1KiB",
+        "1KiB is not from 1MiB to 1048576GiB, nor auto, nor 0 (no limit)",
     ),
     ("http.idle_timeout", "-5s", "-5s is not from 10ms to 24h"),
     ("http.idle_timeout", "0s", "0s is not from 10ms to 24h"),

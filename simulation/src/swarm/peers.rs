@@ -1,0 +1,360 @@
+//! Clients of HTTP: what they send in pieces, and the answers in their order.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use media_service::http::routes::resolve;
+
+use super::asks::{Ask, Then};
+use super::world::World;
+use crate::support::http::Response;
+use crate::{Client, request};
+
+/// An answer takes no longer, where nothing is wrong.
+const ANSWER_TIME: Duration = Duration::from_secs(7);
+/// Requests that a client has on their way.
+const PIPELINE: usize = 40;
+/// Clients that are kept; older ones leave.
+const PEERS: usize = 24;
+
+/// A client's connection.
+pub(super) struct Peer {
+    pub(super) client: Client,
+    unsent: VecDeque<u8>,
+    pending: VecDeque<Pending>,
+    /// Since when the first pending one is it, and nothing else keeps it.
+    waits_since: Instant,
+    /// It does not read until then.
+    slow_until: Option<Instant>,
+    /// It does not send any more.
+    half_closed: bool,
+    /// The server has said that it closes.
+    told_to_close: bool,
+    /// It did something for which the server may close.
+    careless: bool,
+}
+
+/// A request on its way.
+struct Pending {
+    id: String,
+    ask: Ask,
+    asked: Instant,
+}
+
+impl World {
+    pub(super) fn connect(&mut self) -> Option<usize> {
+        let client = self.dial()?;
+        if self.peers.len() >= PEERS {
+            let old = self.peers.remove(0);
+            self.cut(old.client);
+        }
+        self.note(&format!("{client:?} connects"));
+        self.peers.push(Peer {
+            client,
+            unsent: VecDeque::new(),
+            pending: VecDeque::new(),
+            waits_since: self.sim.now,
+            slow_until: None,
+            half_closed: false,
+            told_to_close: false,
+            careless: false,
+        });
+        Some(self.peers.len() - 1)
+    }
+
+    /// A client that can be asked with, or a new one.
+    pub(super) fn some_peer(&mut self) -> Option<usize> {
+        if let Some(peer) = self.pick(self.peers.len()) {
+            let it = &self.peers[peer];
+            if it.free() && !self.sim.wire(it.client).server_done {
+                return Some(peer);
+            }
+        }
+        self.connect()
+    }
+
+    /// Has a client ask.
+    pub(super) fn send(&mut self, peer: usize, ask: Ask) {
+        let id = format!("r-{}", self.next_id);
+        self.next_id += 1;
+        let mut headers: Vec<(&str, &str)> = vec![("X-Request-Id", &id)];
+        headers.extend(ask.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let bytes = request(ask.method, &ask.target, &headers, &ask.body);
+        let client = self.peers[peer].client;
+        self.note(&format!(
+            "{client:?} {id} {} {}",
+            ask.method,
+            ask.redacted()
+        ));
+        let (now, peer) = (self.sim.now, &mut self.peers[peer]);
+        peer.unsent.extend(bytes);
+        if peer.pending.is_empty() {
+            peer.waits_since = now;
+        }
+        peer.pending.push_back(Pending {
+            id,
+            ask,
+            asked: now,
+        });
+    }
+
+    /// Asks with some client, if there is one.
+    pub(super) fn send_any(&mut self, ask: Ask) {
+        if let Some(peer) = self.some_peer() {
+            self.send(peer, ask);
+        }
+    }
+
+    pub(super) fn ask(&mut self) {
+        let ask = self.any_ask();
+        self.send_any(ask);
+    }
+
+    pub(super) fn pipeline(&mut self) {
+        let Some(peer) = self.some_peer() else {
+            return;
+        };
+        let more = PIPELINE.saturating_sub(self.peers[peer].pending.len());
+        for _ in 0..self.plan.draw(more + 1) {
+            let ask = self.any_ask();
+            self.send(peer, ask);
+        }
+    }
+
+    pub(super) fn half_close(&mut self) {
+        let Some(peer) = self.pick(self.peers.len()) else {
+            return;
+        };
+        let it = &mut self.peers[peer];
+        it.half_closed = true;
+        it.careless = true;
+    }
+
+    pub(super) fn reset(&mut self) {
+        if let Some(peer) = self.pick(self.peers.len()) {
+            let it = self.peers.remove(peer);
+            self.note(&format!("{:?} is gone", it.client));
+            self.cut(it.client);
+        }
+    }
+
+    pub(super) fn slow_client(&mut self) {
+        if let Some(peer) = self.pick(self.peers.len()) {
+            let until = self.sim.now + self.plan.time(Duration::from_secs(4));
+            let client = self.peers[peer].client;
+            self.sim.wire(client).window = [0, 1, 100][self.plan.draw(3)];
+            self.peers[peer].slow_until = Some(until);
+            self.peers[peer].careless = true;
+        }
+    }
+
+    /// Moves what clients send into their connections, piece by piece.
+    pub(super) fn feed_peers(&mut self) {
+        for peer in &mut self.peers {
+            let wire = self.sim.wire(peer.client);
+            if peer.unsent.is_empty() {
+                wire.client_done |= peer.half_closed;
+                continue;
+            }
+            let piece = 1 + self.plan.draw(self.plan.write_bytes);
+            let piece = piece.min(peer.unsent.len());
+            wire.to_server.extend(peer.unsent.drain(..piece));
+            peer.waits_since = self.sim.now;
+        }
+    }
+
+    pub(super) fn poll_peers(&mut self) {
+        let mut at = 0;
+        while at < self.peers.len() {
+            match self.poll_peer(at) {
+                true => at += 1,
+                false => _ = self.peers.remove(at),
+            }
+        }
+    }
+
+    /// Reads what came. False: the connection is over.
+    fn poll_peer(&mut self, at: usize) -> bool {
+        let (now, client) = (self.sim.now, self.peers[at].client);
+        if let Some(until) = self.peers[at].slow_until {
+            self.peers[at].waits_since = now;
+            if now < until {
+                return true;
+            }
+            self.peers[at].slow_until = None;
+            self.sim.wire(client).window = usize::MAX;
+        }
+        loop {
+            let to_head = self.peers[at]
+                .pending
+                .front()
+                .is_some_and(|pending| pending.ask.method == "HEAD");
+            let Some(response) = self.sim.poll_response(client, to_head) else {
+                break;
+            };
+            if !self.answer_of(at, response) {
+                return false;
+            }
+        }
+        let unread = self.sim.wire(client).to_client.len();
+        let done = self.sim.wire(client).server_done;
+        let peer = &self.peers[at];
+        if done {
+            let left = peer.pending.front().map(|it| it.id.clone());
+            let expected = peer.told_to_close
+                || peer.careless
+                || !peer.unsent.is_empty()
+                || self.sim.injected > 0;
+            assert!(
+                left.is_none() || expected,
+                "{client:?} is closed, and {left:?} was not answered"
+            );
+            // Who does not read is not waited for.
+            let whole = unread == 0 || peer.careless || self.sim.injected > 0;
+            assert!(whole, "{client:?} is closed within an answer");
+            self.note(&format!("{client:?} is closed"));
+            self.exact &= left.is_none();
+            return false;
+        }
+        let since = peer.waits_since.max(self.calm_since);
+        if let Some(pending) = peer.pending.front()
+            && peer.unsent.is_empty()
+        {
+            let (id, what) = (&pending.id, pending.ask.line());
+            let waited = now.saturating_duration_since(since);
+            assert!(
+                waited < ANSWER_TIME,
+                "{client:?} waits {waited:?} for the answer to {id}, {what}"
+            );
+        }
+        true
+    }
+
+    /// An answer: to the first of the requests. False: the connection is another thing now.
+    fn answer_of(&mut self, at: usize, response: Response) -> bool {
+        let (now, client) = (self.sim.now, self.peers[at].client);
+        let status = response.status;
+        let id = response.header("X-Request-Id").unwrap_or_default();
+        let code = self.code_of(&response);
+        self.note(&format!("{client:?} {id} {status} {code}"));
+        self.answered += 1;
+        self.counts.answers += 1;
+        assert!(
+            status != 500 || self.sim.injected > 0,
+            "{}",
+            response.text()
+        );
+        let peer = &mut self.peers[at];
+        assert!(!peer.told_to_close, "an answer after the last one");
+        let closes = response
+            .header("Connection")
+            .is_some_and(|it| it.eq_ignore_ascii_case("close"));
+        peer.told_to_close |= closes;
+        let pending = peer.pending.pop_front();
+        peer.waits_since = now;
+        let Some(pending) = pending else {
+            // Told unasked when its time is over.
+            assert!(
+                status == 408 && closes,
+                "nobody asked for this: {status} {}",
+                response.text()
+            );
+            return true;
+        };
+        if pending.id != id {
+            // A head that did not come to its end has no id.
+            let troubled = pending.asked < self.calm_since + ANSWER_TIME;
+            let half = !peer.unsent.is_empty() || peer.careless || troubled;
+            assert!(
+                half && closes && matches!(status, 400 | 408),
+                "the answer to {id} in the place of that to {}",
+                pending.id
+            );
+            return true;
+        }
+        self.check_status(&pending.ask, pending.asked, &response, &code);
+        let path = pending.ask.target.split('?').next().unwrap_or_default();
+        let route = (pending.ask.method, resolve(path).route.template());
+        self.counts.asked.insert(route);
+        if status < 400 {
+            self.counts.done.insert(route);
+        }
+        self.go_on(at, client, pending.ask.then, &response)
+    }
+
+    /// The `code` of an error.
+    fn code_of(&self, response: &Response) -> String {
+        match response.status {
+            400.. if !response.body.is_empty() => {
+                response.json()["code"].as_str().unwrap_or("?").to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn check_status(&self, ask: &Ask, asked: Instant, response: &Response, code: &str) {
+        let status = response.status;
+        let troubled = asked < self.calm_since + ANSWER_TIME;
+        let excused = match code {
+            "full" | "too_many_rooms" | "too_many_candidates" | "rate_limited" => self.plan.tight,
+            "internal" => self.sim.injected > 0,
+            "shard_busy" | "store_failed" | "overloaded" => troubled,
+            // Of a HEAD only the status is known.
+            "" => {
+                status == 503 && (troubled || self.plan.tight)
+                    || status == 500 && self.sim.injected > 0
+            }
+            "request_timeout" => true,
+            "draining" => self.draining,
+            _ => false,
+        };
+        assert!(
+            ask.good.contains(&status) || excused,
+            "{} is answered {status} {}",
+            ask.line(),
+            response.text()
+        );
+    }
+
+    /// The process is no more: what it sent is read, what it did not send never comes.
+    pub(super) fn lose_peers(&mut self) {
+        for peer in &mut self.peers {
+            peer.careless = true;
+            peer.slow_until = None;
+        }
+        for at in (0..self.peers.len()).rev() {
+            let client = self.peers[at].client;
+            // An answer that was cut off is none.
+            while let Some(pending) = self.peers[at].pending.front() {
+                let to_head = pending.ask.method == "HEAD";
+                match self.sim.poll_response(client, to_head) {
+                    Some(response) => {
+                        if !self.answer_of(at, response) {
+                            break;
+                        }
+                    }
+                    None => break,
+                }
+            }
+            self.peers.remove(at);
+        }
+    }
+
+    /// Requests that still wait for their answers, of clients that read.
+    pub(super) fn unanswered(&self) -> usize {
+        let pending = |peer: &Peer| peer.pending.len();
+        self.peers.iter().map(pending).sum()
+    }
+}
+
+impl Peer {
+    /// Whether it may ask for more.
+    fn free(&self) -> bool {
+        // Nothing follows a handshake, but what the socket says.
+        let upgrades = |it: &Pending| matches!(it.ask.then, Then::Socket(_));
+        !self.half_closed
+            && !self.told_to_close
+            && self.pending.len() < PIPELINE
+            && !self.pending.iter().any(upgrades)
+    }
+}

@@ -1,0 +1,142 @@
+//! Another configuration, while the shard runs (M15).
+//!
+//! Caps, rates and lists are looked up when they are needed, so they hold at once, for what comes.
+//! Timeouts hold for whoever waits already too: one that became shorter counts from the reload on, so
+//! that nobody holds a connection for longer than it allows; one that became longer counts from the
+//! next time that it is set. What was opened with a token goes on until that token ends, also when its
+//! key is no longer one of the server's.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{Shard, Timer};
+use crate::config::Config;
+use crate::connection::{Connection, Fate, Phase, Role};
+use crate::http::OriginPolicy;
+use crate::limits::Cap;
+use crate::metrics::MetricsConfig;
+use crate::placement::Shards;
+use crate::reload::Update;
+
+/// Timeouts that connections wait for.
+const OF_CONNECTIONS: [fn(&Config) -> Duration; 7] = [
+    |config| config.http.head_timeout,
+    |config| config.http.body_timeout,
+    |config| config.http.idle_timeout,
+    |config| config.media.publisher_timeout,
+    |config| config.ws.ping_interval,
+    |config| config.ws.pong_timeout,
+    |config| config.ws.write_timeout,
+];
+
+/// The series that a shard keeps.
+pub(super) fn metrics(shards: Shards, config: &Config) -> MetricsConfig {
+    // Labels whose values grow without bound can be switched off together (M16).
+    let series = |cap: Cap| match config.metrics.per_session {
+        true => cap.get().unwrap_or(usize::MAX),
+        false => 0,
+    };
+    MetricsConfig {
+        shards: shards.count(),
+        session_series: series(config.metrics.session_series),
+        device_series: series(config.metrics.device_series),
+    }
+}
+
+/// The names that the server answers to, and the pages that may use it.
+pub(super) fn origins(listen: &[SocketAddr], config: &Config) -> OriginPolicy {
+    OriginPolicy::new(
+        listen,
+        &config.http.allowed_hosts,
+        &config.http.cors_origins,
+    )
+    .over_tls(config.tls.is_on())
+}
+
+/// `Strict-Transport-Security` (RFC 6797 §6.1).
+pub(super) fn hsts(config: &Config) -> Option<String> {
+    let seconds = config.tls.hsts.as_secs();
+    (seconds > 0).then(|| format!("max-age={seconds}"))
+}
+
+impl Shard {
+    /// Another configuration holds from now on. Nothing is closed by it.
+    pub fn reload(&mut self, now: Instant, update: &Update) {
+        let before = std::mem::replace(&mut self.config, update.config.clone());
+        let config = self.config.clone();
+        self.auth = update.auth.clone();
+        self.origins = origins(&self.listen, &config);
+        self.hsts = hsts(&config);
+        self.rooms
+            .reconfigure(self.time(now), &config.rooms, config.ws.queue);
+        self.plane.limit_candidates(config.candidates());
+        self.metrics.reconfigure(metrics(self.shards, &config));
+
+        let shorter = |timeout: fn(&Config) -> Duration| timeout(&config) < timeout(&before);
+        if OF_CONNECTIONS.into_iter().any(shorter) {
+            self.hasten_connections(now);
+        }
+        if shorter(|config| config.media.idle_timeout) {
+            self.look_at_sessions(now);
+        }
+        if shorter(|config| config.media.device_linger) {
+            self.hasten_devices(now);
+        }
+    }
+
+    fn hasten_connections(&mut self, now: Instant) {
+        for id in self.connections.ids() {
+            self.with(now, id, |shard, connection| {
+                shard.hasten_connection(now, connection);
+                None
+            });
+        }
+    }
+
+    fn hasten_connection(&mut self, now: Instant, connection: &mut Connection) {
+        if connection.fate != Fate::Stay {
+            return;
+        }
+        if let Some((_, pulse)) = connection.role.socket() {
+            pulse.hasten(now, &self.config.ws);
+            return self.set_socket_alarm(now, connection);
+        }
+        let Role::Http(http) = &connection.role else {
+            return;
+        };
+        let timeouts = &self.config.http;
+        let patience = match &http.phase {
+            Phase::Head if http.decoder.between_requests() => timeouts.idle_timeout,
+            Phase::Head => timeouts.head_timeout,
+            Phase::Body(..) => timeouts.body_timeout,
+            // The alarm knows since when it has been silent.
+            Phase::Publish(..) => self.config.media.publisher_timeout,
+            // What it waits for has a bound of its own.
+            Phase::Wait(..) | Phase::Done => return,
+        };
+        self.set_alarm_by(connection, now + patience);
+    }
+
+    /// Each session's alarm knows since when its viewer has been idle.
+    fn look_at_sessions(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for (&id, session) in &mut self.sessions {
+            due.extend(session.alarm.set(now).map(|at| (at, id)));
+        }
+        for (at, id) in due {
+            self.schedule(at, Timer::Session(id));
+        }
+    }
+
+    fn hasten_devices(&mut self, now: Instant) {
+        let at = now + self.config.media.device_linger;
+        let later = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline > at);
+        let devices = self.devices.iter();
+        let waiting =
+            devices.filter(|(_, device)| device.is_idle() && later(device.alarm.deadline()));
+        let waiting: Vec<_> = waiting.map(|(id, _)| id.clone()).collect();
+        for id in waiting {
+            self.watch_idle(now, &id);
+        }
+    }
+}
