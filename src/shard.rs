@@ -2,6 +2,7 @@
 
 mod admit;
 mod agents;
+mod answers;
 #[cfg(feature = "fault-injection")]
 mod audit;
 mod connections;

@@ -253,7 +253,7 @@ fn nothing_that_is_handed_around_shows_a_secret() {
         rcgen::KeyPair::generate().unwrap(),
     );
     let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let mut setup = Setup::new("");
+    let setup = Setup::new("");
     setup.write("cert.pem", &params.self_signed(&key).unwrap().pem());
     setup.write("key.pem", &key.serialize_pem());
     let [cert, key_file] = ["cert.pem", "key.pem"].map(|name| setup.path(name));
