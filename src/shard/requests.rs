@@ -12,6 +12,8 @@ use crate::auth::{Identity, access};
 use crate::client::Client;
 use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
+#[cfg(feature = "fault-injection")]
+use crate::faults;
 use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
 use crate::http::{
@@ -185,9 +187,7 @@ impl Shard {
         }
         let request = &exchange.request;
         #[cfg(feature = "fault-injection")]
-        if connection.peer.ip().is_loopback()
-            && let Some(Ok(fault)) = request.headers.get("x-fault").map(str::parse)
-        {
+        if let Some(fault) = faults::of_request(connection.peer.ip(), &request.headers) {
             self.inject(fault);
         }
         let at = self.body_deadline(now, &exchange);
