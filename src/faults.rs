@@ -11,9 +11,9 @@
 mod play;
 
 #[cfg(feature = "fault-injection")]
-pub(crate) use play::{of_request, pass_thread, requests_may};
-#[cfg(feature = "fault-injection")]
 pub use play::{Fault, UnknownFault};
+#[cfg(feature = "fault-injection")]
+pub(crate) use play::{of_request, pass_thread, requests_may};
 
 /// Where a shard can be struck. What is lost by it is in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

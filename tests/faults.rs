@@ -37,7 +37,12 @@ fn ends_with(server: &mut Server, code: i32, says: &str) {
 #[test]
 fn a_fault_is_taken_from_nobody_unless_the_process_was_started_for_it() {
     let server = Server::start_safe(&["--shards", "1"]);
-    for fault in ["panic:Turn", "panic:Request", "thread:Store", "descriptors:9"] {
+    for fault in [
+        "panic:Turn",
+        "panic:Request",
+        "thread:Store",
+        "descriptors:9",
+    ] {
         strike(&server, fault);
     }
     for _ in 0..3 {
