@@ -26,6 +26,8 @@ pub enum Place {
     SocketMessage,
     /// A request is carried out (what it names; the request is answered 500).
     Request,
+    /// A request is carried out, and its connection becomes what it is by it (the connection).
+    Reply,
     /// A viewer's message, over its socket, is done (the session).
     SessionMessage,
     /// A datagram is given to its session (the session).

@@ -106,11 +106,12 @@ pub(crate) fn pass_thread(thread: Thread) {
 
 impl Place {
     /// All of them.
-    pub const ALL: [Place; 19] = [
+    pub const ALL: [Place; 20] = [
         Place::ConnectionBytes,
         Place::ConnectionTimer,
         Place::SocketMessage,
         Place::Request,
+        Place::Reply,
         Place::SessionMessage,
         Place::SessionDatagram,
         Place::SessionMedia,

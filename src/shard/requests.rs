@@ -345,6 +345,7 @@ impl Shard {
         mut exchange: Box<Exchange>,
         reply: Reply,
     ) {
+        self.faults.pass(Place::Reply);
         match reply {
             Reply::Now(response) => self.respond(now, connection, &exchange, &response),
             Reply::Gather(query) => {
