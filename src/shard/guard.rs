@@ -61,6 +61,11 @@ pub(super) struct Panics {
 }
 
 impl Panics {
+    /// Between two calls: what was to end the shard has not.
+    pub(super) fn given_up(&self) -> bool {
+        self.mending
+    }
+
     /// So many more. False: too many.
     fn allow(&mut self, now: Instant, more: u32) -> bool {
         if self.since.is_none_or(|since| now >= since + MINUTE) {
