@@ -1,5 +1,6 @@
 //! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
 
+mod complaints;
 mod doors;
 mod parting;
 mod sockets;
@@ -15,8 +16,9 @@ use executor::{
     Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger, UdpPort,
 };
 use rtc::SocketIndex;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
+use self::complaints::Complaints;
 use self::doors::Door;
 use self::parting::Parting;
 use self::sockets::Sockets;
@@ -83,6 +85,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         // The configuration's check has left nothing to be refused here.
         Err(fault) => panic!("the media plane cannot start: {fault}"),
     };
+    let index = seat.index;
     let mut driver = Driver {
         shard,
         seat,
@@ -95,6 +98,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         store: seed.store,
         sockets: Sockets::default(),
         parting: Parting::default(),
+        complaints: Complaints::of(index),
         ready: Vec::new(),
         dirty: Vec::new(),
         mail: Vec::new(),
@@ -118,6 +122,7 @@ struct Driver {
     store: StoreQueue,
     sockets: Sockets,
     parting: Parting,
+    complaints: Complaints,
     /// Connections whose socket may hold more bytes than were read.
     ready: Vec<ConnectionId>,
     /// An empty list, to be filled next.
@@ -315,7 +320,7 @@ impl Driver {
                 .reactor
                 .register(stream.as_fd(), token::connection(id), Trigger::Edge);
         if let Err(fault) = watched {
-            warn!("a connection cannot be watched: {fault}");
+            self.complaints.unwatched(now, &fault);
             return self.shard.ended(now, id, true);
         }
         self.sockets.insert(id, stream);
@@ -332,7 +337,7 @@ impl Driver {
             match received {
                 Ok(Received::More) => {}
                 Ok(Received::Drained) => return,
-                Err(fault) => return warn!("receiving datagrams failed: {fault}"),
+                Err(fault) => return self.complaints.unreceived(now, &fault),
             }
         }
     }
@@ -387,7 +392,8 @@ impl Driver {
                     .send(to.index(), Mail::Message(message))
                     .is_err()
                 {
-                    self.shard.undelivered(to);
+                    self.shard.undelivered();
+                    self.complaints.undelivered(now, to.index());
                 }
             }
             jobs.into_iter().for_each(|job| self.give_job(now, job));

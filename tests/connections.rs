@@ -79,6 +79,9 @@ fn a_server_without_descriptors_recovers_and_does_not_spin() {
     wait_until(SOON, "it serves others again", || serves(&server));
     let refused = server.metrics().sum("media_connections_refused_total", &[]);
     assert!(refused > 0.0);
+    // Each shard fails twenty times a second, and says so once.
+    let lines = server.log().text().matches("out of descriptors").count();
+    assert!((1..=2).contains(&lines), "{lines} lines");
 }
 
 fn serves(server: &Server) -> bool {

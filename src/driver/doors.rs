@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use executor::{Accepted, Listener, Trigger};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{Driver, Stream, token};
 use crate::connection::{ConnectionId, Scope};
@@ -37,7 +37,7 @@ impl Driver {
                 }
                 Accepted::Empty => return false,
                 Accepted::Exhausted { retry_at } => {
-                    warn!("out of descriptors: no connections are accepted for a moment");
+                    self.complaints.exhausted(now);
                     door.closed_until = Some(retry_at);
                     self.shard.metrics().connections_refused += 1;
                     // Level-triggered, it would be reported again and again.
