@@ -2,6 +2,7 @@
 //! behind those who do.
 
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -35,6 +36,8 @@ pub struct AccountJob {
     pub connection: ConnectionId,
     /// For which of its requests.
     pub gather: GatherId,
+    /// Whose it is.
+    pub client: IpAddr,
     /// What is asked.
     pub task: Task,
 }
@@ -93,6 +96,7 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Lett
             from,
             connection,
             gather,
+            client,
             task,
         } = match letter {
             Letter::Job(job) => job,
@@ -110,7 +114,7 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Lett
         if let (Some(user), Outcome::Reply(Err(ApiError::BadCredentials))) = (name, &outcome)
             && let Some(count) = failed.count(Instant::now(), 1)
         {
-            warn!(%user, count, "log-in failed");
+            warn!(%user, %client, count, "log-in failed");
         }
         let message = match outcome {
             Outcome::Reply(reply) => Message::Replied {
