@@ -30,6 +30,12 @@ fn who_finds_no_place_is_told_so() {
         assert!(answer.contains("\r\nRetry-After: 1\r\n"), "{answer:?}");
         assert!(answer.contains(r#""code":"full""#), "{answer:?}");
     }
+    let lines = server
+        .log()
+        .text()
+        .matches("as many as limits.connections allows")
+        .count();
+    assert!((1..=2).contains(&lines), "{lines} lines, one a shard");
     inside[0].request("GET", "/health", &[], b"").expect(200);
     drop(inside);
     wait_until(SOON, "there is a place again", || {

@@ -1,11 +1,13 @@
-//! What the kernel and other shards refuse. It may come with every turn, and is told once in a while.
+//! What the kernel, other shards and the door refuse. It may come with every turn, and is told once in a while.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use crate::logging::paced::Paced;
+use crate::shard::ConnectionRefused;
 
 /// A line of a kind at most so often. The metrics count all of it at once.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -15,6 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Complaints {
     shard: usize,
     exhausted: Paced,
+    refused: Paced,
     unwatched: Paced,
     unreceived: Paced,
     undelivered: Paced,
@@ -26,6 +29,7 @@ impl Complaints {
         Self {
             shard,
             exhausted: paced(),
+            refused: paced(),
             unwatched: paced(),
             unreceived: paced(),
             undelivered: paced(),
@@ -42,6 +46,14 @@ impl Complaints {
                 "out of descriptors, so that connections wait or are closed: raise the limit of open files \
                  (LimitNOFILE=, ulimit -n) or lower limits.connections"
             );
+        }
+    }
+
+    /// A connection was turned away at a cap.
+    pub(super) fn refused(&mut self, now: Instant, peer: IpAddr, refused: ConnectionRefused) {
+        if let Some(times) = self.refused.count(now, 1) {
+            let (shard, cap) = (self.shard, refused.cap());
+            warn!(shard, %peer, times, "connections are refused: there are as many as {cap} allows");
         }
     }
 

@@ -32,7 +32,10 @@ impl Driver {
                     let scope = door.scope;
                     match self.shard.accepted(now, peer, scope) {
                         Ok(id) => self.open(now, id, socket, scope),
-                        Err(refused) => self.turn_away(socket, scope, refused),
+                        Err(refused) => {
+                            self.complaints.refused(now, peer.ip(), refused);
+                            self.turn_away(socket, scope, refused);
+                        }
                     }
                 }
                 Accepted::Empty => return false,
