@@ -31,7 +31,8 @@ fn has_unsafe(text: &str) -> bool {
     let code = text
         .lines()
         .map(|line| line.split("//").next().unwrap_or_default());
-    let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let mut words =
+        code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !"_-\"".contains(c)));
     words.any(|word| word == concat!("un", "safe"))
 }
 
