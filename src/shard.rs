@@ -2,6 +2,7 @@
 
 mod admit;
 mod agents;
+mod answers;
 #[cfg(feature = "fault-injection")]
 mod audit;
 mod connections;
@@ -118,6 +119,8 @@ pub struct Shard {
     pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
+    /// Numbers the turns, from one end of a turn to the next.
+    turn: u32,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turns, some in each, in this order.
@@ -222,6 +225,14 @@ impl ConnectionRefused {
         )
     }
 
+    /// The key that sets the cap.
+    pub fn cap(self) -> &'static str {
+        match self {
+            Self::Full => "limits.connections",
+            Self::Address => "limits.connections_per_address",
+        }
+    }
+
     /// The machine code of the answer.
     pub fn code(self) -> &'static str {
         match self {
@@ -260,6 +271,7 @@ impl Shard {
             buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
+            turn: 0,
             paused: Vec::new(),
             waiting: VecDeque::new(),
             orphans: VecDeque::new(),
@@ -326,6 +338,7 @@ impl Shard {
         assert!(!self.panics.given_up(), "the shard has failed in this turn");
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
+        self.turn = self.turn.wrapping_add(1);
         more |= self.resume_paused(now);
         more |= self.dismiss_orphans(now);
         self.faults.pass(Place::Turn);

@@ -76,6 +76,8 @@ pub struct Sim {
     config: Arc<Config>,
     /// A read of the server takes up to so many bytes.
     pub read_bytes: usize,
+    /// What was read is handed over in pieces of so many bytes, as records of TLS are.
+    pub record_bytes: usize,
     pub viewers: Vec<Viewer>,
     pub network: Network,
     /// Datagrams in the sockets of shards that stand still.
@@ -150,6 +152,7 @@ impl Sim {
             store,
             config,
             read_bytes: media_service::limits::READ_BYTES,
+            record_bytes: usize::MAX,
             viewers: Vec::new(),
             network: Network::new(seed),
             unread: vec![VecDeque::new(); shards],
@@ -291,6 +294,9 @@ impl Sim {
     pub fn reload(&mut self, edit: impl FnOnce(&mut Config)) {
         self.reconfigure(edit);
         let update = Arc::new(Update::new(Config::clone(&self.config)));
+        if let Some(accounts) = &mut self.accounts {
+            accounts.reload(&update);
+        }
         for mailbox in &mut self.mailboxes {
             mailbox
                 .send(self.now, 0.0, Letter::Reload(update.clone()))

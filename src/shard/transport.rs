@@ -59,7 +59,7 @@ impl Shard {
     /// Whether there is a place for another connection of that address.
     fn door(&self, peer: IpAddr) -> Result<(), ConnectionRefused> {
         let limits = &self.config.limits;
-        let open = self.totals.sum(Total::Connections);
+        let open = self.totals.sum(Total::Connections) + self.totals.sum(Total::Parting);
         if !limits.connections.allows(open + 1) {
             return Err(ConnectionRefused::Full);
         }
@@ -199,9 +199,20 @@ impl Shard {
 
     /// The connection has left for another shard.
     pub fn moved(&mut self, id: ConnectionId) {
-        self.connections.remove(id);
         self.metrics.connections_handed_over += 1;
+        self.totals.add(self.id, Total::HandedOver);
+        self.lost(id);
+    }
+
+    /// The connection was to leave for another shard, and its socket is gone.
+    pub fn lost(&mut self, id: ConnectionId) {
+        self.connections.remove(id);
         self.count_connections();
+    }
+
+    /// So many sockets of connections that are forgotten are still open.
+    pub fn parting(&self, count: usize) {
+        self.totals.set(self.id, Total::Parting, count);
     }
 
     /// The other shard's mailbox is full: the request is answered here.
@@ -224,6 +235,7 @@ impl Shard {
         self.count_in(&connection);
         self.connections.put(connection);
         self.count_connections();
+        self.totals.add(self.id, Total::Adopted);
         self.with(now, id, |shard, connection| {
             match shard.dispatch(now, connection, exchange, operation) {
                 Step::Go(_) => shard.take_bytes(now, connection, &[]),
