@@ -322,7 +322,12 @@ impl Shard {
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
     /// True: there is more to do, take another turn at once.
+    ///
+    /// # Panics
+    /// After a panic that was to end the shard, and that somebody else has caught: TLS hands its bytes to the
+    /// shard from within a guard of its own.
     pub fn end_turn(&mut self, now: Instant) -> bool {
+        assert!(!self.panics.given_up(), "the shard has failed in this turn");
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
         self.turn = self.turn.wrapping_add(1);

@@ -156,6 +156,16 @@ impl Totals {
         sums.min().unwrap_or(0)
     }
 
+    /// Connections that are counted by address, in each row of cells: as many as there are.
+    #[cfg(feature = "fault-injection")]
+    pub fn counted_by_address(&self) -> [usize; 2] {
+        [0, 1].map(|row| {
+            let cells = self.shards.iter().flat_map(|it| &it.addresses[row]);
+            let counts = cells.map(|count| count.load(Ordering::Relaxed) as usize);
+            counts.sum()
+        })
+    }
+
     /// The bucket of that rate for that client, user or name.
     pub(crate) fn bucket(&self, limit: RateLimit, of: &[u8]) -> BucketKey {
         BucketKey(self.hash(limit.index() as u8, of))

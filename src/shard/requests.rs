@@ -9,6 +9,8 @@ use crate::api::{Operation, Publication, Subject};
 use crate::auth::{Identity, access};
 use crate::connection::{Connection, Exchange, Fate, Phase, Role};
 use crate::error::ApiError;
+#[cfg(feature = "fault-injection")]
+use crate::faults;
 use crate::faults::Place;
 use crate::http::routes::{Route, resolve};
 use crate::http::{BodyLength, CONTINUE, Event, Method, Request, Response};
@@ -180,9 +182,7 @@ impl Shard {
         }
         let request = &exchange.request;
         #[cfg(feature = "fault-injection")]
-        if connection.peer.ip().is_loopback()
-            && let Some(Ok(fault)) = request.headers.get("x-fault").map(str::parse)
-        {
+        if let Some(fault) = faults::of_request(connection.peer.ip(), &request.headers) {
             self.inject(fault);
         }
         let at = self.body_deadline(now, &exchange);
@@ -340,6 +340,7 @@ impl Shard {
         mut exchange: Box<Exchange>,
         reply: Reply,
     ) {
+        self.faults.pass(Place::Reply);
         match reply {
             Reply::Now(response) => self.respond(now, connection, &exchange, &response),
             Reply::Gather(query) => {

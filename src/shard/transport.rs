@@ -355,6 +355,7 @@ impl Shard {
         };
         Box::new(Transfer {
             peer: connection.peer,
+            scope: connection.scope,
             tls: connection.tls,
             decoder,
             exchange,
@@ -367,6 +368,7 @@ impl Shard {
 
     fn unpack(id: ConnectionId, transfer: Transfer) -> (Box<Connection>, Box<Exchange>, Operation) {
         let mut connection = Box::new(Connection::new(id, transfer.peer));
+        connection.scope = transfer.scope;
         connection.tls = transfer.tls;
         connection.role = Role::Http(Http {
             decoder: transfer.decoder,

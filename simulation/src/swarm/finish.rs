@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use media_service::faults::Fault;
+use media_service::totals::Total;
 
 use super::world::World;
 use crate::ViewerId;
@@ -25,6 +26,9 @@ impl World {
         self.run_for(12 * SECOND);
         assert_eq!(self.unanswered(), 0, "requests without an answer");
         self.check();
+        // Nobody moves now: every connection is counted where it is, once.
+        let open = self.sim.totals.sum(Total::Connections);
+        assert_eq!(self.sim.totals.counted_by_address(), [open; 2]);
         self.check_acknowledged();
         self.everybody_goes();
         // A panic may still wait for its place.
