@@ -1,5 +1,6 @@
 //! The only loop: waits for the kernel, gives the shard one bounded batch, flushes once.
 
+mod complaints;
 mod doors;
 mod outgoing;
 mod parting;
@@ -14,8 +15,9 @@ use std::time::{Instant, SystemTime};
 
 use executor::{Inbox, Listener, Postbox, Readiness, Received, Seat, TICK, Trigger, UdpPort};
 use rtc::SocketIndex;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
+use self::complaints::Complaints;
 use self::doors::Door;
 use self::parting::Parting;
 use self::sockets::Sockets;
@@ -82,6 +84,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         // The configuration's check has left nothing to be refused here.
         Err(fault) => panic!("the media plane cannot start: {fault}"),
     };
+    let index = seat.index;
     let mut driver = Driver {
         shard,
         seat,
@@ -94,6 +97,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
         store: seed.store,
         sockets: Sockets::default(),
         parting: Parting::default(),
+        complaints: Complaints::of(index),
         ready: Vec::new(),
         dirty: Vec::new(),
         mail: Vec::new(),
@@ -117,6 +121,7 @@ struct Driver {
     store: StoreQueue,
     sockets: Sockets,
     parting: Parting,
+    complaints: Complaints,
     /// Connections whose socket may hold more bytes than were read.
     ready: Vec<ConnectionId>,
     /// An empty list, to be filled next.
@@ -314,7 +319,7 @@ impl Driver {
                 .reactor
                 .register(stream.as_fd(), token::connection(id), Trigger::Edge);
         if let Err(fault) = watched {
-            warn!("a connection cannot be watched: {fault}");
+            self.complaints.unwatched(now, &fault);
             return self.shard.ended(now, id, true);
         }
         self.sockets.insert(id, stream);
@@ -331,7 +336,7 @@ impl Driver {
             match received {
                 Ok(Received::More) => {}
                 Ok(Received::Drained) => return,
-                Err(fault) => return warn!("receiving datagrams failed: {fault}"),
+                Err(fault) => return self.complaints.unreceived(now, &fault),
             }
         }
     }

@@ -3,6 +3,8 @@
 //! A shard formats its line and hands it over to a thread of its own; when that one cannot keep up
 //! (a full pipe, a stopped terminal) lines are lost and counted, and no shard waits.
 
+pub(crate) mod paced;
+
 use std::backtrace::Backtrace;
 use std::borrow::Cow;
 use std::error::Error;

@@ -225,6 +225,14 @@ impl ConnectionRefused {
         )
     }
 
+    /// The key that sets the cap.
+    pub fn cap(self) -> &'static str {
+        match self {
+            Self::Full => "limits.connections",
+            Self::Address => "limits.connections_per_address",
+        }
+    }
+
     /// The machine code of the answer.
     pub fn code(self) -> &'static str {
         match self {

@@ -30,6 +30,12 @@ fn who_finds_no_place_is_told_so() {
         assert!(answer.contains("\r\nRetry-After: 1\r\n"), "{answer:?}");
         assert!(answer.contains(r#""code":"full""#), "{answer:?}");
     }
+    let lines = server
+        .log()
+        .text()
+        .matches("as many as limits.connections allows")
+        .count();
+    assert!((1..=2).contains(&lines), "{lines} lines, one a shard");
     inside[0].request("GET", "/health", &[], b"").expect(200);
     drop(inside);
     wait_until(SOON, "there is a place again", || {
@@ -79,6 +85,9 @@ fn a_server_without_descriptors_recovers_and_does_not_spin() {
     wait_until(SOON, "it serves others again", || serves(&server));
     let refused = server.metrics().sum("media_connections_refused_total", &[]);
     assert!(refused > 0.0);
+    // Each shard fails twenty times a second, and says so once.
+    let lines = server.log().text().matches("out of descriptors").count();
+    assert!((1..=2).contains(&lines), "{lines} lines");
 }
 
 fn serves(server: &Server) -> bool {

@@ -60,6 +60,7 @@ fn the_log_tells_of_the_store_of_users_and_of_rooms() {
         (&failed["level"], &failed["user"], &failed["count"]),
         (&json!("WARN"), &json!("@ada"), &json!(1))
     );
+    assert_eq!(failed["client"], "127.0.0.1");
 
     let token = server.post("/api/v1/users/login", &ada).expect(200).json()["token"].take();
     let token = token.as_str().expect("a token");

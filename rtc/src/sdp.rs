@@ -337,7 +337,7 @@ fn preference(fingerprint: &str) -> usize {
     let is = |known: &&str| known.eq_ignore_ascii_case(hash);
     HASHES
         .iter()
-        .position(|known| is(&known))
+        .position(|known| is(known))
         .unwrap_or(HASHES.len())
 }
 

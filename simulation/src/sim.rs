@@ -91,6 +91,8 @@ pub struct Sim {
     pub turns: usize,
     last: LastAnswers,
     accounts: Option<Accounts>,
+    /// What requests that name none are sent with.
+    pub token: Option<String>,
     /// Connections that the shards of this process have taken.
     pub accepted: u64,
     /// Panics on purpose in this process, at most one caught for each.
@@ -163,6 +165,7 @@ impl Sim {
             turns: 0,
             last: LastAnswers::new(),
             accounts: None,
+            token: None,
             accepted: 0,
             injected: 0,
             handed_over: 0,
@@ -227,7 +230,7 @@ impl Sim {
     /// The process ends and another one starts on the same store, which is a file: in order, or by
     /// a crash. All connections are gone.
     pub fn restart(&mut self, clean: bool) {
-        if clean {
+        if clean && !self.ended.iter().all(|&ended| ended) {
             self.drain(Duration::from_secs(30));
             self.run_until(Duration::from_secs(30), "the shards end", |sim| {
                 sim.ended.iter().all(|&ended| ended)
@@ -302,6 +305,11 @@ impl Sim {
                 .send(self.now, 0.0, Letter::Reload(update.clone()))
                 .expect("a mailbox with room");
         }
+    }
+
+    /// Whether some shard has not heard of its new configuration.
+    pub fn reloads(&self) -> bool {
+        self.mailboxes.iter().any(Mailbox::reloads)
     }
 
     /// Tells every shard to shut down.

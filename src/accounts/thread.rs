@@ -2,6 +2,7 @@
 //! behind those who do.
 
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -16,6 +17,7 @@ use crate::driver::Mail;
 use crate::error::ApiError;
 use crate::faults::{Thread, pass_thread};
 use crate::limits::ACCOUNT_TASKS;
+use crate::logging::paced::Paced;
 use crate::message::{GatherId, Message};
 use crate::placement::ShardId;
 use crate::reload::Update;
@@ -34,6 +36,8 @@ pub struct AccountJob {
     pub connection: ConnectionId,
     /// For which of its requests.
     pub gather: GatherId,
+    /// Whose it is.
+    pub client: IpAddr,
     /// What is asked.
     pub task: Task,
 }
@@ -86,12 +90,13 @@ pub fn start(accounts: Accounts, postbox: Postbox<Mail>) -> io::Result<AccountQu
 }
 
 fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Letter>) {
-    let mut failed = FailedLogIns::default();
+    let mut failed = Paced::once_in(LOG_INTERVAL);
     for letter in receiver {
         let AccountJob {
             from,
             connection,
             gather,
+            client,
             task,
         } = match letter {
             Letter::Job(job) => job,
@@ -107,9 +112,9 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Lett
         };
         let outcome = guarded(|| accounts.run(task));
         if let (Some(user), Outcome::Reply(Err(ApiError::BadCredentials))) = (name, &outcome)
-            && let Some(count) = failed.count(Instant::now())
+            && let Some(count) = failed.count(Instant::now(), 1)
         {
-            warn!(%user, count, "log-in failed");
+            warn!(%user, %client, count, "log-in failed");
         }
         let message = match outcome {
             Outcome::Reply(reply) => Message::Replied {
@@ -128,43 +133,12 @@ fn run(mut accounts: Accounts, postbox: &Postbox<Mail>, receiver: &Receiver<Lett
     }
 }
 
-/// Log-ins that failed and were not logged yet.
-#[derive(Debug, Default)]
-struct FailedLogIns {
-    count: u64,
-    quiet_until: Option<Instant>,
-}
-
-impl FailedLogIns {
-    /// One more. How many there were, when it is time to tell.
-    fn count(&mut self, now: Instant) -> Option<u64> {
-        self.count += 1;
-        if self.quiet_until.is_some_and(|until| now < until) {
-            return None;
-        }
-        self.quiet_until = Some(now + LOG_INTERVAL);
-        Some(std::mem::take(&mut self.count))
-    }
-}
-
 /// A panic is the answer to one request: who comes after it still logs in.
 fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         error!("a task of the accounts thread failed");
         Outcome::Reply(Err(ApiError::Internal))
     })
-}
-
-#[cfg(test)]
-#[test]
-fn log_ins_that_fail_are_told_once_a_second_with_their_number() {
-    let (mut failed, start) = (FailedLogIns::default(), Instant::now());
-    assert_eq!(failed.count(start), Some(1));
-    for ms in [1, 500, 999] {
-        assert_eq!(failed.count(start + Duration::from_millis(ms)), None);
-    }
-    assert_eq!(failed.count(start + LOG_INTERVAL), Some(4));
-    assert_eq!(failed.count(start + 3 * LOG_INTERVAL), Some(1));
 }
 
 #[cfg(test)]

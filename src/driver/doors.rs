@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use executor::{Accepted, Listener, Trigger};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{Driver, Stream, token};
 use crate::connection::{ConnectionId, Scope};
@@ -32,12 +32,15 @@ impl Driver {
                     let scope = door.scope;
                     match self.shard.accepted(now, peer, scope) {
                         Ok(id) => self.open(now, id, socket, scope),
-                        Err(refused) => self.turn_away(socket, scope, refused),
+                        Err(refused) => {
+                            self.complaints.refused(now, peer.ip(), refused);
+                            self.turn_away(socket, scope, refused);
+                        }
                     }
                 }
                 Accepted::Empty => return false,
                 Accepted::Exhausted { retry_at } => {
-                    warn!("out of descriptors: no connections are accepted for a moment");
+                    self.complaints.exhausted(now);
                     door.closed_until = Some(retry_at);
                     self.shard.metrics().connections_refused += 1;
                     // Level-triggered, it would be reported again and again.

@@ -42,7 +42,8 @@ impl Driver {
                     .send(to.index(), Mail::Message(message))
                     .is_err()
                 {
-                    self.shard.undelivered(to);
+                    self.shard.undelivered();
+                    self.complaints.undelivered(now, to.index());
                 }
             }
             jobs.into_iter().for_each(|job| self.give_job(now, job));

@@ -12,7 +12,6 @@ use crate::http::Response;
 use crate::ids::UserId;
 use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics;
-use crate::placement::ShardId;
 use crate::rooms::RoomFilter;
 
 /// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
@@ -148,10 +147,9 @@ impl Shard {
         }
     }
 
-    /// The mailbox of that shard was full: the message is lost, whoever waits for it has a deadline.
-    pub fn undelivered(&mut self, to: ShardId) {
+    /// The mailbox of another shard was full: the message is lost, whoever waits for it has a deadline.
+    pub fn undelivered(&mut self) {
         self.metrics.mailbox_full += 1;
-        tracing::warn!(shard = to.index(), "a mailbox is full: a message is lost");
     }
 
     pub(super) fn gather_time(&mut self, now: Instant, id: GatherId) {

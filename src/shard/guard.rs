@@ -15,6 +15,7 @@ use tracing::error;
 
 use super::Shard;
 use super::sockets::INTERNAL_ERROR;
+use crate::alarm::Alarm;
 use crate::connection::{Connection, ConnectionId, Fate, Output, Phase, Role};
 use crate::error::ApiError;
 use crate::ids::{DeviceId, RoomId, SessionId};
@@ -150,7 +151,12 @@ impl Shard {
             }
             Blame::Device(id) => {
                 error!(device = %id, "the publisher ends: {FAILED}");
+                // The entry that it waits for may be the one that failed.
+                if let Some(device) = self.devices.get_mut(&id) {
+                    device.alarm = Alarm::default();
+                }
                 self.end_publishers(now, &id);
+                self.watch_idle(now, &id);
                 Some(PanicPart::Device)
             }
             Blame::Room(id) => Some(self.end_room(now, id)),

@@ -1,5 +1,6 @@
 //! What is done beside the shards, since it would hold up media for milliseconds.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Shard;
@@ -95,12 +96,18 @@ impl Shard {
     }
 
     /// Asks the thread of accounts for the answer to a connection's request.
-    pub(super) fn ask_accounts(&mut self, connection: ConnectionId, task: Task) -> GatherId {
+    pub(super) fn ask_accounts(
+        &mut self,
+        connection: ConnectionId,
+        client: IpAddr,
+        task: Task,
+    ) -> GatherId {
         let (from, gather) = (self.id, self.next_gather());
         self.outbox.jobs.push(Job::Account(AccountJob {
             from,
             connection,
             gather,
+            client,
             task,
         }));
         gather

@@ -349,7 +349,7 @@ impl Shard {
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }
             Reply::Account(task) => {
-                let id = self.ask_accounts(connection.id, task);
+                let id = self.ask_accounts(connection.id, exchange.client, task);
                 self.set_alarm(connection, now + ANSWER_PATIENCE);
                 self.set_phase(connection, Phase::Wait(exchange, id));
             }

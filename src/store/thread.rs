@@ -13,6 +13,7 @@ use super::{Entry, Receipts, SWEEP_ROWS, Store, StoreFault, StoreQueue, Windows}
 use crate::driver::Mail;
 use crate::faults::{Thread, pass_thread};
 use crate::limits::MAIL_PATIENCE;
+use crate::logging::paced::Paced;
 use crate::message::Message;
 use crate::metrics::StoreFigures;
 use crate::placement::ShardId;
@@ -74,7 +75,7 @@ struct Worker {
     batch: Batch,
     answers: Vec<Answers>,
     sweep_at: Instant,
-    complaints: Complaints,
+    complaints: Paced,
 }
 
 impl Worker {
@@ -88,7 +89,7 @@ impl Worker {
                 .collect(),
             view,
             sweep_at: Instant::now(),
-            complaints: Complaints::default(),
+            complaints: Paced::once_in(LOG_INTERVAL),
         }
     }
 
@@ -147,7 +148,7 @@ impl Worker {
             .figures
             .batch(entries.len(), faults, now.duration_since(began));
         if let Some(Err(fault)) = results.iter().find(failed) {
-            self.complaints.add(now, faults, fault);
+            self.complain(now, faults, fault);
         }
         for (entry, result) in entries.into_iter().zip(results) {
             let answers = &mut self.answers[entry.shard.index()];
@@ -155,6 +156,13 @@ impl Worker {
             if let Some(receipt) = entry.receipt {
                 answers.receipts.push((receipt, result));
             }
+        }
+    }
+
+    /// Rows that were not stored, and why not.
+    fn complain(&mut self, now: Instant, rows: usize, fault: &StoreFault) {
+        if let Some(rows) = self.complaints.count(now, rows as u64) {
+            error!(rows, "{fault}");
         }
     }
 
@@ -199,7 +207,7 @@ impl Worker {
             Ok(true) => Instant::now() + SWEEP_PAUSE,
             Ok(false) => now + SWEEP_INTERVAL,
             Err(fault) => {
-                self.complaints.add(now, 0, &fault);
+                self.complain(now, 0, &fault);
                 now + SWEEP_INTERVAL
             }
         };
@@ -266,24 +274,6 @@ struct Answers {
 impl Answers {
     fn is_empty(&self) -> bool {
         self.rows == 0
-    }
-}
-
-/// Failures that were not logged yet.
-#[derive(Debug, Default)]
-struct Complaints {
-    rows: usize,
-    quiet_until: Option<Instant>,
-}
-
-impl Complaints {
-    fn add(&mut self, now: Instant, rows: usize, fault: &StoreFault) {
-        self.rows += rows;
-        if self.quiet_until.is_none_or(|until| now >= until) {
-            error!(rows = self.rows, "{fault}");
-            self.rows = 0;
-            self.quiet_until = Some(now + LOG_INTERVAL);
-        }
     }
 }
 

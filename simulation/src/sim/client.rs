@@ -95,7 +95,13 @@ impl Sim {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        self.send(client, request(method, target, headers, body));
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let token = bearer.iter().map(|it| ("Authorization", it.as_str()));
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(|(name, _)| *name == "Authorization") {
+            headers.extend(token);
+        }
+        self.send(client, request(method, target, &headers, body));
         self.answer(client, method == "HEAD")
     }
 

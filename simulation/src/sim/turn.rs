@@ -237,7 +237,7 @@ impl Sim {
             }
             for (to, message) in outbox.messages {
                 if self.mail(to.index(), Letter::Message(message)).is_err() {
-                    self.shards[shard].undelivered(to);
+                    self.shards[shard].undelivered();
                 }
             }
             for job in outbox.jobs {

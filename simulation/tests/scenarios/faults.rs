@@ -358,6 +358,19 @@ fn a_publisher_whose_pictures_fail_the_server_is_told_and_viewers_stay() {
 }
 
 #[test]
+fn a_device_that_fails_when_it_is_to_be_forgotten_is_forgotten_later() {
+    let mut sim = Sim::new(1, 8);
+    let client = sim.connect(0);
+    let target = format!("/api/media/sessions/{}", session(&mut sim, "cam-1"));
+    sim.strike(Place::DeviceTimer);
+    let deleted = sim.request(client, "DELETE", &target, &[], b"");
+    assert_eq!(deleted.status, 204);
+    sim.run_for(120 * SECOND);
+    assert_eq!(status(&mut sim, "/api/media/devices/cam-1"), 404);
+    sim.assert_caught("device");
+}
+
+#[test]
 fn a_question_that_fails_has_no_answer_and_the_next_one_has() {
     let mut sim = Sim::new(2, 10);
     sim.strike(Place::Mailbox);

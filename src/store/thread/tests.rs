@@ -224,21 +224,6 @@ fn receipts_are_given_up_after_a_second_and_the_window_opens() {
 }
 
 #[test]
-fn failures_are_summed_up_in_the_log_once_a_second() {
-    let mut complaints = Complaints::default();
-    let start = Instant::now();
-    let fault = StoreFault::Failed("database or disk is full".into());
-    let at = |milliseconds| start + Duration::from_millis(milliseconds);
-    complaints.add(at(0), 100, &fault);
-    assert_eq!(complaints.rows, 0, "logged");
-    complaints.add(at(10), 100, &fault);
-    complaints.add(at(999), 100, &fault);
-    assert_eq!(complaints.rows, 200, "kept back");
-    complaints.add(at(1_000), 100, &fault);
-    assert_eq!(complaints.rows, 0);
-}
-
-#[test]
 fn a_thread_that_is_joined_has_written_everything_and_ends_in_order() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("rooms.db");
