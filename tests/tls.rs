@@ -4,7 +4,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -359,6 +359,25 @@ fn a_new_certificate_is_for_new_connections() {
     old.request("GET", "/health", b"").expect(200);
     let log = tls.server.log().text();
     assert!(!log.contains("PRIVATE KEY"), "{log}");
+}
+
+#[test]
+fn a_certificate_that_ends_is_seen_before_and_said_after() {
+    const EXPIRY: &str = "media_tls_certificate_expiry_timestamp_seconds";
+    let tls = TlsServer::start(&[]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs_f64();
+    assert!(tls.metric(EXPIRY, &[]) > now);
+    assert!(!tls.server.log().text().contains("expired"));
+
+    let old = Certificate::until(2020);
+    tls.files.write("cert.pem", &old.cert_pem);
+    tls.files.write("key.pem", &old.key_pem);
+    wait_until(SOON, "it is read and complained of", || {
+        let log = tls.server.log().text();
+        log.contains("cert.pem holds a certificate that has expired: clients refuse it")
+    });
+    tls.wait_metric(EXPIRY, &[], |expiry| expiry == 1_577_836_800.0);
 }
 
 #[test]
