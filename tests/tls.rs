@@ -397,8 +397,16 @@ fn what_is_wrong_with_certificate_or_key_is_named() {
     let rsa_1024 = support::media::file("tests/keys/rsa1024.pem")
         .display()
         .to_string();
+    let version_1 = support::media::file("tests/keys/x509v1.pem")
+        .display()
+        .to_string();
     let table = [
         (&cert, None, "tls.key: is missing"),
+        (
+            &version_1,
+            Some(&key),
+            "x509v1.pem holds a certificate that cannot be read; it must be one of X.509 version 3",
+        ),
         (
             &cert,
             Some(&missing),
