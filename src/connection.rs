@@ -159,6 +159,7 @@ pub struct Exchange {
 #[derive(Debug)]
 pub struct Transfer {
     pub(crate) peer: SocketAddr,
+    pub(crate) scope: Scope,
     pub(crate) tls: bool,
     pub(crate) decoder: Decoder,
     pub(crate) exchange: Box<Exchange>,

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod doors;
+mod outgoing;
 mod parting;
 mod sockets;
 mod stream;
@@ -12,9 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use executor::{
-    Inbox, Listener, Postbox, Readiness, Received, Seat, SendOutcome, TICK, Trigger, UdpPort,
-};
+use executor::{Inbox, Listener, Postbox, Readiness, Received, Seat, TICK, Trigger, UdpPort};
 use rtc::SocketIndex;
 use tracing::{debug, error};
 
@@ -31,7 +30,7 @@ use crate::limits::{
 use crate::message::Message;
 use crate::metrics::{PanicPart, TlsHandshake};
 use crate::reload::Update;
-use crate::shard::{Flushed, Job, Shard, ShardSeed};
+use crate::shard::{Shard, ShardSeed};
 use crate::side::SideQueue;
 use crate::store::StoreQueue;
 use crate::tls::{Acceptor, TunnelFault};
@@ -168,7 +167,7 @@ impl Driver {
                 ticked = now;
                 self.shard.tick(now, SystemTime::now());
                 self.reopen(now);
-                self.parting.tick(now);
+                self.tick_parting(now);
             }
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
@@ -184,7 +183,7 @@ impl Driver {
             }
             if self.shard.is_draining() {
                 self.stop_listening(now);
-                let gone = self.parting.is_empty() || self.shard.is_overdue(now);
+                let gone = self.parting.len() == 0 || self.shard.is_overdue(now);
                 if self.shard.is_drained(now) && gone {
                     return;
                 }
@@ -360,147 +359,5 @@ impl Driver {
         }
         self.mail = mail;
         more
-    }
-
-    /// Carries everything out that the shard has left, until it leaves nothing more.
-    fn flush(&mut self, now: Instant) -> bool {
-        self.send_datagrams();
-        loop {
-            let outbox = self.shard.outbox();
-            // Swapped, for a sweep fills it in every turn.
-            let mut dirty = std::mem::replace(&mut outbox.dirty, std::mem::take(&mut self.dirty));
-            let resumed = std::mem::take(&mut outbox.resumed);
-            let moves = std::mem::take(&mut outbox.moves);
-            let messages = std::mem::take(&mut outbox.messages);
-            let jobs = std::mem::take(&mut outbox.jobs);
-            // The store leaves nothing that would need another round.
-            let rows = outbox.rows.drain(..);
-            rows.for_each(|entry| self.store.push(entry));
-            if dirty.is_empty() && moves.is_empty() && messages.is_empty() && jobs.is_empty() {
-                resumed.into_iter().for_each(|id| self.queue(id));
-                return !self.ready.is_empty();
-            }
-            resumed.into_iter().for_each(|id| self.queue(id));
-            dirty.drain(..).for_each(|id| self.write(now, id));
-            self.dirty = dirty;
-            for (id, to, transfer) in moves {
-                self.hand_over(now, id, to.index(), transfer);
-            }
-            for (to, message) in messages {
-                if self
-                    .postbox
-                    .send(to.index(), Mail::Message(message))
-                    .is_err()
-                {
-                    self.shard.undelivered();
-                    self.complaints.undelivered(now, to.index());
-                }
-            }
-            jobs.into_iter().for_each(|job| self.give_job(now, job));
-        }
-    }
-
-    fn give_job(&mut self, now: Instant, job: Job) {
-        if let Err(job) = self.side.push(job) {
-            self.shard.job_refused(now, job);
-        }
-    }
-
-    fn write(&mut self, now: Instant, id: ConnectionId) {
-        loop {
-            let Some(socket) = self.sockets.get_mut(id) else {
-                // Its socket failed before it was watched, so the shard knows that it has ended.
-                self.shard.wrote(now, id, 0);
-                return;
-            };
-            let count = match socket.stream.write(self.shard.output(id)) {
-                Ok(count) => count,
-                Err(_) => {
-                    self.shard.ended(now, id, true);
-                    0
-                }
-            };
-            match self.shard.wrote(now, id, count) {
-                Flushed::More => {}
-                Flushed::Stay => return,
-                Flushed::Shutdown => {
-                    // If it is broken, so says the next read.
-                    let _ = socket.stream.shut_down();
-                    // The rest of what the peer sends is read and dropped.
-                    return self.queue(id);
-                }
-                Flushed::Close => {
-                    return self.close(now, id);
-                }
-            }
-        }
-    }
-
-    /// Closes a socket that the shard has forgotten, when it has taken what is sealed for it.
-    fn close(&mut self, now: Instant, id: ConnectionId) {
-        let Some(mut socket) = self.sockets.remove(id) else {
-            return;
-        };
-        if socket.stream.is_unfinished() {
-            let metrics = self.shard.metrics();
-            metrics.tls_handshakes.bump(TlsHandshake::Unfinished);
-        }
-        if !socket.stream.close() {
-            let _ = self.seat.reactor.deregister(socket.stream.as_fd());
-            self.parting.add(now, socket.stream);
-        }
-        // Closing takes the descriptor out of the epoll set.
-    }
-
-    fn hand_over(&mut self, now: Instant, id: ConnectionId, to: usize, transfer: Box<Transfer>) {
-        let Some(socket) = self.sockets.remove(id) else {
-            return self.shard.moved(id);
-        };
-        let _ = self.seat.reactor.deregister(socket.stream.as_fd());
-        match self.postbox.send(
-            to,
-            Mail::Adopt {
-                socket: socket.stream,
-                transfer,
-            },
-        ) {
-            Ok(()) => self.shard.moved(id),
-            Err(full) => {
-                if let Mail::Adopt { socket, transfer } = full.0 {
-                    self.shard.move_refused(now, id, *transfer);
-                    self.watch(now, id, socket);
-                }
-            }
-        }
-    }
-
-    /// One send per viewer and run; what the socket will not take is dropped and counted.
-    fn send_datagrams(&mut self) {
-        let mut blocked = Vec::new();
-        let (mut runs, mut datagrams, mut bytes, mut failed) = (0, 0, 0, 0);
-        for run in self.shard.datagrams().runs() {
-            let Some(port) = self.ports.get(usize::from(run.socket.0)) else {
-                continue;
-            };
-            match port.send(run.to, run.contents, run.segment) {
-                SendOutcome::Sent => {
-                    runs += 1;
-                    datagrams += run.datagrams() as u64;
-                    bytes += run.contents.len() as u64;
-                }
-                SendOutcome::WouldBlock => blocked.push((run.session, run.datagrams())),
-                // Unreachable for the moment: ICE notices when it stays so.
-                SendOutcome::Failed(_) => failed += run.datagrams() as u64,
-            }
-        }
-        self.shard.datagrams().clear_runs();
-        for (session, datagrams) in blocked {
-            self.shard.send_blocked(session, datagrams);
-        }
-        let metrics = self.shard.metrics();
-        metrics.send_runs += runs;
-        metrics.send_datagrams += datagrams;
-        metrics.send_bytes += bytes;
-        metrics.send_failed += failed;
     }
 }

@@ -2,17 +2,18 @@
 //! was told to.
 //!
 //! Nothing of this is in a build without the feature `fault-injection`: [`Faults::pass`] is empty
-//! there. With it a request from this host may bring a fault in its header `X-Fault`, as in
-//! `X-Fault: panic:RoomSweep`. `cargo build --workspace` turns it on, for the simulation needs it:
-//! what serves anybody is built with `cargo build`.
+//! there. `cargo build --workspace` turns it on, for the simulation needs it, so the feature alone
+//! strikes nobody: a process takes faults from requests only if it is started with
+//! `ALLOW_FAULT_INJECTION=1` as well, and then from this host, in the header `X-Fault`, as in
+//! `X-Fault: panic:RoomSweep`. (Behind a proxy on this host everybody comes from it.)
 
 #[cfg(feature = "fault-injection")]
 mod play;
 
 #[cfg(feature = "fault-injection")]
-pub(crate) use play::pass_thread;
-#[cfg(feature = "fault-injection")]
 pub use play::{Fault, UnknownFault};
+#[cfg(feature = "fault-injection")]
+pub(crate) use play::{of_request, pass_thread, requests_may};
 
 /// Where a shard can be struck. What is lost by it is in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Place {
     SocketMessage,
     /// A request is carried out (what it names; the request is answered 500).
     Request,
+    /// A request is carried out, and its connection becomes what it is by it (the connection).
+    Reply,
     /// A viewer's message, over its socket, is done (the session).
     SessionMessage,
     /// A datagram is given to its session (the session).

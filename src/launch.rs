@@ -124,7 +124,9 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
         warn!("huge pages stay on, memory will be larger: {fault}");
     }
     #[cfg(feature = "fault-injection")]
-    warn!("built with fault-injection: whoever asks from this host can make it fail");
+    if crate::faults::requests_may() {
+        warn!("faults are injected: whoever asks from this host can make the server fail");
+    }
     let config = Arc::new(config);
     let (shards, cpus) = placement(&config)?;
     preflight(&config, shards)?;

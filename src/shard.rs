@@ -2,6 +2,7 @@
 
 mod admit;
 mod agents;
+mod answers;
 #[cfg(feature = "fault-injection")]
 mod audit;
 mod connections;
@@ -118,6 +119,8 @@ pub struct Shard {
     pub(crate) buckets: Buckets,
     pub(crate) rooms: Rooms,
     pub(crate) last_users: LastUsers,
+    /// Numbers the turns, from one end of a turn to the next.
+    turn: u32,
     /// Members that sent more messages in this turn than it may handle.
     paused: Vec<ConnectionId>,
     /// Members that go on in the next turns, some in each, in this order.
@@ -268,6 +271,7 @@ impl Shard {
             buckets: Buckets::new(now),
             rooms: Rooms::new(now, &config.rooms, config.ws.queue),
             last_users: LastUsers::default(),
+            turn: 0,
             paused: Vec::new(),
             waiting: VecDeque::new(),
             orphans: VecDeque::new(),
@@ -326,9 +330,15 @@ impl Shard {
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
     /// True: there is more to do, take another turn at once.
+    ///
+    /// # Panics
+    /// After a panic that was to end the shard, and that somebody else has caught: TLS hands its bytes to the
+    /// shard from within a guard of its own.
     pub fn end_turn(&mut self, now: Instant) -> bool {
+        assert!(!self.panics.given_up(), "the shard has failed in this turn");
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         self.take_media_events(now);
+        self.turn = self.turn.wrapping_add(1);
         more |= self.resume_paused(now);
         more |= self.dismiss_orphans(now);
         self.faults.pass(Place::Turn);

@@ -51,6 +51,14 @@ pub enum Total {
     Rooms,
     /// TCP connections.
     Connections,
+    /// Closed connections over TLS whose last bytes wait for their sockets.
+    Parting,
+    /// Connections that have left for another shard, ever.
+    HandedOver,
+    /// Connections that came from another shard, ever.
+    Adopted,
+    /// Shards that take no new work.
+    Draining,
     /// Entries of timer wheels.
     Timers,
     /// Rows that the store is not done with.
@@ -62,7 +70,7 @@ pub enum Total {
 }
 
 impl Total {
-    const COUNT: usize = 9;
+    const COUNT: usize = 13;
 }
 
 impl Totals {
@@ -92,7 +100,13 @@ impl Totals {
 
     /// Sets the shard's own gauge. Only that shard may.
     pub fn set(&self, shard: ShardId, what: Total, value: usize) {
-        self.shards[shard.index()].totals[what as usize].store(value, Ordering::Relaxed);
+        // Who reads it sees what this shard has set before.
+        self.shards[shard.index()].totals[what as usize].store(value, Ordering::Release);
+    }
+
+    /// One more on the shard's own gauge. Only that shard may say so.
+    pub fn add(&self, shard: ShardId, what: Total) {
+        self.set(shard, what, self.get(shard, what).wrapping_add(1));
     }
 
     /// The shard's own gauge.
@@ -104,8 +118,20 @@ impl Totals {
     pub fn sum(&self, what: Total) -> usize {
         self.shards
             .iter()
-            .map(|cells| cells.totals[what as usize].load(Ordering::Relaxed))
+            .map(|cells| cells.totals[what as usize].load(Ordering::Acquire))
             .sum()
+    }
+
+    /// Whether no shard has work any more, nor will: all of them drain, without connections and with
+    /// none on its way between two of them.
+    pub fn is_quiet(&self) -> bool {
+        if self.sum(Total::Draining) < self.shards.len() {
+            return false;
+        }
+        // A connection is counted where it comes to before it is not where it was, and in between it has
+        // left and not come. The order of these reads shows whether one moved meanwhile.
+        let came = self.sum(Total::Adopted);
+        self.sum(Total::Connections) == 0 && self.sum(Total::HandedOver) == came
     }
 
     /// The shard has a connection of that address more. Only that shard may say so.
@@ -128,6 +154,16 @@ impl Totals {
                 .sum()
         });
         sums.min().unwrap_or(0)
+    }
+
+    /// Connections that are counted by address, in each row of cells: as many as there are.
+    #[cfg(feature = "fault-injection")]
+    pub fn counted_by_address(&self) -> [usize; 2] {
+        [0, 1].map(|row| {
+            let cells = self.shards.iter().flat_map(|it| &it.addresses[row]);
+            let counts = cells.map(|count| count.load(Ordering::Relaxed) as usize);
+            counts.sum()
+        })
     }
 
     /// The bucket of that rate for that client, user or name.

@@ -35,6 +35,25 @@ fn ends_with(server: &mut Server, code: i32, says: &str) {
 }
 
 #[test]
+fn a_fault_is_taken_from_nobody_unless_the_process_was_started_for_it() {
+    let server = Server::start_safe(&["--shards", "1"]);
+    for fault in [
+        "panic:Turn",
+        "panic:Request",
+        "thread:Store",
+        "descriptors:9",
+    ] {
+        strike(&server, fault);
+    }
+    for _ in 0..3 {
+        server.get("/health").expect(200);
+    }
+    assert!(!server.log().text().contains("injected"));
+    let allowed = Server::start(&["--shards", "1"]);
+    assert!(allowed.log().text().contains("faults are injected"));
+}
+
+#[test]
 fn a_process_ends_with_a_shard_that_dies() {
     let mut server = Server::start(&["--shards", "2"]);
     strike(&server, "panic:Turn");

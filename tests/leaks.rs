@@ -70,6 +70,10 @@ fn what_belongs_to_nobody_is_a_leak_until_it_is_gone() {
     assert!(!process.leaks(), "they are connections");
     process.account(Total::Connections, 0);
     assert!(process.leaks());
+    process.account(Total::Parting, MANY);
+    assert!(!process.leaks(), "they take the last bytes of connections");
+    process.account(Total::Parting, 0);
+    assert!(process.leaks());
     drop(leaked);
     assert!(!process.leaks());
 

@@ -9,12 +9,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::egress::Route;
 use crate::session::Session;
 use crate::{SessionKey, SocketIndex};
 
 /// Addresses of one session that are in the table at a time: those of its candidate pairs that are
 /// being checked, which are sixteen of a machine with eight addresses and two sockets of ours. The
-/// one that was not checked for longest makes room.
+/// one that was not checked for longest makes room, but never the one that is in use: whoever hears a
+/// check can send it again from as many as they like.
 pub(crate) const ADDRESSES_PER_SESSION: usize = 16;
 /// Addresses of one session until its next ICE restart. str0m keeps a remote candidate for each, so
 /// without a bound a viewer could fill memory by checking from all its ports.
@@ -59,6 +61,19 @@ pub(crate) enum Admission {
 pub(crate) struct Admitted {
     address: (SocketIndex, SocketAddr),
     pace: Pace,
+    /// It was the first one: a check cannot be repeated by others before its viewer has sent it.
+    first: bool,
+}
+
+impl Admitted {
+    /// Whether it makes room for no other: the address that the session is served at, or until there is
+    /// one the first.
+    fn stays(&self, route: Option<Route>) -> bool {
+        match route {
+            Some(route) => (route.socket, route.to) == self.address,
+            None => self.first,
+        }
+    }
 }
 
 /// Bounds the answers to one address of one session, so that whoever has a session, or heard a check
@@ -146,13 +161,18 @@ impl Demux {
                     return Admission::Refused;
                 }
                 session.addresses_seen += 1;
-                if session.addresses.len() >= ADDRESSES_PER_SESSION
-                    && let Some(oldest) = session.addresses.pop_front()
-                {
-                    self.forget(oldest.address, session.key());
+                if session.addresses.len() >= ADDRESSES_PER_SESSION {
+                    let mut held = session.addresses.iter();
+                    let oldest = held.position(|held| !held.stays(session.route));
+                    if let Some(oldest) = oldest.and_then(|at| session.addresses.remove(at)) {
+                        self.forget(oldest.address, session.key());
+                    }
                 }
-                let pace = Pace::new(now);
-                Admitted { address, pace }
+                Admitted {
+                    address,
+                    pace: Pace::new(now),
+                    first: session.addresses.is_empty(),
+                }
             }
         };
         let allowed = admitted.pace.allows(now);

@@ -47,6 +47,8 @@ const KEPT_ATTRIBUTES: [&str; 21] = [
     "sctp-port",
     "max-message-size",
 ];
+/// Hashes of certificates that str0m can make, the preferred one first.
+const HASHES: [&str; 2] = ["sha-256", "sha-1"];
 /// Characters of a fault that are told.
 const FAULT_CHARS: usize = 300;
 /// Payload types that one section of an answer may name: more than there are for all of RTP that is
@@ -175,7 +177,10 @@ pub(crate) fn finish_offer(
 pub(crate) struct Description {
     pub(crate) ufrag: Option<String>,
     pub(crate) password: Option<String>,
+    /// The one that str0m will hold the certificate against.
     pub(crate) fingerprint: Option<String>,
+    /// Sections before the level that it was found at.
+    fingerprint_at: usize,
     /// `a=candidate` values, without the `a=`.
     pub(crate) candidates: Vec<String>,
     ice_lite: bool,
@@ -227,7 +232,7 @@ impl Description {
         match name {
             "ice-ufrag" => first(&mut self.ufrag),
             "ice-pwd" => first(&mut self.password),
-            "fingerprint" => first(&mut self.fingerprint),
+            "fingerprint" => self.fingerprint(value.trim()),
             "ice-lite" => self.ice_lite = true,
             "candidate" => self.candidates.push(attribute.trim().to_owned()),
             "group" if self.sections.is_empty() && self.group.is_none() => {
@@ -257,6 +262,20 @@ impl Description {
         }
     }
 
+    /// A peer may name a certificate by several hashes (RFC 8122 §5): that of the session, or else of the first
+    /// section, which is preferred.
+    fn fingerprint(&mut self, value: &str) {
+        let at = self.sections.len();
+        let better = match &self.fingerprint {
+            None => true,
+            Some(held) => at == self.fingerprint_at && preference(value) < preference(held),
+        };
+        if better {
+            self.fingerprint = Some(value.to_owned());
+            self.fingerprint_at = at;
+        }
+    }
+
     /// Whether this can be the answer to `offer`.
     pub(crate) fn check_answers(&self, offer: &Description) -> Result<(), String> {
         if self.ice_lite {
@@ -273,12 +292,8 @@ impl Description {
             .fingerprint
             .as_deref()
             .ok_or("a=fingerprint is missing")?;
-        let hash = fingerprint
-            .split(' ')
-            .next()
-            .unwrap_or("")
-            .to_ascii_lowercase();
-        if hash != "sha-256" && hash != "sha-1" {
+        if preference(fingerprint) == HASHES.len() {
+            let hash = hash_of(fingerprint);
             return Err(format!("a=fingerprint uses {hash}; sha-256 is understood"));
         }
         if self.sections.len() != offer.sections.len() {
@@ -309,6 +324,21 @@ impl Description {
             Err("a=group:BUNDLE does not list the accepted media sections in their order".into())
         }
     }
+}
+
+/// The hash that a fingerprint was made with.
+fn hash_of(fingerprint: &str) -> &str {
+    fingerprint.split(' ').next().unwrap_or("")
+}
+
+/// The place of its hash among those that are understood.
+fn preference(fingerprint: &str) -> usize {
+    let hash = hash_of(fingerprint);
+    let is = |known: &&str| known.eq_ignore_ascii_case(hash);
+    HASHES
+        .iter()
+        .position(|known| is(&known))
+        .unwrap_or(HASHES.len())
 }
 
 impl Section {
@@ -448,86 +478,4 @@ pub(crate) fn brief(fault: String) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\na=group:BUNDLE v a d\r\n\
-        m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=mid:v\r\na=sendonly\r\n\
-        a=rtpmap:102 H264/90000\r\n\
-        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:a\r\na=sendonly\r\n\
-        a=rtpmap:111 opus/48000/2\r\n\
-        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n";
-
-    fn answer() -> String {
-        OFFER.replace("sendonly", "recvonly").replace(
-            "a=group",
-            "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
-             a=fingerprint:sha-256 AA\r\na=setup:active\r\na=group",
-        )
-    }
-
-    fn fault(answer: &str) -> String {
-        let offer = Description::read(OFFER).unwrap();
-        let checked = Description::read(answer).and_then(|read| read.check_answers(&offer));
-        checked.expect_err("the answer is bad")
-    }
-
-    #[test]
-    fn a_good_answer_passes_and_a_rejected_section_may_leave_the_group() {
-        let offer = Description::read(OFFER).unwrap();
-        Description::read(&answer())
-            .unwrap()
-            .check_answers(&offer)
-            .unwrap();
-        let rejected = answer()
-            .replace("m=audio 9", "m=audio 0")
-            .replace("BUNDLE v a d", "BUNDLE v d");
-        Description::read(&rejected)
-            .unwrap()
-            .check_answers(&offer)
-            .unwrap();
-    }
-
-    #[test]
-    fn every_fault_is_named() {
-        assert!(fault("hello").contains("v=0"));
-        assert!(fault(&format!("v=0{}", " ".repeat(MAX_SDP_BYTES))).contains("65536"));
-        assert!(fault(&answer().replace("a=ice-pwd", "a=x")).contains("ice-pwd"));
-        assert!(fault(&answer().replace("a=fingerprint:sha-256", "a=x:")).contains("fingerprint"));
-        assert!(fault(&answer().replace("sha-256", "md5")).contains("md5"));
-        assert!(fault(&answer().replace("a=setup", "a=ice-lite\r\na=setup")).contains("ice-lite"));
-        assert!(fault(&answer().replace("a=mid:a", "a=mid:z")).contains("a=mid:a"));
-        assert!(fault(&answer().replace("BUNDLE v a d", "BUNDLE a v d")).contains("BUNDLE"));
-        assert!(fault(&answer().replace("recvonly", "x")).contains("direction"));
-        assert!(fault(&answer().replace("a=rtpmap:111", "a=x:")).contains("format 111"));
-        let cut = answer().split("m=application").next().unwrap().to_owned();
-        assert!(fault(&cut).contains("2 media sections"));
-    }
-
-    #[test]
-    fn the_offered_level_covers_the_source() {
-        assert_eq!(offered_profile(None), 0x42_e01f);
-        assert_eq!(
-            offered_profile(Some(0x42_c00d)),
-            0x42_e01f,
-            "never below what browsers expect"
-        );
-        assert_eq!(offered_profile(Some(0x4d_4028)), 0x4d_0028);
-        assert_eq!(offered_profile(Some(0x64_0033)), 0x64_0033);
-        assert_eq!(offered_profile(Some(0x64_003e)), 0x64_0034);
-        assert_eq!(
-            offered_profile(Some(0x64_0021)),
-            0x64_0028,
-            "3.3 is no level: the next one"
-        );
-    }
-
-    #[test]
-    fn candidates_do_not_reach_the_parser() {
-        let with = format!(
-            "{}a=candidate:1 1 udp 1 host.local 9 typ host\r\n",
-            answer()
-        );
-        assert_eq!(Description::read(&with).unwrap().candidates.len(), 1);
-    }
-}
+mod tests;

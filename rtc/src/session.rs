@@ -91,6 +91,8 @@ pub struct Session {
     stats_at: Instant,
     deadline: Instant,
     alarm: Alarm,
+    /// A turn has panicked: there is no further one.
+    failed: bool,
     pub(crate) signals: Signals,
 }
 
@@ -209,6 +211,7 @@ impl Session {
             stats_at: now,
             deadline: now,
             alarm: Alarm::default(),
+            failed: false,
             signals: Signals::default(),
         }
     }
@@ -284,6 +287,9 @@ impl Session {
         out: &mut Outbox,
         change: impl FnOnce(&mut Rtc) -> R,
     ) -> Result<R, Panicked> {
+        if self.failed {
+            return Err(Panicked);
+        }
         let reports = [self.video.report(now), self.audio.report(now)];
         let turn = AssertUnwindSafe(|| {
             #[cfg(feature = "fault-injection")]
@@ -315,6 +321,7 @@ impl Session {
                 Ok(result)
             }
             Err(_) => {
+                self.failed = true;
                 self.signals.panics += 1;
                 self.signals.closed = Some(CloseReason::Fault);
                 Err(Panicked)

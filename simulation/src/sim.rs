@@ -76,6 +76,8 @@ pub struct Sim {
     config: Arc<Config>,
     /// A read of the server takes up to so many bytes.
     pub read_bytes: usize,
+    /// What was read is handed over in pieces of so many bytes, as records of TLS are.
+    pub record_bytes: usize,
     pub viewers: Vec<Viewer>,
     pub network: Network,
     /// Datagrams in the sockets of shards that stand still.
@@ -89,6 +91,8 @@ pub struct Sim {
     pub turns: usize,
     last: LastAnswers,
     accounts: Option<Accounts>,
+    /// What requests that name none are sent with.
+    pub token: Option<String>,
     /// Connections that the shards of this process have taken.
     pub accepted: u64,
     /// Panics on purpose in this process, at most one caught for each.
@@ -150,6 +154,7 @@ impl Sim {
             store,
             config,
             read_bytes: media_service::limits::READ_BYTES,
+            record_bytes: usize::MAX,
             viewers: Vec::new(),
             network: Network::new(seed),
             unread: vec![VecDeque::new(); shards],
@@ -160,6 +165,7 @@ impl Sim {
             turns: 0,
             last: LastAnswers::new(),
             accounts: None,
+            token: None,
             accepted: 0,
             injected: 0,
             handed_over: 0,
@@ -224,7 +230,7 @@ impl Sim {
     /// The process ends and another one starts on the same store, which is a file: in order, or by
     /// a crash. All connections are gone.
     pub fn restart(&mut self, clean: bool) {
-        if clean {
+        if clean && !self.ended.iter().all(|&ended| ended) {
             self.drain(Duration::from_secs(30));
             self.run_until(Duration::from_secs(30), "the shards end", |sim| {
                 sim.ended.iter().all(|&ended| ended)
@@ -291,11 +297,19 @@ impl Sim {
     pub fn reload(&mut self, edit: impl FnOnce(&mut Config)) {
         self.reconfigure(edit);
         let update = Arc::new(Update::new(Config::clone(&self.config)));
+        if let Some(accounts) = &mut self.accounts {
+            accounts.reload(&update);
+        }
         for mailbox in &mut self.mailboxes {
             mailbox
                 .send(self.now, 0.0, Letter::Reload(update.clone()))
                 .expect("a mailbox with room");
         }
+    }
+
+    /// Whether some shard has not heard of its new configuration.
+    pub fn reloads(&self) -> bool {
+        self.mailboxes.iter().any(Mailbox::reloads)
     }
 
     /// Tells every shard to shut down.

@@ -4,6 +4,7 @@
 //! Each seed plays with some kinds of actions only (swarm testing: what never happens leaves room
 //! for what seldom does), and draws the figures of its network, its configuration and its clients.
 
+mod accounts;
 mod asks;
 mod checks;
 mod faults;
@@ -12,6 +13,7 @@ mod members;
 mod peers;
 mod plan;
 mod publishers;
+mod rates;
 mod report;
 mod trace;
 mod viewers;

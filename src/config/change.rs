@@ -20,8 +20,8 @@ pub(super) enum Applies {
 /// When another value of the key takes effect; `None`: there is no such key.
 ///
 /// A key waits for a restart when it stands for something that exists once in the process (sockets,
-/// threads, the store's file, the log's format), or for what has been counted with its old value so
-/// far (`metrics.leak_interval`).
+/// threads, the store's file, the log's format), for what has been counted with its old value so far
+/// (`metrics.leak_interval`), or for what happens at a start alone (`rooms.anchor_timeout`).
 pub(super) fn applies(key: &str) -> Option<Applies> {
     Some(match key {
         "demo"
@@ -32,6 +32,7 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "media.listen"
         | "media.advertise"
         | "media.port"
+        | "rooms.anchor_timeout"
         | "store.path"
         | "store.fsync"
         | "store.message_retention"
@@ -74,7 +75,6 @@ pub(super) fn applies(key: &str) -> Option<Applies> {
         | "rooms.message_rate"
         | "rooms.recent"
         | "rooms.join_timeout"
-        | "rooms.anchor_timeout"
         | "rooms.heat_half_life"
         | "rooms.retention"
         | "limits.sessions"

@@ -25,7 +25,7 @@ impl Parting {
             .retain_mut(|(until, stream)| now < *until && !stream.flush().unwrap_or(true));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }

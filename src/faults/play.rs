@@ -1,12 +1,20 @@
 //! The faults themselves.
 
+use std::env;
 use std::fs::File;
+use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::{Faults, Place, Thread};
+use crate::http::Headers;
+
+/// The variable that lets requests bring faults, where it is `1`. No key of the configuration: no file that
+/// somebody copies has it.
+const ALLOWED_BY: &str = "ALLOW_FAULT_INJECTION";
 
 /// What is done to a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +81,20 @@ impl Faults {
     }
 }
 
+/// Whether requests may bring faults into this process.
+pub(crate) fn requests_may() -> bool {
+    static MAY: OnceLock<bool> = OnceLock::new();
+    *MAY.get_or_init(|| env::var_os(ALLOWED_BY).is_some_and(|value| value == "1"))
+}
+
+/// The fault that a request of that peer brings.
+pub(crate) fn of_request(peer: IpAddr, headers: &Headers) -> Option<Fault> {
+    if !requests_may() || !peer.to_canonical().is_loopback() {
+        return None;
+    }
+    headers.get("x-fault")?.parse().ok()
+}
+
 /// The thread is at work.
 pub(crate) fn pass_thread(thread: Thread) {
     let bit = 1 << thread as u8;
@@ -84,11 +106,12 @@ pub(crate) fn pass_thread(thread: Thread) {
 
 impl Place {
     /// All of them.
-    pub const ALL: [Place; 19] = [
+    pub const ALL: [Place; 20] = [
         Place::ConnectionBytes,
         Place::ConnectionTimer,
         Place::SocketMessage,
         Place::Request,
+        Place::Reply,
         Place::SessionMessage,
         Place::SessionDatagram,
         Place::SessionMedia,

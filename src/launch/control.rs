@@ -294,15 +294,16 @@ impl Work {
 
     fn drain(&self, deadline: Instant) {
         let postbox = &self.control.postbox;
-        for shard in 0..postbox.shards() {
-            // A full mailbox empties within a turn; a shard that is dead is the watchdog's.
-            while postbox
-                .send(shard, Mail::Message(Message::Drain { deadline }))
-                .is_err()
-                && Instant::now() < deadline
-            {
-                thread::sleep(RETRY_INTERVAL);
+        let drain = || Mail::Message(Message::Drain { deadline });
+        // A full mailbox empties within a turn; a shard that is dead is the watchdog's, and keeps no other
+        // from its end.
+        let mut shards: Vec<usize> = (0..postbox.shards()).collect();
+        loop {
+            shards.retain(|&shard| postbox.send(shard, drain()).is_err());
+            if shards.is_empty() || Instant::now() >= deadline {
+                return;
             }
+            thread::sleep(RETRY_INTERVAL);
         }
     }
 }

@@ -62,7 +62,7 @@ impl HeldWatch {
     }
 
     fn count(&mut self, totals: &Totals) {
-        let connections = || totals.sum(Total::Connections) as u64;
+        let connections = || (totals.sum(Total::Connections) + totals.sum(Total::Parting)) as u64;
         // Counting descriptors takes a while, in which connections come and go.
         let before = connections();
         let process = ProcessFigures::read();

@@ -5,6 +5,10 @@
 //! bucket, takes a token there, and then to the owner of what it names. It moves with its connection, as
 //! every request does that another shard must answer.
 //!
+//! A token that was taken stays taken whatever becomes of the request, so that a request which fails late
+//! (a mailbox is full, a cap is met) is no way to ask for nothing; but for a [log-in](Charge::LogIn) that
+//! succeeds. The bucket of all is on one shard, which every creation of a session passes.
+//!
 //! [`Shards::owner_of_bucket`]: crate::placement::Shards::owner_of_bucket
 
 mod admission;

@@ -245,3 +245,39 @@ fn a_certificate_is_rotated_in_its_place() {
             .is_some_and(|same| Arc::ptr_eq(same, &tls))
     );
 }
+
+#[test]
+fn nothing_that_is_handed_around_shows_a_secret() {
+    let (secret, key) = (
+        "0123456789abcdef0123456789abcdef",
+        rcgen::KeyPair::generate().unwrap(),
+    );
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let setup = Setup::new("");
+    setup.write("cert.pem", &params.self_signed(&key).unwrap().pem());
+    setup.write("key.pem", &key.serialize_pem());
+    let [cert, key_file] = ["cert.pem", "key.pem"].map(|name| setup.path(name));
+    let text = format!(
+        "[auth]\njwt_secret = '{secret}'\n[tls]\ncert = '{}'\nkey = '{}'\n",
+        cert.display(),
+        key_file.display()
+    );
+    setup.write("media.toml", &text);
+    let Ok(Command::Serve(config)) = inputs(&setup.path("media.toml")).load() else {
+        panic!("it serves");
+    };
+    let tls = tls::load(&config.tls).unwrap();
+    assert!(tls.is_some());
+    let shown = format!(
+        "{:?}",
+        Update {
+            tls,
+            ..Update::new(config)
+        }
+    );
+    // The last bytes of the key's file are those of the public one.
+    let private = format!("{:?}", &key.serialize_der()[36..68]);
+    for hidden in [secret, "PRIVATE KEY", private.trim_matches(['[', ']'])] {
+        assert!(!shown.contains(hidden), "{hidden}");
+    }
+}

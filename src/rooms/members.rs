@@ -207,6 +207,20 @@ impl Rooms {
         })
     }
 
+    /// The member on that connection, looked for among all: for who has lost its key.
+    pub fn member_on(&self, connection: ConnectionId) -> Option<MemberKey> {
+        self.by_id.values().find_map(|&room| {
+            let members = &self.rooms.get(room)?.live.as_deref()?.members;
+            let on = |&member: &u32| {
+                members
+                    .get(member)
+                    .is_some_and(|it| it.connection == connection)
+            };
+            let member = (0..members.end()).find(on)?;
+            Some(MemberKey { room, member })
+        })
+    }
+
     /// The member's connection is gone.
     pub fn disconnect(&mut self, time: Time, key: MemberKey) {
         let Some(room) = self.rooms.get_mut(key.room) else {

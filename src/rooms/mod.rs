@@ -184,7 +184,7 @@ impl Rooms {
     }
 
     /// Another configuration holds from now on, its retention for rooms that are kept already too. A join
-    /// that is to lapse and an anchor that stays away have the time that they had before.
+    /// that is to lapse has the time that it had before.
     pub fn reconfigure(&mut self, time: Time, config: &config::Rooms, queue: usize) {
         let kept_for_less = config.retention < self.config.retention;
         self.config = config.clone();

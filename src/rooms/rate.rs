@@ -59,7 +59,9 @@ impl Bucket {
 
     fn filled(&self, now: u32, rate: Rate) -> f32 {
         let seconds = now.wrapping_sub(self.at) as f32 / 1000.0;
-        rate.burst.min(self.tokens + seconds * rate.per_second)
+        // Nothing is owed for what was taken while there was no bound.
+        rate.burst
+            .min(self.tokens.max(0.0) + seconds * rate.per_second)
     }
 
     /// Takes a token, which [`Bucket::has`] has seen.
@@ -102,6 +104,19 @@ mod tests {
         assert!(!bucket.is_full(1050, rate));
         assert!(bucket.is_full(1101, rate));
         assert!(bucket.is_full(1000, None));
+    }
+
+    #[test]
+    fn a_bound_that_comes_back_begins_with_an_empty_bucket_at_worst() {
+        let rate = Rate::new(Cap::new(10), 20);
+        let mut bucket = Bucket::full();
+        assert!(bucket.has(0, rate));
+        for _ in 0..1_000_000 {
+            bucket.take();
+            assert!(bucket.has(0, None));
+        }
+        assert!(!bucket.has(10, rate));
+        assert!(bucket.has(110, rate));
     }
 
     #[test]

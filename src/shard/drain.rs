@@ -30,6 +30,7 @@ impl Shard {
             return;
         }
         self.draining = Some(deadline);
+        self.totals.set(self.id, Total::Draining, 1);
         self.demo = None;
         let ids: Vec<_> = self.sessions.keys().copied().collect();
         let closed = ids.len();
@@ -93,10 +94,10 @@ impl Shard {
         });
     }
 
-    /// Nothing is left, or the time is up: the driver may end.
+    /// Nothing is left on any shard, for a request in flight there may name something of this one; or the
+    /// time is up. The driver may end.
     pub fn is_drained(&self, now: Instant) -> bool {
-        self.draining
-            .is_some_and(|deadline| self.connections.len() == 0 || now >= deadline)
+        self.is_draining() && (self.totals.is_quiet() || self.is_overdue(now))
     }
 
     /// Its time is up, whatever is still there.

@@ -15,11 +15,12 @@ use tracing::error;
 
 use super::Shard;
 use super::sockets::INTERNAL_ERROR;
-use crate::connection::{Connection, Fate, Output, Phase, Role};
+use crate::alarm::Alarm;
+use crate::connection::{Connection, ConnectionId, Fate, Output, Phase, Role};
 use crate::error::ApiError;
 use crate::ids::{DeviceId, RoomId, SessionId};
 use crate::limits::SWEEP_MEMBERS;
-use crate::media::Track;
+use crate::media::{Device, Track};
 use crate::metrics::{ConnectionEnd, PanicPart, SessionEnd};
 use crate::rooms::MemberKey;
 use crate::totals::Total;
@@ -61,6 +62,11 @@ pub(super) struct Panics {
 }
 
 impl Panics {
+    /// Between two calls: what was to end the shard has not.
+    pub(super) fn given_up(&self) -> bool {
+        self.mending
+    }
+
     /// So many more. False: too many.
     fn allow(&mut self, now: Instant, more: u32) -> bool {
         if self.since.is_none_or(|since| now >= since + MINUTE) {
@@ -145,7 +151,12 @@ impl Shard {
             }
             Blame::Device(id) => {
                 error!(device = %id, "the publisher ends: {FAILED}");
+                // The entry that it waits for may be the one that failed.
+                if let Some(device) = self.devices.get_mut(&id) {
+                    device.alarm = Alarm::default();
+                }
                 self.end_publishers(now, &id);
+                self.watch_idle(now, &id);
                 Some(PanicPart::Device)
             }
             Blame::Room(id) => Some(self.end_room(now, id)),
@@ -171,7 +182,39 @@ impl Shard {
         connection.fate = Fate::Close;
         connection.end = ConnectionEnd::Fault;
         self.release(now, connection);
+        self.disown(now, connection.id);
         PanicPart::Connection
+    }
+
+    /// Takes from a connection whatever names it. Between what a request has done and what its connection
+    /// becomes by it (a publisher, an agent, a member) the connection does not know of that itself.
+    fn disown(&mut self, now: Instant, id: ConnectionId) {
+        const TRACKS: [Track; 2] = [Track::Video, Track::Audio];
+        let names = |device: &Device| {
+            let holder = |track| device.holder(track).and_then(|it| it.connection);
+            device.agent == Some(id) || TRACKS.iter().any(|&track| holder(track) == Some(id))
+        };
+        let devices = self.devices.values().filter(|device| names(device));
+        let devices: Vec<_> = devices.map(|device| device.id.clone()).collect();
+        for device in devices {
+            for track in TRACKS {
+                self.free_track(now, &device, track, Some(id));
+            }
+            if let Some(device) = self.devices.get_mut(&device) {
+                device.agent = device.agent.filter(|&agent| agent != id);
+            }
+            self.watch_idle(now, &device);
+        }
+        let sessions = self.sessions.iter().filter(|(_, it)| it.socket == Some(id));
+        let sessions: Vec<_> = sessions.map(|(&session, _)| session).collect();
+        for session in sessions {
+            self.detach_socket(now, session, id);
+        }
+        self.gathers.retain(|_, gather| gather.connection != id);
+        if let Some(member) = self.rooms.member_on(id) {
+            let time = self.time(now);
+            self.rooms.disconnect(time, member);
+        }
     }
 
     /// The device's publishers are told, and its tracks are free for others.
@@ -260,6 +303,13 @@ impl Shard {
         let dead: Vec<_> = self.sessions.keys().copied().filter(dead).collect();
         for id in dead {
             self.session_gone(now, id, SessionEnd::Fault);
+        }
+        // Made for what has failed: nobody else would ever forget them.
+        let unwatched = |it: &&Device| it.is_idle() && it.alarm.deadline().is_none();
+        let devices = self.devices.values().filter(unwatched);
+        let devices: Vec<_> = devices.map(|device| device.id.clone()).collect();
+        for device in devices {
+            self.watch_idle(now, &device);
         }
         self.totals
             .set(self.id, Total::Sessions, self.sessions.len());

@@ -19,14 +19,21 @@ use crate::placement::Shards;
 use crate::reload::Update;
 
 /// Timeouts that connections wait for.
-const OF_CONNECTIONS: [fn(&Config) -> Duration; 7] = [
+const OF_CONNECTIONS: [fn(&Config) -> Duration; 8] = [
     |config| config.http.head_timeout,
     |config| config.http.body_timeout,
+    |config| config.http.body_deadline,
     |config| config.http.idle_timeout,
     |config| config.media.publisher_timeout,
     |config| config.ws.ping_interval,
     |config| config.ws.pong_timeout,
     |config| config.ws.write_timeout,
+];
+
+/// And those that sessions wait for.
+const OF_SESSIONS: [fn(&Config) -> Duration; 2] = [
+    |config| config.media.idle_timeout,
+    |config| config.media.setup_timeout,
 ];
 
 /// The series that a shard keeps.
@@ -76,7 +83,10 @@ impl Shard {
         if OF_CONNECTIONS.into_iter().any(shorter) {
             self.hasten_connections(now);
         }
-        if shorter(|config| config.media.idle_timeout) {
+        if config.ws.message_bytes != before.ws.message_bytes {
+            self.limit_messages(now, config.ws.message_bytes);
+        }
+        if OF_SESSIONS.into_iter().any(shorter) {
             self.look_at_sessions(now);
         }
         if shorter(|config| config.media.device_linger) {
@@ -108,13 +118,25 @@ impl Shard {
         let patience = match &http.phase {
             Phase::Head if http.decoder.between_requests() => timeouts.idle_timeout,
             Phase::Head => timeouts.head_timeout,
-            Phase::Body(..) => timeouts.body_timeout,
+            Phase::Body(..) => timeouts.body_timeout.min(timeouts.body_deadline),
             // The alarm knows since when it has been silent.
             Phase::Publish(..) => self.config.media.publisher_timeout,
             // What it waits for has a bound of its own.
             Phase::Wait(..) | Phase::Done => return,
         };
         self.set_alarm_by(connection, now + patience);
+    }
+
+    /// Of those that are open already, too.
+    fn limit_messages(&mut self, now: Instant, bytes: usize) {
+        for id in self.connections.ids() {
+            self.with(now, id, |_, connection| {
+                if let Some((codec, _)) = connection.role.socket() {
+                    codec.limit_messages(bytes);
+                }
+                None
+            });
+        }
     }
 
     /// Each session's alarm knows since when its viewer has been idle.

@@ -12,7 +12,6 @@ use crate::error::ApiError;
 use crate::faults::Place;
 use crate::ids::SessionId;
 use crate::json::JsonFault;
-use crate::limits::MEMBER_MESSAGES_PER_TURN;
 use crate::metrics::{ConnectionEnd, Direction, MessageKind};
 use crate::ws::{
     Beat, Codec, Control, Received, STATS_INTERVAL, ServerMessage, ViewerMessage, Violation,
@@ -91,7 +90,6 @@ impl Shard {
         bytes: &[u8],
     ) -> usize {
         let mut input = bytes;
-        let mut room_messages = 0;
         if let Some((_, pulse)) = connection.role.socket() {
             pulse.heard(now);
         }
@@ -115,8 +113,7 @@ impl Shard {
                         Role::Viewer(_) => self.viewer_message(now, connection, message),
                         Role::Agent(_) => self.agent_message(now, connection, message),
                         Role::Member(socket) => {
-                            room_messages += 1;
-                            socket.paused = room_messages >= MEMBER_MESSAGES_PER_TURN;
+                            socket.spoke(self.turn);
                             self.member_message(now, connection, message);
                             Ok(())
                         }

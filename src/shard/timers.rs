@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::faults::Place;
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::LINGER;
-use crate::media::DEMO_DEVICE;
+use crate::media::{DEMO_DEVICE, Publisher};
 use crate::message::GatherId;
 use crate::metrics::ConnectionEnd;
 
@@ -127,26 +127,7 @@ impl Shard {
                 );
             }
             Phase::Publish(exchange, publisher) => {
-                let silence = self.config.media.publisher_timeout;
-                let silent = now.saturating_duration_since(publisher.heard) >= silence;
-                let end = self.moment(exchange.identity.expires_at);
-                let expired = end.is_some_and(|end| now >= end);
-                if !expired && (exchange.complete || !publisher.reads() || !silent) {
-                    // It is we who let it wait, or it spoke since.
-                    let heard = if silent { now } else { publisher.heard };
-                    let at = self.publisher_deadline(heard, &exchange);
-                    self.set_phase(connection, Phase::Publish(exchange, publisher));
-                    self.set_alarm(connection, at);
-                    return;
-                }
-                self.stop_publishing(now, connection.id, &publisher);
-                let error = match expired {
-                    true => ApiError::Unauthorized(AuthError::Expired),
-                    false => ApiError::PublisherSilent {
-                        seconds: silence.as_secs(),
-                    },
-                };
-                self.refuse(now, connection, exchange, error);
+                self.publishing_time(now, connection, exchange, publisher);
             }
             Phase::Wait(exchange, gather) => {
                 self.gathers.remove(&gather);
@@ -154,6 +135,36 @@ impl Shard {
             }
             Phase::Done => connection.fate = Fate::Close,
         }
+    }
+
+    /// The deadline of a publisher has passed: its silence or its token ends it, or it goes on.
+    fn publishing_time(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        exchange: Box<Exchange>,
+        publisher: Box<Publisher>,
+    ) {
+        let silence = self.config.media.publisher_timeout;
+        let silent = now.saturating_duration_since(publisher.heard) >= silence;
+        let end = self.moment(exchange.identity.expires_at);
+        let expired = end.is_some_and(|end| now >= end);
+        if !expired && (exchange.complete || !publisher.reads() || !silent) {
+            // It is we who let it wait, or it spoke since.
+            let heard = if silent { now } else { publisher.heard };
+            let at = self.publisher_deadline(heard, &exchange);
+            self.set_phase(connection, Phase::Publish(exchange, publisher));
+            self.set_alarm(connection, at);
+            return;
+        }
+        self.stop_publishing(now, connection.id, &publisher);
+        let error = match expired {
+            true => ApiError::Unauthorized(AuthError::Expired),
+            false => ApiError::PublisherSilent {
+                seconds: silence.as_secs(),
+            },
+        };
+        self.refuse(now, connection, exchange, error);
     }
 
     /// When a publisher is given up that says nothing more, or its token ends before that.

@@ -63,7 +63,7 @@ impl Shard {
             Scope::Everything => 0,
             Scope::Metrics => MONITORING_CONNECTIONS,
         };
-        let open = self.totals.sum(Total::Connections);
+        let open = self.totals.sum(Total::Connections) + self.totals.sum(Total::Parting);
         if !limits.connections.allows((open + 1).saturating_sub(kept)) {
             return Err(ConnectionRefused::Full);
         }
@@ -203,9 +203,20 @@ impl Shard {
 
     /// The connection has left for another shard.
     pub fn moved(&mut self, id: ConnectionId) {
-        self.connections.remove(id);
         self.metrics.connections_handed_over += 1;
+        self.totals.add(self.id, Total::HandedOver);
+        self.lost(id);
+    }
+
+    /// The connection was to leave for another shard, and its socket is gone.
+    pub fn lost(&mut self, id: ConnectionId) {
+        self.connections.remove(id);
         self.count_connections();
+    }
+
+    /// So many sockets of connections that are forgotten are still open.
+    pub fn parting(&self, count: usize) {
+        self.totals.set(self.id, Total::Parting, count);
     }
 
     /// The other shard's mailbox is full: the request is answered here.
@@ -228,6 +239,7 @@ impl Shard {
         self.count_in(&connection);
         self.connections.put(connection);
         self.count_connections();
+        self.totals.add(self.id, Total::Adopted);
         self.with(now, id, |shard, connection| {
             match shard.dispatch(now, connection, exchange, operation) {
                 Step::Go(_) => shard.take_bytes(now, connection, &[]),
@@ -347,6 +359,7 @@ impl Shard {
         };
         Box::new(Transfer {
             peer: connection.peer,
+            scope: connection.scope,
             tls: connection.tls,
             decoder,
             exchange,
@@ -359,6 +372,7 @@ impl Shard {
 
     fn unpack(id: ConnectionId, transfer: Transfer) -> (Box<Connection>, Box<Exchange>, Operation) {
         let mut connection = Box::new(Connection::new(id, transfer.peer));
+        connection.scope = transfer.scope;
         connection.tls = transfer.tls;
         connection.role = Role::Http(Http {
             decoder: transfer.decoder,

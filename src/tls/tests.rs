@@ -149,6 +149,35 @@ fn an_end_is_told_once_and_answers_still_go() {
     }
 }
 
+/// What was opened on the way to something else is wanted piece by piece too: the end behind it is not
+/// forgotten.
+#[test]
+fn an_end_behind_what_is_wanted_alone_is_told() {
+    for version in VERSIONS {
+        let (mut tunnel, mut client) = pair(version);
+        for request in [b"one", b"two"] {
+            client.writer().write_all(request).unwrap();
+        }
+        client.send_close_notify();
+        let mut heard = Vec::new();
+        let mut take_one = |piece: &[u8]| {
+            heard.extend_from_slice(piece);
+            false
+        };
+        let mut bytes = outgoing(&mut client);
+        assert_eq!(
+            tunnel.open(&mut bytes, &mut take_one).unwrap(),
+            Opened::Held
+        );
+        assert_eq!(tunnel.seal(b"first").unwrap(), Some(5));
+        assert_eq!(tunnel.open(&mut [], &mut take_one).unwrap(), Opened::Held);
+        assert_eq!(heard, b"onetwo");
+        assert!(tunnel.holds());
+        assert_eq!(tunnel.open(&mut [], &mut |_| true).unwrap(), Opened::End);
+        assert!(!tunnel.holds());
+    }
+}
+
 /// A peer that renews its keys again and again without reading makes nobody keep the answers.
 #[test]
 fn key_updates_pile_nothing_up() {

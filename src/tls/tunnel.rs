@@ -44,7 +44,7 @@ pub struct Tunnel {
     sealed: Vec<u8>,
     sent: usize,
     stage: Stage,
-    /// `received` may hold whole records.
+    /// `received` may hold whole records, or the end is to be told.
     held: bool,
     /// The peer has said that it sends no more.
     peer_closed: bool,
@@ -241,7 +241,12 @@ impl Tunnel {
 
     fn keep(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
-        self.held = !self.received.is_empty();
+        self.held = !self.received.is_empty() || self.owes_end();
+    }
+
+    /// The peer's end came, and nobody was told.
+    fn owes_end(&self) -> bool {
+        self.peer_closed && !self.end_told
     }
 
     fn put_back(&mut self, mut received: Vec<u8>, used: usize) {
@@ -265,7 +270,7 @@ impl Tunnel {
         let (used, done) = self.process(&mut received, &mut keep, write);
         self.put_back(received, used);
         self.opened = opened;
-        self.held = self.peer_closed && !self.end_told;
+        self.held = self.owes_end();
         done.map(drop).inspect_err(|_| self.stage = Stage::Failed)
     }
 

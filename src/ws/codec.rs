@@ -58,6 +58,17 @@ impl Codec {
         }
     }
 
+    /// Another bound on messages holds, for one that has begun too.
+    pub fn limit_messages(&mut self, message_bytes: usize) {
+        self.message_bytes = u32::try_from(message_bytes).unwrap_or(u32::MAX);
+        if let Some(context) = &mut self.context {
+            context.set_config(|config| {
+                config.max_message_size = Some(message_bytes);
+                config.max_frame_size = Some(message_bytes);
+            });
+        }
+    }
+
     /// Takes the next message out of `input`, which is advanced past whole frames. `None`: more
     /// bytes are needed, and those left in `input` come again with them. Pings are answered into
     /// `output`.

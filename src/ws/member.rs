@@ -10,6 +10,7 @@ use super::pulse::Pulse;
 use crate::auth::Identity;
 use crate::config;
 use crate::ids::RoomId;
+use crate::limits::MEMBER_MESSAGES_PER_TURN;
 use crate::metrics::MessageKind;
 use crate::rooms::MemberKey;
 
@@ -27,6 +28,9 @@ pub struct MemberSocket {
     pub(crate) expires_at: Option<u64>,
     /// It sent more than a turn may handle: the rest waits for the next one.
     pub(crate) paused: bool,
+    /// The turn that it spoke in last, and how often it did there.
+    turn: u32,
+    said: usize,
 }
 
 impl MemberSocket {
@@ -46,7 +50,19 @@ impl MemberSocket {
             privileged,
             expires_at: identity.expires_at,
             paused: false,
+            turn: 0,
+            said: 0,
         }
+    }
+
+    /// A message of its came in this turn. It pauses if that was as many as a turn may handle, in however
+    /// many pieces they came: with TLS each may be a record of its own.
+    pub(crate) fn spoke(&mut self, turn: u32) {
+        if self.turn != turn {
+            (self.turn, self.said) = (turn, 0);
+        }
+        self.said += 1;
+        self.paused = self.said >= MEMBER_MESSAGES_PER_TURN;
     }
 }
 

@@ -53,6 +53,16 @@ pub fn run_to_end(arguments: &[&str]) -> (ExitStatus, String, String) {
     (output.status, text(output.stdout), text(output.stderr))
 }
 
+/// Ports of the kernel's choice, and a log to be read by the line.
+const OWN: [&str; 6] = [
+    "--listen",
+    "127.0.0.1:0",
+    "--media-port",
+    "0",
+    "--log-format",
+    "json",
+];
+
 /// A running server. Dropped, it is asked to end, and waited for.
 pub struct Server {
     child: Child,
@@ -70,16 +80,18 @@ impl Server {
     /// # Panics
     /// With its log, when it ends or is not ready soon.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut all = vec![
-            "--listen",
-            "127.0.0.1:0",
-            "--media-port",
-            "0",
-            "--log-format",
-            "json",
-        ];
-        all.extend(arguments);
-        let mut child = command(&all)
+        let all = [&OWN[..], arguments].concat();
+        Self::spawn(command(&all).env("ALLOW_FAULT_INJECTION", "1"))
+    }
+
+    /// As it is deployed, be it built with `fault-injection` or not: requests bring no faults.
+    pub fn start_safe(arguments: &[&str]) -> Self {
+        let all = [&OWN[..], arguments].concat();
+        Self::spawn(&mut command(&all))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             // Everybody comes from one address here: rates are for the tests of rates, which set them.
             .env("MEDIA_LIMITS_SESSION_RATE", "0")
             .env("MEDIA_LIMITS_SESSION_RATE_TOTAL", "0")

@@ -19,6 +19,8 @@ fn a_panic_closes_its_session_alone() {
     let session = plane.sessions.get_mut(bad).unwrap();
     let turned = session.turn(now, &mut out, |_| panic!("as a fault in str0m would"));
     assert!(turned.is_err());
+    let again = session.turn(now, &mut out, |_| unreachable!("nobody touches it again"));
+    assert!(again.is_err());
     plane.settle(now, bad, &mut out);
     assert!(plane.session(bad).is_none());
     assert_eq!(plane.counters().panics, 1);

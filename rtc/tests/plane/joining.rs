@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use rtc::SessionState;
 
-use crate::support::{Mishap, Sim};
+use crate::support::{Mishap, Network, Sim};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Time from the answer until both sides are connected.
+/// Time from the answer until both sides are connected, and the datagrams that it took.
 fn join(seed: u64, mishap: Option<(u64, Mishap)>) -> (Duration, u64) {
+    join_over(seed, |network| network.mishap = mishap)
+}
+
+fn join_over(seed: u64, edit: impl FnOnce(&mut Network)) -> (Duration, u64) {
     let mut sim = Sim::new(seed);
-    sim.network.mishap = mishap;
+    edit(&mut sim.network);
     let source = sim.plane.add_source();
     let viewer = sim.join(source);
     let start = sim.now;
@@ -41,5 +45,22 @@ fn one_mishap_costs_a_join_little() {
             took <= plain + 1_260 * MS,
             "datagram {number} lost: {took:?}"
         );
+    }
+}
+
+/// What is sent again before the answer to it can be here is sent in vain, and does no harm: the time doubles.
+#[test]
+fn a_satellite_costs_a_join_its_round_trips() {
+    for one_way in [150, 300, 600, 1_000] {
+        let (took, datagrams) = join_over(390 + one_way, |network| {
+            network.delay = one_way as u32 * MS;
+            network.jitter = 20 * MS;
+        });
+        let round_trip = 2 * one_way as u32 * MS;
+        assert!(
+            took <= 3 * round_trip + 100 * MS,
+            "{round_trip:?}: {took:?}"
+        );
+        assert!(datagrams <= 30, "{round_trip:?}: {datagrams} datagrams");
     }
 }

@@ -13,7 +13,7 @@ use crate::support::metrics::Metrics;
 /// What the server listens on, and is asked for.
 pub const HOST: &str = "127.0.0.1:30006";
 /// Where clients are that do not say so.
-pub(super) const CLIENT: [u8; 4] = [198, 51, 100, 1];
+const CLIENT: [u8; 4] = [198, 51, 100, 1];
 /// An answer takes no longer, whatever the mailboxes do.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -95,7 +95,13 @@ impl Sim {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        self.send(client, request(method, target, headers, body));
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let token = bearer.iter().map(|it| ("Authorization", it.as_str()));
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(|(name, _)| *name == "Authorization") {
+            headers.extend(token);
+        }
+        self.send(client, request(method, target, &headers, body));
         self.answer(client, method == "HEAD")
     }
 

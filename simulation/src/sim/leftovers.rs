@@ -1,10 +1,8 @@
 //! What a server still holds when everybody has gone.
 
-use media_service::client::AddressBlock;
 use media_service::totals::Total;
 
 use super::Sim;
-use super::client::CLIENT;
 
 /// Gauges, and series that name what is gone.
 const EMPTY: [&str; 9] = [
@@ -39,8 +37,7 @@ impl Sim {
         ] {
             assert_eq!(self.totals.sum(total), 0, "{total:?}");
         }
-        let peer = AddressBlock::of(CLIENT.into());
-        assert_eq!(self.totals.connections_of(peer), 0);
+        assert_eq!(self.totals.counted_by_address(), [0; 2]);
         let metrics = self.metrics();
         for name in EMPTY {
             let series = |labels: &str| labels != "_other";

@@ -57,6 +57,12 @@ impl Mailbox {
         self.letters.iter().filter(|(_, it)| adopts(it)).count()
     }
 
+    /// Whether a new configuration is in it.
+    pub(crate) fn reloads(&self) -> bool {
+        let reload = |(_, letter): &(_, Letter)| matches!(letter, Letter::Reload(_));
+        self.letters.iter().any(reload)
+    }
+
     /// The letters of a turn.
     pub(crate) fn receive(&mut self, now: Instant) -> Vec<Letter> {
         let arrived = self.letters.iter().take_while(|(at, _)| *at <= now).count();

@@ -151,7 +151,15 @@ impl Sim {
             }
             let count = most.min(wire.to_server.len());
             let bytes: Vec<u8> = wire.to_server.drain(..count).collect();
-            self.shards[shard].received(self.now, id, &bytes);
+            let mut records = bytes.chunks(self.record_bytes);
+            for record in &mut records {
+                self.shards[shard].received(self.now, id, record);
+                if !self.shards[shard].reads(id) {
+                    break;
+                }
+            }
+            let held: Vec<u8> = records.flatten().copied().collect();
+            self.wires[client.0].to_server.splice(..0, held);
         }
     }
 

@@ -119,7 +119,8 @@ impl World {
             answers + injected >= self.answered,
             "more answers than are counted"
         );
-        if self.exact && self.plan_reads_all() {
+        // A connection that moves takes answers along that are not written yet.
+        if self.exact && moving == 0 && self.plan_reads_all() {
             assert_eq!(answers, self.answered, "requests answered");
         }
         assert!(broadcast >= self.told.fresh, "messages that nobody counted");

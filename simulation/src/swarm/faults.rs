@@ -7,12 +7,19 @@ use media_service::limits::MAILBOX_MESSAGES;
 
 use super::Kind;
 use super::asks::Ask;
+use super::rates::Rates;
 use super::world::World;
 use crate::Side;
 
 /// A shard that stands still for longer ends its process.
 const STUCK: Duration = Duration::from_secs(8);
 const SECOND: Duration = Duration::from_secs(1);
+/// The machine's memory, where it is looked at.
+const MEMORY_BYTES: u64 = 1 << 30;
+/// How long a process that was asked to end goes on, at most.
+const DRAIN_DELAY: Duration = Duration::from_secs(3);
+/// And how long its shards may take from then on.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What ends again.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +30,7 @@ pub(super) enum Fault {
     Side,
     StoreSlow,
     StoreFull,
+    Memory,
     Network,
 }
 
@@ -56,6 +64,11 @@ impl World {
             Kind::StoreFull => {
                 self.sim.store.full = true;
                 (Fault::StoreFull, 5 * SECOND)
+            }
+            Kind::Memory => {
+                self.sim.totals.set_memory(Some(MEMORY_BYTES), true);
+                self.short_since.get_or_insert(self.sim.now);
+                (Fault::Memory, 5 * SECOND)
             }
             Kind::Partition => {
                 for viewer in &self.sim.viewers {
@@ -110,6 +123,10 @@ impl World {
             Fault::Side => self.sim.side = Side::Works,
             Fault::StoreSlow => self.sim.store.delay = Duration::from_millis(10),
             Fault::StoreFull => self.sim.store.full = false,
+            Fault::Memory => {
+                self.sim.totals.set_memory(Some(MEMORY_BYTES), false);
+                self.short_since = None;
+            }
             Fault::Network => self.heal_network(),
         }
         match fault {
@@ -155,20 +172,43 @@ impl World {
             "the process crashes"
         });
         self.heal_all();
+        if clean {
+            self.shut_down();
+        }
         self.sim.restart(clean);
         self.draining = true;
         self.lose_peers();
-        self.draining = false;
+        (self.draining, self.stopping_since) = (false, None);
         self.lose_publishers();
         self.lose_viewers();
         self.lose_members();
         (self.answered, self.created) = (0, 0);
+        self.rates = Rates::new(self.sim.now);
         self.exact = true;
         self.sim.injected = 0;
         self.told.restarted();
         self.calm_since = self.sim.now;
         self.check();
         self.check_acknowledged();
+    }
+
+    /// Asks the process to end, and waits for it: everybody is served until the shards are told.
+    fn shut_down(&mut self) {
+        self.calm_since = self.sim.now;
+        self.sim.totals.stop();
+        self.stopping_since = Some(self.sim.now);
+        self.send_any(Ask::new("GET", "/health/ready", &[503]));
+        let delay = self.plan.time(DRAIN_DELAY);
+        self.run_for(delay);
+        self.note("the shards end");
+        self.sim.drain(DRAIN_TIMEOUT);
+        self.draining = true;
+        self.asked_too_late();
+        let until = self.sim.now + DRAIN_TIMEOUT + SECOND;
+        while !(0..self.plan.shards).all(|shard| self.sim.has_ended(shard)) {
+            assert!(self.sim.now < until, "the shards do not end");
+            self.step();
+        }
     }
 
     /// Something of a shard panics when the shard is there next.
@@ -191,6 +231,7 @@ impl World {
             return;
         }
         self.plan.reconfigure();
+        self.rates.changing = true;
         let drawn = self.plan.config.clone();
         self.sim.reload(|config| {
             let store = config.store.clone();

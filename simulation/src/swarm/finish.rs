@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use media_service::faults::Fault;
+use media_service::totals::Total;
 
 use super::world::World;
 use crate::ViewerId;
@@ -15,6 +16,8 @@ const LONG_TICK: Duration = Duration::from_millis(100);
 /// Whatever a seed draws has timed out by then, one after the other: an idle session, its device, a
 /// join, a socket.
 const EVERY_TIMEOUT: Duration = Duration::from_secs(240);
+/// Where the last client is.
+const CANARY: [u8; 4] = [198, 51, 100, 9];
 /// A picture is on the screen of a viewer that is there by then.
 const FIRST_PICTURE: Duration = Duration::from_secs(5);
 
@@ -25,6 +28,9 @@ impl World {
         self.run_for(12 * SECOND);
         assert_eq!(self.unanswered(), 0, "requests without an answer");
         self.check();
+        // Nobody moves now: every connection is counted where it is, once.
+        let open = self.sim.totals.sum(Total::Connections);
+        assert_eq!(self.sim.totals.counted_by_address(), [open; 2]);
         self.check_acknowledged();
         self.everybody_goes();
         // A panic may still wait for its place.
@@ -51,8 +57,9 @@ impl World {
     fn canary(&mut self) {
         let device = "canary";
         let published = self.publish_as(device, media::Kind::H264, "");
-        let client = self.dial().expect("there is room for it");
+        let client = self.dial(CANARY.into()).expect("there is room for it");
         let (viewer, session) = self.sim.watch(client, device);
+        self.answered += 2;
         self.note(&format!("canary {session}"));
         let until = self.sim.now + FIRST_PICTURE;
         while self.sim.viewers[viewer.0].pictures().len() < 10 {
@@ -64,7 +71,7 @@ impl World {
         let target = format!("/api/media/sessions/{session}");
         let deleted = self.sim.request(client, "DELETE", &target, &[], b"");
         assert_eq!(deleted.status, 204);
-        self.answered += 3;
+        self.answered += 1;
         self.leave_quietly(client);
         let _ = session;
     }

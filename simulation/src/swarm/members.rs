@@ -39,6 +39,8 @@ pub(super) struct Member {
     /// What it said and wants to have acknowledged.
     said: HashMap<u64, String>,
     slow_until: Option<Instant>,
+    /// When its token does.
+    ends: Option<Instant>,
 }
 
 impl World {
@@ -90,10 +92,10 @@ impl World {
     }
 
     /// The handshake is done.
-    pub(super) fn opened(&mut self, client: Client, opening: Opening) {
+    pub(super) fn opened(&mut self, client: Client, opening: Opening, ends: Option<Instant>) {
         match opening {
-            Opening::Viewer => self.attached(client, None),
-            Opening::Agent(device) => self.attached(client, Some(&device)),
+            Opening::Viewer => self.attached(client, None, ends),
+            Opening::Agent(device) => self.attached(client, Some(&device), ends),
             Opening::Member { room, user, left } => self.members.push(Member {
                 socket: Socket::new(client),
                 room,
@@ -103,6 +105,7 @@ impl World {
                 next: 0,
                 said: HashMap::new(),
                 slow_until: None,
+                ends,
             }),
         }
     }
@@ -183,6 +186,7 @@ impl World {
                 return true;
             }
             member.slow_until = None;
+            member.ends = member.ends.map(|ends| ends.max(until));
             self.sim.wire(client).window = usize::MAX;
         }
         while let Some(frame) = member.socket.poll(&mut self.sim) {
@@ -190,6 +194,8 @@ impl World {
             self.hear(member, &frame);
         }
         if !self.sim.wire(client).server_done {
+            let late = self.outlives_its_token(member.ends);
+            assert!(!late, "member {client:?} is there without a token");
             return true;
         }
         let code = member.socket.code();

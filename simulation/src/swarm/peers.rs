@@ -1,11 +1,13 @@
 //! Clients of HTTP: what they send in pieces, and the answers in their order.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use media_service::http::routes::resolve;
 
 use super::asks::{Ask, Then};
+use super::rates::Key;
 use super::world::World;
 use crate::support::http::Response;
 use crate::{Client, request};
@@ -16,6 +18,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(7);
 const PIPELINE: usize = 40;
 /// Clients that are kept; older ones leave.
 const PEERS: usize = 24;
+/// A proxy whose word is taken; the plan trusts its network.
+const PROXY: [u8; 4] = [203, 0, 113, 9];
+/// An address that nobody has.
+const NOBODY: &str = "192.0.2.99";
 
 /// A client's connection.
 pub(super) struct Peer {
@@ -32,18 +38,27 @@ pub(super) struct Peer {
     told_to_close: bool,
     /// It did something for which the server may close.
     careless: bool,
+    /// Where it is; the proxy speaks for others.
+    address: IpAddr,
 }
 
 /// A request on its way.
 struct Pending {
     id: String,
+    number: u64,
     ask: Ask,
     asked: Instant,
+    /// The tokens that it needs.
+    keys: Vec<Key>,
 }
 
 impl World {
     pub(super) fn connect(&mut self) -> Option<usize> {
-        let client = self.dial()?;
+        let address = match self.plan.draw(4) {
+            0 => PROXY.into(),
+            _ => self.address(),
+        };
+        let client = self.dial(address)?;
         if self.peers.len() >= PEERS {
             let old = self.peers.remove(0);
             self.cut(old.client);
@@ -58,6 +73,7 @@ impl World {
             half_closed: false,
             told_to_close: false,
             careless: false,
+            address,
         });
         Some(self.peers.len() - 1)
     }
@@ -75,8 +91,13 @@ impl World {
 
     /// Has a client ask.
     pub(super) fn send(&mut self, peer: usize, ask: Ask) {
-        let id = format!("r-{}", self.next_id);
+        let ask = self.sign(ask);
+        let number = self.next_id;
+        let id = format!("r-{number}");
         self.next_id += 1;
+        let (ask, address) = self.forwarded(peer, ask);
+        let keys = self.charges(&ask, address);
+        self.wants_tokens(number, &keys);
         let mut headers: Vec<(&str, &str)> = vec![("X-Request-Id", &id)];
         headers.extend(ask.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         let bytes = request(ask.method, &ask.target, &headers, &ask.body);
@@ -87,15 +108,37 @@ impl World {
             ask.redacted()
         ));
         let (now, peer) = (self.sim.now, &mut self.peers[peer]);
+        peer.careless |= self.draining;
         peer.unsent.extend(bytes);
         if peer.pending.is_empty() {
             peer.waits_since = now;
         }
         peer.pending.push_back(Pending {
             id,
+            number,
             ask,
             asked: now,
+            keys,
         });
+    }
+
+    /// What the proxy says of its client, or a client of itself; and where the client is.
+    fn forwarded(&mut self, peer: usize, ask: Ask) -> (Ask, IpAddr) {
+        let address = self.peers[peer].address;
+        if address == IpAddr::from(PROXY) {
+            let client = self.address();
+            let said = [
+                ("X-Forwarded-For", client.to_string()),
+                ("X-Forwarded-For", format!("{NOBODY}, {client}")),
+                ("Forwarded", format!("for={client};proto=https")),
+            ];
+            let (name, value) = &said[self.plan.draw(said.len())];
+            return (ask.header(name, value), client);
+        }
+        match self.plan.draw(8) {
+            0 => (ask.header("X-Forwarded-For", NOBODY), address),
+            _ => (ask, address),
+        }
     }
 
     /// Asks with some client, if there is one.
@@ -273,6 +316,9 @@ impl World {
             return true;
         }
         self.check_status(&pending.ask, pending.asked, &response, &code);
+        let (number, keys) = (pending.number, &pending.keys);
+        let times = [pending.asked, now];
+        self.judge_rates(times, number, keys, &pending.ask, status, &code);
         let path = pending.ask.target.split('?').next().unwrap_or_default();
         let route = (pending.ask.method, resolve(path).route.template());
         self.counts.asked.insert(route);
@@ -296,7 +342,9 @@ impl World {
         let status = response.status;
         let troubled = asked < self.calm_since + ANSWER_TIME;
         let excused = match code {
-            "full" | "too_many_rooms" | "too_many_candidates" | "rate_limited" => self.plan.tight,
+            "full" | "too_many_rooms" | "too_many_candidates" => self.plan.tight,
+            // By another model: `judge_rates`.
+            "rate_limited" => true,
             "internal" => self.sim.injected > 0,
             "shard_busy" | "store_failed" | "overloaded" => troubled,
             // Of a HEAD only the status is known.
@@ -305,15 +353,35 @@ impl World {
                     || status == 500 && self.sim.injected > 0
             }
             "request_timeout" => true,
-            "draining" => self.draining,
+            "token_expired" => matches!(ask.then, Then::Socket(_, Some(_))),
+            "draining" => self.draining || self.stopping_since.is_some() && ask.asks_readiness(),
             _ => false,
         };
+        let before = |since: Option<Instant>| since.is_some_and(|since| asked >= since);
+        let refused = status >= 400;
+        assert!(
+            refused || !before(self.stopping_since) || !ask.asks_readiness(),
+            "the server says that it is ready, and ends"
+        );
+        assert!(
+            refused || !before(self.short_since) || !ask.takes_memory(),
+            "{} is answered {status} while memory is short",
+            ask.line()
+        );
         assert!(
             ask.good.contains(&status) || excused,
             "{} is answered {status} {}",
             ask.line(),
             response.text()
         );
+    }
+
+    /// The shards are told to end: what they have not read by now may not be answered.
+    pub(super) fn asked_too_late(&mut self) {
+        for peer in &mut self.peers {
+            let wire = self.sim.wire(peer.client);
+            peer.careless |= !peer.unsent.is_empty() || !wire.to_server.is_empty();
+        }
     }
 
     /// The process is no more: what it sent is read, what it did not send never comes.
@@ -351,7 +419,7 @@ impl Peer {
     /// Whether it may ask for more.
     fn free(&self) -> bool {
         // Nothing follows a handshake, but what the socket says.
-        let upgrades = |it: &Pending| matches!(it.ask.then, Then::Socket(_));
+        let upgrades = |it: &Pending| matches!(it.ask.then, Then::Socket(..));
         !self.half_closed
             && !self.told_to_close
             && self.pending.len() < PIPELINE

@@ -8,6 +8,8 @@ use media_service::limits::Cap;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::accounts::SECRET;
+
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -95,6 +97,12 @@ kinds! {
     Return 4;
     /// A member is gone.
     MemberGone 3;
+    /// Somebody signs up.
+    SignUp 1;
+    /// Somebody logs in, or tries to.
+    LogIn 2;
+    /// Somebody asks who has no token that is good.
+    Stranger 4;
     /// A shard makes no progress for a while.
     Stuck 2;
     /// A mailbox takes nothing for a while.
@@ -107,7 +115,9 @@ kinds! {
     StoreSlow 2;
     /// The store refuses every row for a while.
     StoreFull 1;
-    /// The process ends in order, and starts again.
+    /// Memory is short for a while.
+    Memory 2;
+    /// The process is asked to end, serves on for a moment, ends in order, and starts again.
     Restart 1;
     /// The process ends without a word, and starts again.
     Crash 1;
@@ -138,6 +148,8 @@ pub struct Plan {
     pub kinds: Vec<(Kind, usize)>,
     pub devices: usize,
     pub rooms: usize,
+    /// Where clients are.
+    pub addresses: usize,
     pub users: usize,
     /// A read of the server, and a write of a client, are up to so long.
     pub read_bytes: usize,
@@ -171,12 +183,17 @@ impl Plan {
         let mut config = Config::default();
         config.store.fsync = false;
         config.limits.connections_per_address = Cap::OFF;
+        config.server.trusted_proxies = vec!["203.0.113.0/24".parse().expect("a network")];
         configure(&mut config, tight, &mut draw);
+        if draw(0, 3) == 0 {
+            config.auth.jwt_secret = Some(SECRET.into());
+        }
         Self {
             shards,
             kinds,
             devices: draw(1, 9),
             rooms: draw(1, 5),
+            addresses: draw(1, 4),
             users: draw(1, 9),
             read_bytes: [1, 100, 5_000, 65_536][draw(0, 4)].max(16),
             write_bytes: [20, 300, 5_000, 65_536][draw(0, 4)],
@@ -243,18 +260,15 @@ fn configure(config: &mut Config, tight: bool, draw: &mut impl FnMut(usize, usiz
         config.ws.ping_interval = 10 * SECOND;
         config.ws.pong_timeout = 15 * SECOND;
     }
-    let rate = |draw: usize| {
-        if tight {
-            (Cap::new(1), draw)
-        } else {
-            (Cap::new(ANY), ANY)
-        }
+    let mut rate = |most: usize| match draw(0, 3) {
+        0 => (Cap::new(draw(1, 4)), draw(1, most)),
+        _ => (Cap::OFF, ANY),
     };
     let limits = &mut config.limits;
-    (limits.session_rate, limits.session_burst) = rate(draw(1, 20));
-    (limits.session_rate_total, limits.session_burst_total) = rate(draw(1, 20));
-    (limits.room_rate, limits.room_burst) = rate(draw(1, 5));
-    (limits.login_rate, limits.login_burst) = rate(draw(1, 5));
+    (limits.session_rate, limits.session_burst) = rate(8);
+    (limits.session_rate_total, limits.session_burst_total) = rate(12);
+    (limits.room_rate, limits.room_burst) = rate(4);
+    (limits.login_rate, limits.login_burst) = rate(4);
     if tight {
         config.limits.sessions = Cap::new(draw(1, 8));
         config.limits.sessions_per_device = Cap::new(draw(1, 4));

@@ -17,6 +17,8 @@ pub(super) const PICTURE_BITS: u32 = 14;
 const MARK: [u8; 3] = [0xf0, 0xe1, 0xd2];
 /// Bytes of an IVF frame's header.
 const IVF_FRAME_HEADER_BYTES: usize = 12;
+/// Bytes of an Ogg page's header before its lacing values, whose number comes last.
+const OGG_HEADER_BYTES: usize = 27;
 
 /// One track of one device from one publisher.
 pub(super) struct Publication {
@@ -62,6 +64,15 @@ impl Clips {
     /// A file of one second.
     pub(super) fn whole(&self) -> Vec<u8> {
         (0..30).flat_map(|number| self.h264.unit(number)).collect()
+    }
+
+    /// Whether it is what a page of the Ogg stream holds (RFC 3533 §6).
+    pub(super) fn has_sound(&self, packet: &[u8]) -> bool {
+        let payload = |page: &Vec<u8>| {
+            let lacing = usize::from(page[OGG_HEADER_BYTES - 1]);
+            page[OGG_HEADER_BYTES + lacing..] == *packet
+        };
+        self.opus.units.iter().any(payload)
     }
 
     /// A unit without its container, as viewers get it.
@@ -112,16 +123,19 @@ impl World {
         if self.publishers.len() >= PUBLISHERS {
             return None;
         }
-        let client = self.dial()?;
+        let address = self.address();
+        let client = self.dial(address)?;
         let target = format!("/api/media/devices/{device}/{}{query}", kind.track());
         self.note(&format!(
             "{client:?} publishes {target} {}",
             kind.content_type()
         ));
-        let headers = [
+        let bearer = self.token("user-0").map(|token| format!("Bearer {token}"));
+        let mut headers = vec![
             ("Content-Type", kind.content_type()),
             ("Transfer-Encoding", "chunked"),
         ];
+        headers.extend(bearer.iter().map(|it| ("Authorization", it.as_str())));
         self.sim.send(client, head("PUT", &target, &headers));
         let header = &self.clips.of(kind).header;
         if !header.is_empty() {
@@ -233,10 +247,10 @@ impl World {
             "" | "device_busy" | "taken_over" | "request_timeout" => true,
             // It ends before its first picture is whole.
             "bad_bitstream" | "bad_body" | "bad_request" => true,
-            "full" | "rate_limited" => self.plan.tight,
+            "full" => self.plan.tight,
             "internal" => self.sim.injected > 0,
             "draining" => self.plan.has(Kind::Restart),
-            "shard_busy" => self.sim.now < self.calm_since + Duration::from_secs(10),
+            "shard_busy" | "overloaded" => self.sim.now < self.calm_since + Duration::from_secs(10),
             _ => false,
         };
         assert!(excused, "a publisher is told {text}");

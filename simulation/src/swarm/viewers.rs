@@ -9,7 +9,7 @@ use tungstenite::Message;
 
 use super::asks::{Ask, Then};
 use super::members::Opening;
-use super::publishers::PICTURE_BITS;
+use super::publishers::{PICTURE_BITS, Publication};
 use super::world::World;
 use crate::support::{annexb, media};
 use crate::{Client, Socket, ViewerId};
@@ -44,6 +44,8 @@ pub(super) struct Attached {
     publication: usize,
     next_at: Instant,
     numbers: u64,
+    /// When its token does.
+    ends: Option<Instant>,
 }
 
 impl World {
@@ -214,8 +216,16 @@ impl World {
                 watcher.frames += 1;
                 self.counts.frames += 1;
                 let device = &watcher.device;
-                let Some(number) = frame.number.filter(|_| frame.codec.is_video()) else {
-                    // Audio, or a file that somebody sent whole.
+                if !frame.codec.is_video() {
+                    let sounds =
+                        |it: &Publication| it.kind == media::Kind::Opus && it.device == *device;
+                    let published = self.publications.iter().any(sounds);
+                    assert!(published, "a sound of a device that has none");
+                    assert!(self.clips.has_sound(&frame.data), "a sound is corrupt");
+                    continue;
+                }
+                let Some(number) = frame.number else {
+                    // A file that somebody sent whole.
                     continue;
                 };
                 let (publication, unit) = (
@@ -273,7 +283,7 @@ impl World {
     }
 
     /// The socket is open.
-    pub(super) fn attached(&mut self, client: Client, agent: Option<&str>) {
+    pub(super) fn attached(&mut self, client: Client, agent: Option<&str>, ends: Option<Instant>) {
         let mut socket = Socket::new(client);
         let mut publication = 0;
         if let Some(device) = agent {
@@ -287,6 +297,7 @@ impl World {
             publication,
             next_at: self.sim.now,
             numbers: 0,
+            ends,
         });
     }
 
@@ -336,7 +347,8 @@ impl World {
                     it.socket.try_send(&mut self.sim, Message::binary(message));
                 }
             }
-            if self.sim.wire(it.socket.client).server_done {
+            let (client, ends) = (it.socket.client, it.ends);
+            if self.sim.wire(client).server_done {
                 let it = self.attached.swap_remove(at);
                 let code = it.socket.code();
                 self.note(&format!(
@@ -345,6 +357,8 @@ impl World {
                 ));
                 self.leave_quietly(it.socket.client);
             } else {
+                let late = self.outlives_its_token(ends);
+                assert!(!late, "socket {client:?} is there without a token");
                 at += 1;
             }
         }

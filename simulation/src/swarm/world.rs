@@ -1,13 +1,18 @@
 //! [`World`]: a simulated server, and everybody who deals with it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use media_service::connection::Scope;
+
+use super::accounts::Accounts;
 use super::checks::Told;
 use super::faults::Fault;
 use super::members::Member;
 use super::peers::Peer;
 use super::publishers::{Clips, Publication, Publisher};
+use super::rates::Rates;
 use super::trace::Trace;
 use super::viewers::{Attached, Watcher};
 use super::{Counts, Kind, Options, Plan, Verdict};
@@ -30,13 +35,19 @@ pub(super) struct World {
     pub(super) attached: Vec<Attached>,
     pub(super) members: Vec<Member>,
     pub(super) rooms: Vec<u64>,
+    pub(super) accounts: Accounts,
+    pub(super) rates: Rates,
     pub(super) told: Told,
     pub(super) faults: Vec<(Instant, Fault)>,
     /// Since when nothing is wrong with the machine, its store and its mailboxes.
     pub(super) calm_since: Instant,
     /// Since when nothing is wrong with the network.
     pub(super) clear_since: Instant,
-    /// The answers of a process are read that has ended.
+    /// Since when memory is short.
+    pub(super) short_since: Option<Instant>,
+    /// Since when the process knows that it will end.
+    pub(super) stopping_since: Option<Instant>,
+    /// The shards are ending, or have ended.
     pub(super) draining: bool,
     /// Every client has taken all that the server sent since it started.
     pub(super) exact: bool,
@@ -64,6 +75,7 @@ impl World {
         });
         sim.read_bytes = plan.read_bytes;
         let now = sim.now;
+        let accounts = Accounts::new(&plan.config);
         let mut world = Self {
             sim,
             plan,
@@ -77,10 +89,14 @@ impl World {
             attached: Vec::new(),
             members: Vec::new(),
             rooms: Vec::new(),
+            accounts,
+            rates: Rates::new(now),
             told: Told::default(),
             faults: Vec::new(),
             calm_since: now,
             clear_since: now,
+            short_since: None,
+            stopping_since: None,
             draining: false,
             exact: true,
             answered: 0,
@@ -89,6 +105,7 @@ impl World {
             steps: 0,
             _folder: folder,
         };
+        world.sim.token = world.token("user-0");
         world.heal_network();
         world
     }
@@ -143,12 +160,16 @@ impl World {
             Kind::SlowMember => self.slow_member(),
             Kind::Return => self.return_member(),
             Kind::MemberGone => self.drop_member(),
+            Kind::SignUp => self.sign_up(),
+            Kind::LogIn => self.log_in(),
+            Kind::Stranger => self.stranger(),
             Kind::Stuck
             | Kind::MailboxFull
             | Kind::MailboxSlow
             | Kind::SideTrouble
             | Kind::StoreSlow
             | Kind::StoreFull
+            | Kind::Memory
             | Kind::Partition
             | Kind::BadNetwork => self.begin_fault(kind),
             Kind::Restart => self.restart(true),
@@ -177,6 +198,7 @@ impl World {
         self.feed_peers();
         self.feed_publishers();
         self.sim.step();
+        self.look_at_rates();
         self.poll_peers();
         self.poll_publishers();
         self.poll_attached();
@@ -208,16 +230,22 @@ impl World {
         format!("user-{}", self.plan.draw(users))
     }
 
+    /// Where a client is.
+    pub(super) fn address(&mut self) -> IpAddr {
+        let addresses = self.plan.addresses;
+        [198, 51, 100, 20 + self.plan.draw(addresses) as u8].into()
+    }
+
     /// A position in a list, if there is one.
     pub(super) fn pick(&mut self, length: usize) -> Option<usize> {
         (length > 0).then(|| self.plan.draw(length))
     }
 
     /// A connection to a shard that the kernel draws.
-    pub(super) fn dial(&mut self) -> Option<Client> {
+    pub(super) fn dial(&mut self, from: IpAddr) -> Option<Client> {
         let shards = self.plan.shards;
         let shard = self.plan.draw(shards);
-        let client = self.sim.try_connect(shard);
+        let client = self.sim.try_connect_from(from, shard, Scope::Everything);
         if client.is_some() {
             self.counts.connections += 1;
         }

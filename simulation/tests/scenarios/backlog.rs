@@ -104,6 +104,15 @@ fn what_a_member_alone_is_told_waits_for_one_frame_of_its_room() {
 
 #[test]
 fn a_flood_of_many_is_shared_out_over_turns() {
+    share_out_a_flood(usize::MAX);
+}
+
+#[test]
+fn a_flood_over_tls_is_shared_out_over_turns() {
+    share_out_a_flood(40);
+}
+
+fn share_out_a_flood(record_bytes: usize) {
     const MEMBERS: usize = 24;
     const EACH: usize = 5 * MEMBER_MESSAGES_PER_TURN;
     let mut sim = Sim::with(1, 88, |config| {
@@ -113,6 +122,7 @@ fn a_flood_of_many_is_shared_out_over_turns() {
     let mut members: Vec<Socket> = (0..MEMBERS)
         .map(|n| sim.member(room, &format!("user-{n}")))
         .collect();
+    sim.record_bytes = record_bytes;
     for member in &mut members {
         for _ in 0..EACH {
             member.say(&mut sim, "x");

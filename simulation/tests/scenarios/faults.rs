@@ -288,6 +288,44 @@ fn a_connection_that_fails_is_closed_alone() {
     }
 }
 
+/// A request has made its connection a publisher, an agent, a member or a viewer, and the connection fails before it
+/// knows of that.
+#[test]
+fn what_a_connection_was_given_before_it_failed_is_taken_back() {
+    let mut sim = Sim::new(1, 14);
+    let room = sim.live_room(0);
+    let member = format!("/ws?room_id={room}&user_id=ann");
+    for (method, target, headers) in [
+        ("PUT", "/api/media/devices/cam-1/video", &PUBLISH[..]),
+        ("GET", "/api/media/devices/cam-1/ws", &UPGRADE[..]),
+        (
+            "GET",
+            "/api/media/ws?deviceId=cam-1&userId=ada",
+            &UPGRADE[..],
+        ),
+        ("GET", &member, &UPGRADE[..]),
+    ] {
+        sim.strike(Place::Reply);
+        let client = sim.connect(0);
+        sim.send(client, head(method, target, headers));
+        sim.expect_closed(5 * SECOND, client);
+        sim.assert_sound();
+        // It is free for the next one.
+        let next = sim.connect(0);
+        sim.send(next, head(method, target, headers));
+        if method == "GET" {
+            assert_eq!(sim.response(next).status, 101, "{target}");
+        } else {
+            sim.send(next, chunk(&Clip::tiny_h264().unit(0)));
+            sim.send(next, LAST_CHUNK);
+            sim.response(next).expect(200);
+        }
+    }
+    sim.calm();
+    sim.run_for(400 * SECOND);
+    sim.assert_sound();
+}
+
 #[test]
 fn a_publisher_whose_pictures_fail_the_server_is_told_and_viewers_stay() {
     let mut sim = Sim::new(1, 9);
@@ -316,6 +354,19 @@ fn a_publisher_whose_pictures_fail_the_server_is_told_and_viewers_stay() {
     let second = publish(&mut sim);
     sim.send(second, LAST_CHUNK);
     assert_eq!(sim.response(second).expect(200).json()["accessUnits"], 3);
+    sim.assert_caught("device");
+}
+
+#[test]
+fn a_device_that_fails_when_it_is_to_be_forgotten_is_forgotten_later() {
+    let mut sim = Sim::new(1, 8);
+    let client = sim.connect(0);
+    let target = format!("/api/media/sessions/{}", session(&mut sim, "cam-1"));
+    sim.strike(Place::DeviceTimer);
+    let deleted = sim.request(client, "DELETE", &target, &[], b"");
+    assert_eq!(deleted.status, 204);
+    sim.run_for(120 * SECOND);
+    assert_eq!(status(&mut sim, "/api/media/devices/cam-1"), 404);
     sim.assert_caught("device");
 }
 
@@ -361,6 +412,9 @@ fn a_shard_that_fails_itself_or_too_often_dies() {
     sim.send(client, request("GET", "/api/media/devices", &[], b""));
     let died = catch_unwind(AssertUnwindSafe(|| sim.run_for(SECOND)));
     assert!(died.is_err(), "one more in that minute");
+    // Whoever catches that (the shard is called from within the guard of a connection's TLS) does not save it.
+    let died = catch_unwind(AssertUnwindSafe(|| sim.run_for(SECOND)));
+    assert!(died.is_err(), "it has given itself up");
 }
 
 #[test]

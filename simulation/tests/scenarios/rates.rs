@@ -1,5 +1,6 @@
 //! Rates hold exactly over the process, whatever the shards that the connections come to.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use media_service::auth::{Authenticator, DeviceClaim, Role};
 use media_service::config::Config;
 use media_service::connection::Scope;
 use media_service::limits::Cap;
+use media_service::totals::Total;
 use serde_json::json;
 
 use simulation::support::http::Response;
@@ -327,4 +329,36 @@ fn a_full_mailbox_on_the_way_is_an_answer() {
     sim.mailboxes.iter_mut().for_each(|it| it.capacity = 100);
     sim.run_for(2 * SECOND);
     assert_eq!(burst(&mut sim, 30, ADDRESS), 20);
+}
+
+/// Wherever on its way a request finds a mailbox full, it is answered there, once, and its connection goes on.
+#[test]
+fn a_mailbox_that_is_full_at_any_hop_is_an_answer() {
+    let mut sim = limited(22, |_| {});
+    for full in 0..sim.shards.len() {
+        sim.run_for(3 * SECOND);
+        sim.mailboxes[full].capacity = 0;
+        let (began, mut statuses) = (sim.now, BTreeMap::new());
+        for n in 0..60 {
+            let client = connect(&mut sim, ADDRESS, n % 3);
+            let body = json!({"deviceId": format!("cam-{n}"), "userId": "ada"}).to_string();
+            sim.send(client, request("POST", SESSIONS, &[], body.as_bytes()));
+            sim.send(client, request("GET", "/health", &[], b""));
+            let status = sim.response(client).status;
+            *statuses.entry(status).or_insert(0_usize) += 1;
+            sim.response(client).expect(200);
+        }
+        sim.mailboxes[full].capacity = 100;
+        let tokens = 20 + ((sim.now - began).as_millis() / 100) as usize;
+        assert!(
+            statuses.keys().all(|it| [201, 429, 503].contains(it)),
+            "{statuses:?}"
+        );
+        let count = |status| statuses.get(&status).copied().unwrap_or(0);
+        assert!(count(503) > 0 && count(201) <= tokens, "{statuses:?}");
+    }
+    sim.run_for(SECOND);
+    sim.assert_sound();
+    let open = sim.totals.sum(Total::Connections);
+    assert_eq!(sim.totals.counted_by_address(), [open; 2]);
 }

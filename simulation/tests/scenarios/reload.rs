@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use media_service::config::IceServer;
 use media_service::limits::Cap;
 use media_service::totals::Total;
 use serde_json::json;
@@ -66,6 +67,96 @@ fn caps_names_and_servers_hold_on_every_shard_and_nothing_is_closed() {
 }
 
 #[test]
+fn what_answers_are_made_of_holds_for_the_next_one() {
+    let mut sim = Sim::new(1, 14);
+    let client = sim.connect(0);
+    let other = json!({"deviceId": "cam-2", "userId": "ada"});
+    sim.create(client, "cam-1");
+    sim.idle_room(0);
+    sim.reload(|config| {
+        config.limits.devices = Cap::new(1);
+        config.limits.sessions_per_device = Cap::new(2);
+        config.limits.rooms_per_anchor = Cap::new(1);
+        config.http.json_body_bytes = 4 << 10;
+        config.media.ice_servers = vec![IceServer {
+            urls: vec!["stun:stun.example.com".into()],
+            username: None,
+            credential: None,
+        }];
+    });
+    sim.step();
+    let created = sim.create(client, "cam-1");
+    assert_eq!(created["iceServers"][0]["urls"][0], "stun:stun.example.com");
+    let sessions = "/api/media/sessions";
+    let same = json!({"deviceId": "cam-1", "userId": "ada"});
+    sim.post(client, sessions, &same).expect_error(503, "full");
+    sim.post(client, sessions, &other).expect_error(503, "full");
+    let ann = [("X-User-Id", "ann")];
+    let new_room = |sim: &mut Sim, client, user| {
+        sim.request(
+            client,
+            "POST",
+            "/api/v1/rooms",
+            user,
+            br#"{"title": "Noon"}"#,
+        )
+    };
+    new_room(&mut sim, client, &ann).expect_error(429, "too_many_rooms");
+    let long = json!({"deviceId": "cam-1", "userId": "a".repeat(5 << 10)});
+    sim.post(client, sessions, &long)
+        .expect_error(413, "body_too_large");
+
+    sim.reload(|config| {
+        config.limits.rooms = Cap::new(1);
+        config.http.requests_per_connection = Cap::new(1);
+    });
+    sim.step();
+    let client = sim.connect(0);
+    let refused = new_room(&mut sim, client, &[("X-User-Id", "bob")]);
+    assert_eq!(refused.header("Connection"), Some("close"));
+    refused.expect_error(503, "full");
+}
+
+#[test]
+fn accounts_take_another_configuration_too() {
+    let mut sim = Sim::with(1, 15, |config| {
+        config.auth.jwt_secret = Some("a secret of thirty-two characters".into());
+    });
+    let user = |name: &str| json!({"username": name, "password": "correct horse"});
+    let client = sim.connect(0);
+    sim.post(client, "/api/v1/users", &user("ada")).expect(201);
+    sim.reload(|config| {
+        config.limits.users = Cap::new(1);
+        config.auth.token_ttl = 60 * SECOND;
+        config.auth.audience = "media".into();
+    });
+    sim.step();
+    sim.post(client, "/api/v1/users", &user("bob"))
+        .expect_error(503, "full");
+    let login = sim
+        .post(client, "/api/v1/users/login", &user("ada"))
+        .expect(200)
+        .json();
+    // The simulations begin at 01:46:40.
+    let ends = login["expires_at"].as_str().expect("a time");
+    assert!(ends.starts_with("2001-09-09T01:47:"), "{ends}");
+    let bearer = format!("Bearer {}", login["token"].as_str().expect("a token"));
+    let me = |sim: &mut Sim| {
+        let headers = [("Authorization", bearer.as_str())];
+        sim.request(client, "GET", "/api/v1/users/me", &headers, b"")
+    };
+    me(&mut sim).expect(200);
+    sim.reload(|config| {
+        config.auth.signup = false;
+        config.auth.audience = "another".into();
+    });
+    sim.step();
+    sim.post(client, "/api/v1/users", &user("bob"))
+        .expect_error(403, "forbidden");
+    me(&mut sim).expect_error(401, "invalid_token");
+}
+
+#[test]
 fn a_shorter_timeout_reaches_those_who_wait_already() {
     let mut sim = Sim::new(2, 2);
     let device = sim.device_on(1);
@@ -112,6 +203,48 @@ fn a_shorter_timeout_reaches_those_who_wait_already() {
     // It does not read, so it answers no ping.
     sim.run_for(2 * SECOND);
     assert!(sim.wire(silent.client).closed);
+}
+
+#[test]
+fn a_shorter_deadline_reaches_what_has_begun() {
+    let mut sim = Sim::with(1, 12, |config| {
+        config.media.setup_timeout = 600 * SECOND;
+        config.http.body_timeout = 60 * SECOND;
+        config.http.body_deadline = 600 * SECOND;
+    });
+    let half_a_body = sim.connect(0);
+    let length = [("Content-Length", "100")];
+    sim.send(half_a_body, head("POST", "/api/media/sessions", &length));
+    let client = sim.connect(0);
+    let created = sim.create(client, "cam-1");
+    sim.run_for(5 * SECOND);
+
+    sim.reload(|config| {
+        config.media.setup_timeout = 4 * SECOND;
+        config.http.body_deadline = 2 * SECOND;
+    });
+    sim.run_for(20 * MS);
+    let session = created["sessionId"].as_str().expect("an id");
+    sim.get(client, &format!("/api/media/sessions/{session}"))
+        .expect_error(404, "unknown_session");
+    sim.run_for(2 * SECOND);
+    sim.response(half_a_body)
+        .expect_error(408, "request_timeout");
+}
+
+#[test]
+fn another_bound_on_messages_holds_for_sockets_that_are_open() {
+    let mut sim = Sim::with(1, 13, |config| config.ws.message_bytes = 4 << 10);
+    let text = |bytes: usize| json!({"type": "control", "seq": 1, "action": "text", "text": "x".repeat(bytes)});
+    let mut socket = sim.open(0, "/api/media/ws?deviceId=cam-1");
+    sim.reload(|config| config.ws.message_bytes = 16 << 10);
+    sim.step();
+    socket.send(&mut sim, &text(8 << 10));
+    assert_eq!(socket.expect(&mut sim, "error")["code"], "no_agent");
+    sim.reload(|config| config.ws.message_bytes = 4 << 10);
+    sim.step();
+    socket.send(&mut sim, &text(8 << 10));
+    assert_eq!(socket.closed(&mut sim), Some(1009));
 }
 
 #[test]

@@ -253,6 +253,38 @@ fn a_check_that_is_sent_again_from_elsewhere_draws_no_media_there() {
     assert_eq!(sim.viewer(viewer).pictures().len(), 125);
 }
 
+/// Nobody needs an answer to send it again from many addresses: those of a session are few, and the viewer's own must
+/// not have to make room for them, before it is connected or later.
+#[test]
+fn a_check_that_is_sent_again_from_everywhere_does_not_shut_its_viewer_out() {
+    for connected in [false, true] {
+        let mut sim = Sim::new(228);
+        let source = sim.plane.add_source();
+        let viewer = sim.join(source);
+        if connected {
+            sim.run_for(SECOND);
+        } else {
+            let heard = |sim: &Sim| sim.network.last_stun_to(plane_address()).is_some();
+            sim.run_until(SECOND, "a check", heard);
+            sim.run_for(15 * MS);
+        }
+        let heard = sim.network.last_stun_to(plane_address()).expect("a check");
+        for port in 1..200 {
+            sim.inject(SocketAddr::from(([203, 0, 113, 7], port)), &heard);
+        }
+        assert!(sim.plane.counters().stun_address_limit > 0);
+        let before = sim.plane.counters().unknown_source;
+        let mut stream = Stream::small(Codec::H264, 25);
+        sim.publish_for(source, &mut stream, 60 * 25);
+        sim.run_for(SECOND / 10);
+        let session = sim.plane.session(sim.key(viewer)).expect("the session");
+        assert_eq!(session.state(), SessionState::Connected);
+        sim.viewer(viewer).assert_smooth();
+        assert!(sim.viewer(viewer).pictures().len() > 59 * 25);
+        assert_eq!(sim.plane.counters().unknown_source, before);
+    }
+}
+
 #[test]
 fn a_viewer_checks_from_many_addresses_for_long() {
     let mut sim = Sim::new(226);
