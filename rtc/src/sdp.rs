@@ -334,10 +334,9 @@ fn hash_of(fingerprint: &str) -> &str {
 /// The place of its hash among those that are understood.
 fn preference(fingerprint: &str) -> usize {
     let hash = hash_of(fingerprint);
-    let is = |known: &&str| known.eq_ignore_ascii_case(hash);
     HASHES
         .iter()
-        .position(|known| is(&known))
+        .position(|known| known.eq_ignore_ascii_case(hash))
         .unwrap_or(HASHES.len())
 }
 
