@@ -31,12 +31,12 @@ impl World {
         // Nobody moves now: every connection is counted where it is, once.
         let open = self.sim.totals.sum(Total::Connections);
         assert_eq!(self.sim.totals.counted_by_address(), [open; 2]);
-        self.check_acknowledged();
         self.everybody_goes();
         // A panic may still wait for its place.
         for shard in &mut self.sim.shards {
             shard.inject(Fault::None);
         }
+        self.check_acknowledged();
         self.canary();
         self.everybody_goes();
         let timers: Vec<usize> = self

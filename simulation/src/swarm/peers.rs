@@ -235,6 +235,10 @@ impl World {
             let Some(response) = self.sim.poll_response(client, to_head) else {
                 break;
             };
+            if to_head && matches!(response.status, 400 | 408) {
+                // Perhaps to a head that was not whole: nobody knew that it would have no body.
+                self.sim.wire(client).to_client.clear();
+            }
             if !self.answer_of(at, response) {
                 return false;
             }
@@ -346,6 +350,8 @@ impl World {
             // By another model: `judge_rates`.
             "rate_limited" => true,
             "internal" => self.sim.injected > 0,
+            // Whatever comes through a mailbox may be what fails.
+            "shard_busy" if self.sim.injected > 0 => true,
             "shard_busy" | "store_failed" | "overloaded" => troubled,
             // Of a HEAD only the status is known.
             "" => {

@@ -42,6 +42,8 @@ pub(super) struct Clips {
     h264: Clip,
     vp8: Clip,
     opus: Clip,
+    /// A file that is no Annex B.
+    mp4: Vec<u8>,
 }
 
 impl Clips {
@@ -50,6 +52,7 @@ impl Clips {
             h264: Clip::tiny_h264(),
             vp8: Clip::tiny_vp8(),
             opus: Clip::tiny_opus(),
+            mp4: media::read("tests/data/not_annexb.mp4"),
         }
     }
 
@@ -187,7 +190,17 @@ impl World {
             return;
         };
         let client = self.publishers[at].client;
-        match self.plan.draw(4) {
+        let publisher = &mut self.publishers[at];
+        match self.plan.draw(6) {
+            4 if !publisher.over => {
+                publisher.over = true;
+                let file = chunk(&self.clips.mp4);
+                self.sim.send(client, file);
+            }
+            5 if !publisher.over => {
+                publisher.over = true;
+                self.sim.send(client, "GET /hea");
+            }
             0 => {
                 self.note(&format!("publisher {client:?} is gone"));
                 self.publishers.remove(at);
@@ -246,7 +259,7 @@ impl World {
         let excused = match code {
             "" | "device_busy" | "taken_over" | "request_timeout" => true,
             // It ends before its first picture is whole.
-            "bad_bitstream" | "bad_body" | "bad_request" => true,
+            "bad_bitstream" | "bad_body" | "bad_chunk" | "bad_request" => true,
             "full" => self.plan.tight,
             "internal" => self.sim.injected > 0,
             "draining" => self.plan.has(Kind::Restart),

@@ -308,6 +308,10 @@ impl World {
         let it = &mut self.attached[at];
         it.numbers += 1;
         let n = it.numbers;
+        if self.plan.draw(16) == 0 {
+            // No frame at all.
+            return self.sim.send(it.socket.client, [0xff; 10]);
+        }
         let message = match (it.agent, self.plan.draw(4)) {
             (true, 0) => json!({"type": "ack", "seq": n}).to_string(),
             (false, 0) => json!({"type": "offer"}).to_string(),

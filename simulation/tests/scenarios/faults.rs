@@ -371,6 +371,14 @@ fn a_device_that_fails_when_it_is_to_be_forgotten_is_forgotten_later() {
 }
 
 #[test]
+fn an_order_to_end_is_not_lost() {
+    let mut sim = Sim::new(1, 9);
+    sim.strike(Place::Mailbox);
+    sim.drain(5 * SECOND);
+    sim.run_until(6 * SECOND, "the shard ends", |sim| sim.has_ended(0));
+}
+
+#[test]
 fn a_question_that_fails_has_no_answer_and_the_next_one_has() {
     let mut sim = Sim::new(2, 10);
     sim.strike(Place::Mailbox);

@@ -14,5 +14,4 @@ mod reload;
 mod restarts;
 mod rooms;
 mod sockets;
-mod swarm;
 mod tokens;
