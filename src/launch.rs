@@ -177,7 +177,7 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
         stall: Default::default(),
     };
     let pool = executor::spawn(options, seeds, driver::run)?;
-    let reloads = Arc::new(ReloadFigures::new(clock::unix_seconds()));
+    let reloads = Arc::new(ReloadFigures::new(clock::unix_seconds(), &config.tls));
     let view = SideView {
         postbox: postbox.clone(),
         health: pool.health(),
@@ -190,6 +190,7 @@ pub fn serve(inputs: Inputs, config: Config, log: &LogGuard) -> Result<(), Launc
     };
     side.start(view).map_err(LaunchError::io("side thread"))?;
     warn_of_clear_tokens(&config, &addresses.http);
+    warn_of_certificate(&config);
     announce(&config, shards, &cpus, &addresses);
     let control = Control {
         reloader: Reloader::new(inputs, config),
@@ -351,6 +352,14 @@ fn warn_of_clear_tokens(config: &Config, http: &[SocketAddr]) {
             "server.listen: tokens and passwords cross the network in the clear on {address}: set \
              tls.cert and tls.key, or have a proxy in front that speaks TLS"
         );
+    }
+}
+
+/// Clients will complain of it too, and not to whoever reads this.
+fn warn_of_certificate(config: &Config) {
+    let cert = config.tls.cert.as_ref();
+    if let Some(complaint) = cert.and_then(|cert| cert.complaint(clock::unix_seconds())) {
+        warn!("tls.cert: {complaint}");
     }
 }
 

@@ -103,6 +103,10 @@ pub const FAN_OUT_PACKETS: usize = 256;
 /// Connections accepted per listener and turn: 40 µs each with their first request.
 pub const ACCEPTS_PER_TURN: usize = 32;
 
+/// Connections past `limits.connections` that are kept for `metrics.listen`: whoever fills the server
+/// must not blind those who look after it, nor have its probes fail and the server restarted.
+pub const MONITORING_CONNECTIONS: usize = 16;
+
 /// Bytes read from a socket at once. A picture of 2 Mbit/s video has 8 KiB, a keyframe 50 KiB.
 pub const READ_BYTES: usize = 64 << 10;
 /// Reads per connection and turn: a publisher on loopback shares the turn with the others.

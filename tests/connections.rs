@@ -6,7 +6,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use support::http::Connection;
+use support::http::{self, Connection};
 use support::process::Process;
 use support::server::Server;
 use support::{SOON, wait_until};
@@ -46,6 +46,25 @@ fn who_finds_no_place_is_told_so() {
                 .try_response(false)
                 .is_ok_and(|it| it.status == 200)
     });
+}
+
+#[test]
+fn a_server_that_is_full_can_still_be_looked_at() {
+    let server = Server::start(&[
+        "--shards=2",
+        "--set=limits.connections=4",
+        "--set=metrics.listen=127.0.0.1:0",
+    ]);
+    let mut inside: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for connection in &mut inside {
+        connection.request("GET", "/health", &[], b"").expect(200);
+    }
+    let mut outside = server.connect();
+    assert!(outside.try_response(false).is_ok_and(|it| it.status == 503));
+    for target in ["/health/live", "/health/ready", "/metrics"] {
+        let address = server.scraped_at()[0];
+        http::request(address, "GET", target, &[], b"").expect(200);
+    }
 }
 
 /// Descriptors that a process may have open.

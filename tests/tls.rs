@@ -4,7 +4,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -369,6 +369,25 @@ fn a_new_certificate_is_for_new_connections() {
 }
 
 #[test]
+fn a_certificate_that_ends_is_seen_before_and_said_after() {
+    const EXPIRY: &str = "media_tls_certificate_expiry_timestamp_seconds";
+    let tls = TlsServer::start(&[]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs_f64();
+    assert!(tls.metric(EXPIRY, &[]) > now);
+    assert!(!tls.server.log().text().contains("expired"));
+
+    let old = Certificate::until(2020);
+    tls.files.write("cert.pem", &old.cert_pem);
+    tls.files.write("key.pem", &old.key_pem);
+    wait_until(SOON, "it is read and complained of", || {
+        let log = tls.server.log().text();
+        log.contains("cert.pem holds a certificate that has expired: clients refuse it")
+    });
+    tls.wait_metric(EXPIRY, &[], |expiry| expiry == 1_577_836_800.0);
+}
+
+#[test]
 fn what_is_wrong_with_certificate_or_key_is_named() {
     let (one, other) = (Certificate::new(), Certificate::new());
     let files = Files::of(&one);
@@ -385,8 +404,16 @@ fn what_is_wrong_with_certificate_or_key_is_named() {
     let rsa_1024 = support::media::file("tests/keys/rsa1024.pem")
         .display()
         .to_string();
+    let version_1 = support::media::file("tests/keys/x509v1.pem")
+        .display()
+        .to_string();
     let table = [
         (&cert, None, "tls.key: is missing"),
+        (
+            &version_1,
+            Some(&key),
+            "x509v1.pem holds a certificate that cannot be read; it must be one of X.509 version 3",
+        ),
         (
             &cert,
             Some(&missing),

@@ -5,12 +5,13 @@
 //! right (RFC 8445 §7.3). Nothing but STUN from any other address reaches a session, so a stranger
 //! who races the viewer with a ClientHello of his own gets no answer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::egress::Route;
 use crate::session::Session;
+use crate::stun::Transaction;
 use crate::{SessionKey, SocketIndex};
 
 /// Addresses of one session that are in the table at a time: those of its candidate pairs that are
@@ -26,6 +27,11 @@ pub(crate) const ADDRESSES_PER_RESTART: usize = 64;
 const CHECK_INTERVAL: Duration = Duration::from_millis(25);
 /// How much of that may come at once: what a network held back for a second.
 const CHECK_BURST: Duration = Duration::from_secs(1);
+/// The same for checks that came before: an agent sends one again after 100 ms or more, and then more
+/// seldom (RFC 8445 §14.3).
+const REPEAT_INTERVAL: Duration = Duration::from_millis(100);
+/// Checks of an address that are known again: those of a minute, once there is a connection.
+const KNOWN_CHECKS: usize = 32;
 
 /// The address table and the ufrag table.
 #[derive(Default)]
@@ -61,11 +67,30 @@ pub(crate) enum Admission {
 pub(crate) struct Admitted {
     address: (SocketIndex, SocketAddr),
     pace: Pace,
+    /// Of checks that came before, so that whoever hears one and sends it again does not use up what the
+    /// viewer's next one needs.
+    repeats: Pace,
+    /// The last transactions, the oldest one first.
+    known: VecDeque<Transaction>,
     /// It was the first one: a check cannot be repeated by others before its viewer has sent it.
     first: bool,
 }
 
 impl Admitted {
+    fn allows(&mut self, now: Instant, transaction: Transaction) -> bool {
+        if self.known.contains(&transaction) {
+            return self.repeats.allows(now, REPEAT_INTERVAL);
+        }
+        let allowed = self.pace.allows(now, CHECK_INTERVAL);
+        if allowed {
+            if self.known.len() == KNOWN_CHECKS {
+                self.known.pop_front();
+            }
+            self.known.push_back(transaction);
+        }
+        allowed
+    }
+
     /// Whether it makes room for no other: the address that the session is served at, or until there is
     /// one the first.
     fn stays(&self, route: Option<Route>) -> bool {
@@ -91,8 +116,8 @@ impl Pace {
         Self { last: now }
     }
 
-    fn allows(&mut self, now: Instant) -> bool {
-        let last = self.last.max(now) + CHECK_INTERVAL;
+    fn allows(&mut self, now: Instant, interval: Duration) -> bool {
+        let last = self.last.max(now) + interval;
         let allowed = last <= now + CHECK_BURST;
         if allowed {
             self.last = last;
@@ -148,10 +173,9 @@ impl Demux {
         &mut self,
         now: Instant,
         session: &mut Session,
-        socket: SocketIndex,
-        from: SocketAddr,
+        address: (SocketIndex, SocketAddr),
+        transaction: Transaction,
     ) -> Admission {
-        let address = (socket, from);
         let mut held = session.addresses.iter();
         let known = held.position(|held| held.address == address);
         let mut admitted = match known.and_then(|known| session.addresses.remove(known)) {
@@ -171,11 +195,13 @@ impl Demux {
                 Admitted {
                     address,
                     pace: Pace::new(now),
+                    repeats: Pace::new(now),
+                    known: VecDeque::new(),
                     first: session.addresses.is_empty(),
                 }
             }
         };
-        let allowed = admitted.pace.allows(now);
+        let allowed = admitted.allows(now, transaction);
         session.addresses.push_back(admitted);
         // The newest check decides: a port of a NAT may have passed from one viewer to another.
         self.addresses.insert(address, session.key());
@@ -229,10 +255,13 @@ mod tests {
     fn checks_are_paced_at_twice_what_agents_send() {
         let now = start();
         let mut pace = Pace::new(now);
-        let allowed = (0..=10_000).filter(|ms| pace.allows(now + Duration::from_millis(*ms)));
+        let allowed =
+            (0..=10_000).filter(|ms| pace.allows(now + Duration::from_millis(*ms), CHECK_INTERVAL));
         assert_eq!(allowed.count(), 40 + 400);
         // A browser's, each 48 ms, for an hour.
         let mut pace = Pace::new(now);
-        assert!((0..75_000).all(|n| pace.allows(now + n * Duration::from_millis(48))));
+        assert!(
+            (0..75_000).all(|n| pace.allows(now + n * Duration::from_millis(48), CHECK_INTERVAL))
+        );
     }
 }

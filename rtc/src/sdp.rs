@@ -334,11 +334,9 @@ fn hash_of(fingerprint: &str) -> &str {
 /// The place of its hash among those that are understood.
 fn preference(fingerprint: &str) -> usize {
     let hash = hash_of(fingerprint);
-    let is = |known: &&str| known.eq_ignore_ascii_case(hash);
-    HASHES
-        .iter()
-        .position(|known| is(&known))
-        .unwrap_or(HASHES.len())
+    let mut known = HASHES.iter();
+    let place = known.position(|known| known.eq_ignore_ascii_case(hash));
+    place.unwrap_or(HASHES.len())
 }
 
 impl Section {

@@ -43,6 +43,10 @@ pub(crate) enum NoCheck {
     Malformed,
 }
 
+/// What tells a check from another one: its transaction id (RFC 8489 §5), which is drawn at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Transaction([u8; 12]);
+
 /// A Binding request whose integrity is still to be [verified](Check::is_authentic).
 #[derive(Debug)]
 pub(crate) struct Check<'d> {
@@ -50,6 +54,7 @@ pub(crate) struct Check<'d> {
     /// The receiver's ufrag, which is ours: what stands before the colon of USERNAME
     /// (RFC 8445 §7.2.2).
     pub(crate) ufrag: &'d str,
+    pub(crate) transaction: Transaction,
     /// The sender claims our own role.
     pub(crate) controlled: bool,
     /// Where MESSAGE-INTEGRITY begins.
@@ -70,6 +75,7 @@ impl<'d> Check<'d> {
         if header[..2] != BINDING_REQUEST {
             return Err(NoCheck::Other);
         }
+        let transaction = header[8..].try_into().map_err(|_| NoCheck::Malformed)?;
         let mut username = None;
         let (mut priority, mut controlled) = (false, false);
         loop {
@@ -86,6 +92,7 @@ impl<'d> Check<'d> {
                     return Ok(Self {
                         datagram,
                         ufrag,
+                        transaction: Transaction(transaction),
                         controlled,
                         integrity_at: at,
                     });

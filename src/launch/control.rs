@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use tracing::{error, info, warn};
 
-use super::problems;
+use super::{problems, warn_of_certificate};
 use crate::accounts::AccountQueue;
 use crate::clock;
 use crate::config::Config;
@@ -24,6 +24,7 @@ use crate::message::Message;
 use crate::metrics::ReloadFigures;
 use crate::reload::{Reloaded, Reloader, Update};
 use crate::threads;
+use crate::tls;
 use crate::totals::Totals;
 
 /// A second signal ended the process before its sessions were closed (128 + SIGINT).
@@ -262,6 +263,9 @@ impl Work {
                 tell_waiting(&waiting);
                 self.control.level.set(&update.config.log.level);
                 self.memory.set_limit(update.config.limits.memory);
+                if applied.iter().any(|key| tls::KEYS.contains(key)) {
+                    warn_of_certificate(&update.config);
+                }
                 if applied.contains(&"limits.connections") {
                     self.make_room(&update.config);
                 }

@@ -230,6 +230,8 @@ families! {
         "Times that the configuration was read again, by result: applied, unchanged, or refused for its faults.";
     CONFIG_LAST_RELOAD GAUGE "media_config_last_reload_success_timestamp_seconds"
         "When a configuration without faults was last read, in seconds since the Unix epoch.";
+    CERTIFICATE_EXPIRY GAUGE "media_tls_certificate_expiry_timestamp_seconds"
+        "When the certificate of tls.cert ends, in seconds since the Unix epoch; not there without TLS.";
     LOG_LINES_DROPPED COUNTER "media_log_lines_dropped_total"
         "Log lines dropped because the log could not keep up.";
     BUILD_INFO GAUGE "media_build_info"

@@ -12,7 +12,7 @@ use crate::connection::{
 };
 use crate::error::ApiError;
 use crate::faults::Place;
-use crate::limits::{Cap, LINGER, READ_BYTES};
+use crate::limits::{Cap, LINGER, MONITORING_CONNECTIONS, READ_BYTES};
 use crate::metrics::ConnectionEnd;
 use crate::totals::Total;
 
@@ -24,7 +24,7 @@ impl Shard {
         peer: SocketAddr,
         scope: Scope,
     ) -> Result<ConnectionId, ConnectionRefused> {
-        if let Err(refused) = self.door(peer.ip()) {
+        if let Err(refused) = self.door(peer.ip(), scope) {
             self.metrics.connections_refused += 1;
             self.metrics.rejected(refused.code());
             return Err(refused);
@@ -57,10 +57,14 @@ impl Shard {
     }
 
     /// Whether there is a place for another connection of that address.
-    fn door(&self, peer: IpAddr) -> Result<(), ConnectionRefused> {
+    fn door(&self, peer: IpAddr, scope: Scope) -> Result<(), ConnectionRefused> {
         let limits = &self.config.limits;
+        let kept = match scope {
+            Scope::Everything => 0,
+            Scope::Metrics => MONITORING_CONNECTIONS,
+        };
         let open = self.totals.sum(Total::Connections) + self.totals.sum(Total::Parting);
-        if !limits.connections.allows(open + 1) {
+        if !limits.connections.allows((open + 1).saturating_sub(kept)) {
             return Err(ConnectionRefused::Full);
         }
         let proxies = &self.config.server.trusted_proxies;

@@ -35,7 +35,10 @@ pub enum TlsProblem {
     #[error("is missing: TLS takes a certificate (tls.cert) and its private key (tls.key)")]
     Missing,
     /// The certificate cannot be read.
-    #[error("{} holds a certificate that cannot be read: {fault}", .path.display())]
+    #[error(
+        "{} holds a certificate that cannot be read; it must be one of X.509 version 3 \
+         (`openssl x509 -req` makes one with -extfile): {fault}", .path.display()
+    )]
     Certificate {
         /// The file.
         path: PathBuf,

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 /// Bytes of a PEM file. A chain of four RSA certificates has 8 KB.
 const FILE_BYTES: u64 = 256 << 10;
@@ -59,6 +62,30 @@ pub struct CertificateFile {
 impl CertificateFile {
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.to_vec()
+    }
+
+    /// From when to when the server's own certificate is good, in seconds since 1970. `None`: it cannot
+    /// be read, which [`load`](super::load) says.
+    pub fn validity(&self) -> Option<RangeInclusive<u64>> {
+        let certificate = Certificate::from_der(self.chain.first()?).ok()?;
+        let validity = certificate.tbs_certificate().validity();
+        let [from, to] = [validity.not_before, validity.not_after];
+        Some(from.to_unix_duration().as_secs()..=to.to_unix_duration().as_secs())
+    }
+
+    /// Why clients refuse the server's own certificate at that time (seconds since 1970): completes a
+    /// sentence that begins with the key. It is served all the same, for there is nothing better.
+    pub fn complaint(&self, unix: u64) -> Option<String> {
+        let validity = self.validity()?;
+        let what = match (unix < *validity.start(), unix > *validity.end()) {
+            (true, _) => "is not valid yet",
+            (_, true) => "has expired",
+            (false, false) => return None,
+        };
+        let path = self.path.display();
+        Some(format!(
+            "{path} holds a certificate that {what}: clients refuse it"
+        ))
     }
 }
 

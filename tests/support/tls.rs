@@ -35,9 +35,19 @@ pub struct Certificate {
 
 impl Certificate {
     pub fn new() -> Self {
+        Self::of(|_| ())
+    }
+
+    /// One that ends with the beginning of that year.
+    pub fn until(year: i32) -> Self {
+        Self::of(|params| params.not_after = rcgen::date_time_ymd(year, 1, 1))
+    }
+
+    fn of(change: impl Fn(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate().expect("a key");
         let names = vec![NAME.to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        change(&mut params);
         let cert = params.self_signed(&key).expect("a certificate");
         Self {
             cert_pem: cert.pem(),

@@ -84,7 +84,10 @@ impl Plane {
             return None;
         }
         session.touch(now);
-        match self.demux.admit(now, session, socket, from) {
+        match self
+            .demux
+            .admit(now, session, (socket, from), check.transaction)
+        {
             Admission::Admitted if check.controlled => {
                 self.deny_role(&check, known?, (socket, from), out);
                 None

@@ -285,6 +285,31 @@ fn a_check_that_is_sent_again_from_everywhere_does_not_shut_its_viewer_out() {
     }
 }
 
+/// Nor from the viewer's own address, faster than any are answered.
+#[test]
+fn a_check_that_is_sent_again_without_end_uses_up_nothing_of_its_viewer() {
+    let mut sim = Sim::new(229);
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    let from = sim.viewer(viewer).address;
+    let check = sim.check_of(sim.key(viewer));
+    for ms in 0..60_000 {
+        let heard = sim.network.last_stun_to(plane_address()).expect("a check");
+        sim.inject(from, &heard);
+        if ms % 1_000 == 0 {
+            assert_eq!(sim.inject(from, &check.bytes()).len(), 1, "its next one");
+        }
+        sim.run_for(MS);
+    }
+    let repeats = sim.plane.counters().stun_rate;
+    assert!(repeats > 59_000, "{repeats}");
+    let mut stream = Stream::small(Codec::H264, 25);
+    sim.publish_for(source, &mut stream, 25);
+    sim.run_for(SECOND / 10);
+    sim.viewer(viewer).assert_smooth();
+    assert_eq!(sim.viewer(viewer).pictures().len(), 25);
+}
+
 #[test]
 fn a_viewer_checks_from_many_addresses_for_long() {
     let mut sim = Sim::new(226);
