@@ -47,8 +47,8 @@ const KEPT_ATTRIBUTES: [&str; 21] = [
     "sctp-port",
     "max-message-size",
 ];
-/// Hashes of certificates that str0m can make, the preferred one first.
-const HASHES: [&str; 2] = ["sha-256", "sha-1"];
+/// Hashes of certificates that str0m can make, the preferred one first, and the bytes of each.
+const HASHES: [(&str, usize); 2] = [("sha-256", 32), ("sha-1", 20)];
 /// Characters of a fault that are told.
 const FAULT_CHARS: usize = 300;
 /// Payload types that one section of an answer may name: more than there are for all of RTP that is
@@ -292,9 +292,14 @@ impl Description {
             .fingerprint
             .as_deref()
             .ok_or("a=fingerprint is missing")?;
-        if preference(fingerprint) == HASHES.len() {
-            let hash = hash_of(fingerprint);
+        let hash = hash_of(fingerprint);
+        let Some((_, bytes)) = HASHES.get(preference(fingerprint)) else {
             return Err(format!("a=fingerprint uses {hash}; sha-256 is understood"));
+        };
+        if !is_digest(&fingerprint[hash.len()..], *bytes) {
+            return Err(format!(
+                "a=fingerprint is not {bytes} pairs of hexadecimal digits with colons between them"
+            ));
         }
         if self.sections.len() != offer.sections.len() {
             return Err(format!(
@@ -335,8 +340,22 @@ fn hash_of(fingerprint: &str) -> &str {
 fn preference(fingerprint: &str) -> usize {
     let hash = hash_of(fingerprint);
     let mut known = HASHES.iter();
-    let place = known.position(|known| known.eq_ignore_ascii_case(hash));
+    let place = known.position(|(known, _)| known.eq_ignore_ascii_case(hash));
     place.unwrap_or(HASHES.len())
+}
+
+/// Whether that is so many bytes as RFC 8122 §5 writes them. What is not, str0m does not see.
+fn is_digest(value: &str, bytes: usize) -> bool {
+    let is_byte =
+        |pair: &str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let mut pairs = value.trim().split(':');
+    pairs
+        .by_ref()
+        .take(bytes)
+        .filter(|pair| is_byte(pair))
+        .count()
+        == bytes
+        && pairs.next().is_none()
 }
 
 impl Section {

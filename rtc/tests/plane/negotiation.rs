@@ -111,6 +111,8 @@ fn a_bad_answer_leaves_the_offer_open() {
         "{\"sdp\":1}".into(),
         good.replace(&ufrag, "a=x"),
         good.replace("a=fingerprint:", "a=x-fingerprint:"),
+        good.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 ::"),
+        good.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:"),
         good.replace(&format!("a=mid:{mid}"), "a=mid:zzz"),
         good.replace("a=group:BUNDLE", "a=x-group:BUNDLE"),
         good.replace("a=setup:active", "a=setup:nonsense"),
