@@ -104,6 +104,19 @@ pub(crate) struct CachedDtls;
 
 static CONFIGURATION: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
 
+/// What a simulation has DTLS draw from.
+#[cfg(feature = "fault-injection")]
+static SEED: OnceLock<u64> = OnceLock::new();
+
+/// Has all identities of this process that are made from now on draw the times at which a flight is
+/// sent again, and the nonces of handshakes, from a seed: for simulations, where a seed is to play the
+/// same schedule each time. Nothing that is sent to anybody else is secret from then on.
+#[cfg(feature = "fault-injection")]
+pub fn seed_dtls(seed: u64) {
+    // The first one holds.
+    let _ = SEED.set(seed);
+}
+
 /// The cached configuration, or one for another MTU than str0m's default.
 fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
     if let Some(config) = CONFIGURATION.get()
@@ -111,7 +124,13 @@ fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
     {
         return Ok(config.clone());
     }
-    let built = dimpl::Config::builder()
+    let builder = dimpl::Config::builder();
+    #[cfg(feature = "fault-injection")]
+    let builder = match SEED.get() {
+        Some(seed) => builder.dangerously_set_rng_seed(*seed),
+        None => builder,
+    };
+    let built = builder
         // ICE has shown the peer's address to be real before DTLS begins.
         .use_server_cookie(false)
         .mtu(mtu)

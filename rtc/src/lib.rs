@@ -52,6 +52,8 @@ mod viewer;
 pub use access_unit::{AccessUnit, Codec};
 pub use config::{MediaSocket, PlaneConfig, PlaneLimits, SocketIndex};
 pub use dtls::Identity;
+#[cfg(feature = "fault-injection")]
+pub use dtls::seed_dtls;
 pub use error::{IdentityError, PlaneError, SessionError};
 pub use event::{CloseReason, Event, IceState, SessionState};
 pub use ingest::{

@@ -7,6 +7,7 @@
 
 #![allow(missing_docs)] // a kit for tests: names and signatures say most of it
 
+mod dtls;
 #[path = "../../rtc/tests/support/media.rs"]
 pub mod media;
 #[path = "../../rtc/tests/support/network.rs"]

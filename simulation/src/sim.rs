@@ -44,7 +44,7 @@ pub use wire::Wire;
 use mailbox::Letter;
 use store::StoredRooms;
 
-use crate::{Network, Viewer};
+use crate::{Network, Viewer, dtls};
 
 /// A client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,6 +142,10 @@ impl Sim {
             .and_then(Shards::new)
             .expect("a number of shards");
         let (store, rooms) = Desk::open(&config, placement);
+        // str0m draws from the thread's generator, DTLS from its own: names in descriptions and the
+        // times at which something is sent again.
+        fastrand::seed(seed);
+        rtc::seed_dtls(dtls::SEED);
         let mut sim = Self {
             now,
             start: now,

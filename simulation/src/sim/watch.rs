@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Client, Sim};
-use crate::{Viewer, ViewerId};
+use crate::{Viewer, ViewerId, dtls};
 
 impl Sim {
     /// A viewer whose session exists and whose media flow: itself, and its session's id.
@@ -24,7 +24,9 @@ impl Sim {
     /// A new viewer's answer to an offer.
     pub fn answer_offer(&mut self, offer: &str) -> (ViewerId, Value) {
         let id = ViewerId(self.viewers.len());
-        let mut viewer = Viewer::new(self.now, id.0);
+        let mut viewer = Viewer::with(self.now, id.0, |config| {
+            config.set_crypto_provider(dtls::provider())
+        });
         let sdp = viewer.answer(self.now, offer);
         self.viewers.push(viewer);
         (id, json!({"type": "answer", "sdp": sdp}))
