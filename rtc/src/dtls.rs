@@ -110,7 +110,8 @@ static SEED: OnceLock<u64> = OnceLock::new();
 
 /// Has all identities of this process that are made from now on draw the times at which a flight is
 /// sent again, and the nonces of handshakes, from a seed: for simulations, where a seed is to play the
-/// same schedule each time. Nothing that is sent to anybody else is secret from then on.
+/// same schedule each time. Keys are drawn as ever, but DTLS wants those nonces to be unpredictable: no
+/// server may call this.
 #[cfg(feature = "fault-injection")]
 pub fn seed_dtls(seed: u64) {
     // The first one holds.
