@@ -100,6 +100,7 @@ impl Role {
         Role::Http(Http {
             decoder: Decoder::new(HttpLimits::default()),
             phase: Phase::Head,
+            head_begun: false,
         })
     }
 
@@ -119,6 +120,8 @@ impl Role {
 pub struct Http {
     pub(crate) decoder: Decoder,
     pub(crate) phase: Phase,
+    /// A part of a head is there, and its clock runs.
+    pub(crate) head_begun: bool,
 }
 
 /// Where a request stands.

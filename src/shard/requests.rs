@@ -137,16 +137,25 @@ impl Shard {
         match event {
             Event::Incomplete => {
                 if matches!(http.phase, Phase::Head) && !http.decoder.between_requests() {
-                    // The first byte of a head starts its clock; later ones do not restart it.
+                    // The first byte of a head starts its clock, later ones do not restart it. That of a
+                    // connection's first head runs since the accept.
+                    let begins = !std::mem::replace(&mut http.head_begun, true);
                     let at = now + self.config.http.head_timeout;
-                    self.set_alarm_by(connection, at);
+                    match begins && connection.requests > 0 && self.draining.is_none() {
+                        // However little was left of the time between two requests.
+                        true => self.set_alarm(connection, at),
+                        false => self.set_alarm_by(connection, at),
+                    }
                 }
                 match used {
                     0 => Step::Stop,
                     _ => Step::Go(used),
                 }
             }
-            Event::Head(request) => self.head(now, connection, request).after(used),
+            Event::Head(request) => {
+                http.head_begun = false;
+                self.head(now, connection, request).after(used)
+            }
             Event::Data(data) => self.data(now, connection, data).after(used),
             Event::End => self.end(now, connection).after(used),
         }

@@ -377,6 +377,7 @@ impl Shard {
         connection.role = Role::Http(Http {
             decoder: transfer.decoder,
             phase: Phase::Head,
+            head_begun: false,
         });
         connection.input = transfer.input;
         connection.output.bytes = transfer.output;

@@ -357,3 +357,27 @@ fn short_of_memory_nothing_is_added_and_everything_goes_on() {
     let client = sim.connect(0);
     sim.post(client, "/api/media/sessions", &body).expect(201);
 }
+
+#[test]
+fn a_head_that_begins_as_the_idle_time_ends_has_its_whole_time() {
+    let mut sim = Sim::new(1, 11);
+    let client = sim.connect(0);
+    let ask = request("GET", "/health", &[], b"");
+    sim.send(client, &ask);
+    sim.response(client).expect(200);
+    let idle = Duration::from_secs(75);
+    sim.run_for(idle - 20 * MS);
+    let (first, rest) = ask.split_at(ask.len() / 2);
+    sim.send(client, first);
+    sim.run_for(5 * SECOND);
+    sim.send(client, rest);
+    sim.response(client).expect(200);
+
+    // But not more than that.
+    sim.run_for(idle - 20 * MS);
+    sim.send(client, first);
+    sim.run_for(6 * SECOND);
+    sim.send(client, &rest[..1]);
+    sim.run_for(5 * SECOND);
+    sim.response(client).expect_error(408, "request_timeout");
+}
