@@ -177,6 +177,8 @@ pub(crate) fn finish_offer(
 pub(crate) struct Description {
     pub(crate) ufrag: Option<String>,
     pub(crate) password: Option<String>,
+    /// Sections before the levels that those two were found at.
+    credentials_at: [usize; 2],
     /// The one that str0m will hold the certificate against.
     pub(crate) fingerprint: Option<String>,
     /// Sections before the level that it was found at.
@@ -226,12 +228,17 @@ impl Description {
 
     fn attribute(&mut self, attribute: &str) {
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
-        let first = |slot: &mut Option<String>| {
-            slot.get_or_insert_with(|| value.trim().to_owned());
+        let level = self.sections.len();
+        let first = |slot: &mut Option<String>, at: &mut usize| {
+            if slot.is_none() {
+                *slot = Some(value.trim().to_owned());
+                *at = level;
+            }
         };
+        let [ufrag_at, password_at] = &mut self.credentials_at;
         match name {
-            "ice-ufrag" => first(&mut self.ufrag),
-            "ice-pwd" => first(&mut self.password),
+            "ice-ufrag" => first(&mut self.ufrag, ufrag_at),
+            "ice-pwd" => first(&mut self.password, password_at),
             "fingerprint" => self.fingerprint(value.trim()),
             "ice-lite" => self.ice_lite = true,
             "candidate" => self.candidates.push(attribute.trim().to_owned()),
@@ -287,6 +294,11 @@ impl Description {
             || self.password.as_deref().unwrap_or("").is_empty()
         {
             return Err("a=ice-ufrag or a=ice-pwd is missing".into());
+        }
+        // str0m takes those of one section, as every agent writes them (RFC 8839 §5.4).
+        let [ufrag_at, password_at] = self.credentials_at;
+        if ufrag_at != password_at {
+            return Err("a=ice-ufrag and a=ice-pwd stand in different media sections".into());
         }
         let fingerprint = self
             .fingerprint

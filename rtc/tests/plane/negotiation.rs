@@ -110,6 +110,7 @@ fn a_bad_answer_leaves_the_offer_open() {
         "v=0".into(),
         "{\"sdp\":1}".into(),
         good.replace(&ufrag, "a=x"),
+        good.replacen("a=ice-pwd:", "a=x-pwd:", 1),
         good.replace("a=fingerprint:", "a=x-fingerprint:"),
         good.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 ::"),
         good.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:"),
