@@ -9,6 +9,18 @@ const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\na=group:BUNDLE v a d\r\n\
     a=rtpmap:111 opus/48000/2\r\n\
     m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n";
 
+/// With digests written out.
+fn whole(text: &str) -> String {
+    let digest = |pair: &str, bytes: usize| format!(" {}", vec![pair; bytes].join(":"));
+    text.replace(" AA", &digest("AA", 32))
+        .replace(" BB", &digest("BB", 32))
+        .replace(" DD", &digest("DD", 20))
+}
+
+fn read(text: &str) -> Result<Description, String> {
+    Description::read(&whole(text))
+}
+
 fn answer() -> String {
     OFFER.replace("sendonly", "recvonly").replace(
         "a=group",
@@ -18,25 +30,19 @@ fn answer() -> String {
 }
 
 fn fault(answer: &str) -> String {
-    let offer = Description::read(OFFER).unwrap();
-    let checked = Description::read(answer).and_then(|read| read.check_answers(&offer));
+    let offer = read(OFFER).unwrap();
+    let checked = read(answer).and_then(|read| read.check_answers(&offer));
     checked.expect_err("the answer is bad")
 }
 
 #[test]
 fn a_good_answer_passes_and_a_rejected_section_may_leave_the_group() {
-    let offer = Description::read(OFFER).unwrap();
-    Description::read(&answer())
-        .unwrap()
-        .check_answers(&offer)
-        .unwrap();
+    let offer = read(OFFER).unwrap();
+    read(&answer()).unwrap().check_answers(&offer).unwrap();
     let rejected = answer()
         .replace("m=audio 9", "m=audio 0")
         .replace("BUNDLE v a d", "BUNDLE v d");
-    Description::read(&rejected)
-        .unwrap()
-        .check_answers(&offer)
-        .unwrap();
+    read(&rejected).unwrap().check_answers(&offer).unwrap();
 }
 
 #[test]
@@ -46,6 +52,10 @@ fn every_fault_is_named() {
     assert!(fault(&answer().replace("a=ice-pwd", "a=x")).contains("ice-pwd"));
     assert!(fault(&answer().replace("a=fingerprint:sha-256", "a=x:")).contains("fingerprint"));
     assert!(fault(&answer().replace("sha-256", "md5")).contains("md5"));
+    assert!(fault(&answer().replace("sha-256 AA", "sha-256 AA:AA")).contains("32 pairs"));
+    assert!(
+        fault(&answer().replace("a=ice-pwd", "m=video 9 x 1\r\na=ice-pwd")).contains("ice-pwd")
+    );
     assert!(fault(&answer().replace("a=setup", "a=ice-lite\r\na=setup")).contains("ice-lite"));
     assert!(fault(&answer().replace("a=mid:a", "a=mid:z")).contains("a=mid:a"));
     assert!(fault(&answer().replace("BUNDLE v a d", "BUNDLE a v d")).contains("BUNDLE"));
@@ -79,7 +89,7 @@ fn candidates_do_not_reach_the_parser() {
         "{}a=candidate:1 1 udp 1 host.local 9 typ host\r\n",
         answer()
     );
-    assert_eq!(Description::read(&with).unwrap().candidates.len(), 1);
+    assert_eq!(read(&with).unwrap().candidates.len(), 1);
 }
 
 /// What newer viewers do: a line for each hash that they know, in any order.
@@ -87,8 +97,8 @@ fn candidates_do_not_reach_the_parser() {
 fn a_certificate_may_be_named_by_several_hashes() {
     let named = |lines: &str| {
         let answer = answer().replace("a=fingerprint:sha-256 AA", lines);
-        let offer = Description::read(OFFER).unwrap();
-        let read = Description::read(&answer).unwrap();
+        let offer = read(OFFER).unwrap();
+        let read = read(&answer).unwrap();
         read.check_answers(&offer)
             .map(|()| read.fingerprint.unwrap())
     };
@@ -97,7 +107,7 @@ fn a_certificate_may_be_named_by_several_hashes() {
         "a=fingerprint:SHA-256 AA\r\na=fingerprint:sha-1 DD\r\na=fingerprint:sha-512 CC",
         "a=fingerprint:sha-1 DD\r\na=fingerprint:SHA-256 AA",
     ] {
-        assert_eq!(named(lines).unwrap(), "SHA-256 AA", "{lines}");
+        assert_eq!(named(lines).unwrap(), whole("SHA-256 AA"), "{lines}");
     }
     assert!(
         named("a=fingerprint:sha-512 CC")
@@ -106,6 +116,6 @@ fn a_certificate_may_be_named_by_several_hashes() {
     );
     // That of a later section does not replace that of the session.
     let later = answer().replace("a=mid:a", "a=mid:a\r\na=fingerprint:sha-256 BB");
-    let read = Description::read(&later.replacen("sha-256 AA", "sha-1 DD", 1)).unwrap();
-    assert_eq!(read.fingerprint.unwrap(), "sha-1 DD");
+    let read = read(&later.replacen("sha-256 AA", "sha-1 DD", 1)).unwrap();
+    assert_eq!(read.fingerprint.unwrap(), whole("sha-1 DD"));
 }

@@ -14,6 +14,8 @@ use crate::{Client, request};
 
 /// An answer takes no longer, where nothing is wrong.
 const ANSWER_TIME: Duration = Duration::from_secs(7);
+/// A head may take so long at least, in every plan.
+const LEAST_HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests that a client has on their way.
 const PIPELINE: usize = 40;
 /// Clients that are kept; older ones leave.
@@ -38,6 +40,9 @@ pub(super) struct Peer {
     told_to_close: bool,
     /// It did something for which the server may close.
     careless: bool,
+    /// The server may end it unasked from then on, until it has answered something: the clock of a first
+    /// head runs since the connection.
+    ends_from: Option<Instant>,
     /// Where it is; the proxy speaks for others.
     address: IpAddr,
 }
@@ -73,6 +78,7 @@ impl World {
             half_closed: false,
             told_to_close: false,
             careless: false,
+            ends_from: Some(self.sim.now + LEAST_HEAD_TIMEOUT),
             address,
         });
         Some(self.peers.len() - 1)
@@ -293,6 +299,7 @@ impl World {
         );
         let peer = &mut self.peers[at];
         assert!(!peer.told_to_close, "an answer after the last one");
+        let crossed = peer.ends_from.take().is_some_and(|from| now >= from);
         let closes = response
             .header("Connection")
             .is_some_and(|it| it.eq_ignore_ascii_case("close"));
@@ -311,7 +318,7 @@ impl World {
         if pending.id != id {
             // A head that did not come to its end has no id.
             let troubled = pending.asked < self.calm_since + ANSWER_TIME;
-            let half = !peer.unsent.is_empty() || peer.careless || troubled;
+            let half = !peer.unsent.is_empty() || peer.careless || troubled || crossed;
             assert!(
                 half && closes && matches!(status, 400 | 408),
                 "the answer to {id} in the place of that to {}",
