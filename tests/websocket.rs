@@ -323,9 +323,12 @@ fn a_session_made_over_http_may_be_joined_by_websocket() {
     socket.send(&json!({"type": "answer", "sdp": answer}));
     let path = format!("/api/media/sessions/{session}");
     wait_until(SOON, "the answer counts", || {
-        let again = json!({"type": "answer", "sdp": answer});
-        server.post(&format!("{path}/answer"), &again).json()["code"] == "no_open_offer"
+        server.get(&path).expect(200).json()["state"] != "new"
     });
+    let again = json!({"type": "answer", "sdp": answer});
+    server
+        .post(&format!("{path}/answer"), &again)
+        .expect_error(409, "no_open_offer");
     server.delete(&path).expect(204);
     let closing = socket.expect("closing");
     assert!(

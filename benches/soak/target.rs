@@ -35,6 +35,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("media.publisher_timeout", "'3s'"),
     ("media.device_linger", "'3s'"),
     ("rooms.join_timeout", "'5s'"),
+    // Behind a crash rooms wait for their anchors, who are none of the clients, for longer than any run.
+    ("rooms.anchor_timeout", "'24h'"),
     ("rooms.retention", "'5s'"),
     // What each room and session is kept for is bounded, so that the baseline is met soon.
     ("rooms.recent", "128"),
