@@ -243,13 +243,10 @@ impl Description {
             "ice-lite" => self.ice_lite = true,
             "candidate" => self.candidates.push(attribute.trim().to_owned()),
             "group" if self.sections.is_empty() && self.group.is_none() => {
-                self.group = Some(
-                    value
-                        .split_whitespace()
-                        .skip(1)
-                        .map(str::to_owned)
-                        .collect(),
-                );
+                let mut words = value.split_whitespace();
+                if words.next() == Some("BUNDLE") {
+                    self.group = Some(words.map(str::to_owned).collect());
+                }
             }
             _ => {}
         }

@@ -116,6 +116,7 @@ fn a_bad_answer_leaves_the_offer_open() {
         good.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:"),
         good.replace(&format!("a=mid:{mid}"), "a=mid:zzz"),
         good.replace("a=group:BUNDLE", "a=x-group:BUNDLE"),
+        good.replace("a=group:BUNDLE", "a=group:BUNDLE-"),
         good.replace("a=setup:active", "a=setup:nonsense"),
         good.replace("a=rtpmap:102", "a=x-rtpmap:102"),
         good.split("m=application").next().unwrap().to_owned(),
