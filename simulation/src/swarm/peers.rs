@@ -366,6 +366,8 @@ impl World {
                     || status == 500 && self.sim.injected > 0
             }
             "request_timeout" => true,
+            // An answer to a restart, where a socket that came meanwhile was sent another offer.
+            "bad_sdp" => response.text().contains("no ICE restart was offered"),
             "token_expired" => matches!(ask.then, Then::Socket(_, Some(_))),
             "draining" => self.draining || self.stopping_since.is_some() && ask.asks_readiness(),
             _ => false,
