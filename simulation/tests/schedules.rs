@@ -6,7 +6,7 @@ use media_service::http::routes::Route;
 use simulation::swarm::{Options, Summary, play};
 
 /// What a debug build plays in half a minute.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 
 #[test]
 fn the_server_survives_any_schedule() {
