@@ -60,7 +60,7 @@ use crate::ids::{DeviceId, SessionId};
 use crate::limits::FAN_OUT_PACKETS;
 use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{LoadCells, ShardMetrics};
 use crate::placement::{ShardId, Shards};
 use crate::rates::Buckets;
 use crate::rooms::{Orphan, RoomRecord, Rooms};
@@ -393,6 +393,11 @@ impl Shard {
     /// The datagrams to send.
     pub fn datagrams(&mut self) -> &mut rtc::Outbox {
         &mut self.rtc
+    }
+
+    /// The datagrams to send, and what is told of the sends.
+    pub fn sends(&mut self) -> (&rtc::Outbox, &mut LoadCells) {
+        (&self.rtc, &mut self.metrics.load)
     }
 
     /// The socket would not take a run of datagrams: it was dropped.

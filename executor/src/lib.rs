@@ -53,6 +53,8 @@ mod preflight;
 mod reactor;
 #[allow(unsafe_code, reason = "lends descriptors to glommio's streams")]
 mod readable;
+#[allow(unsafe_code, reason = "clock_gettime(2) of a thread's CPU time")]
+mod thread_clock;
 #[allow(unsafe_code, reason = "timerfd_create(2) has no safe interface in std")]
 mod timerfd;
 #[allow(
