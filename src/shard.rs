@@ -99,6 +99,7 @@ pub struct Shard {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: WallClock,
     pub(crate) date: HttpDate,
+    pub(crate) started: Instant,
     /// Where the process listens for HTTP.
     listen: Arc<[SocketAddr]>,
     pub(crate) origins: OriginPolicy,
@@ -253,6 +254,7 @@ impl Shard {
             shards: seed.shards,
             clock: WallClock::new(now, wall),
             date: HttpDate::default(),
+            started: now,
             listen: seed.listen,
             origins,
             hsts: reload::hsts(&config),
