@@ -14,7 +14,6 @@ use glommio::timer::Timer;
 use crate::epoll::{Epoll, Readiness, Token, Trigger};
 use crate::health::Vitals;
 use crate::readable::Readable;
-use crate::thread_clock::thread_cpu_time;
 use crate::timerfd::TimerFd;
 
 /// The granularity of a shard's timers, and its heartbeat. A tick of an idle shard costs 40 to 65 µs
@@ -101,12 +100,6 @@ impl Reactor {
     /// The clock that [`Wake::now`] and every deadline refer to.
     pub fn now(&self) -> Instant {
         Instant::now()
-    }
-
-    /// CPU time that the shard's thread has used, that of glommio included.
-    pub fn cpu_time(&self) -> Duration {
-        // A reactor cannot leave its thread.
-        thread_cpu_time()
     }
 
     /// Begins a turn: returns at once if a descriptor is ready, a tick is over or `deadline` has

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use executor::thread_cpu_time;
+
 use super::Driver;
 use crate::metrics::Stage;
 
@@ -58,7 +60,7 @@ impl Driver {
     }
 
     pub(super) fn tick_meter(&mut self, now: Instant) {
-        let cpu = self.seat.reactor.cpu_time();
+        let cpu = thread_cpu_time();
         let load = &mut self.shard.metrics().load;
         load.cpu = cpu;
         if now.saturating_duration_since(self.meter.peaks_since) >= PEAK_WINDOW {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// User and system time that the calling thread has used. Costs a system call.
-pub(crate) fn thread_cpu_time() -> Duration {
+pub fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
