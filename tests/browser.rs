@@ -383,7 +383,10 @@ fn the_page_shows_where_the_time_of_each_shard_goes() {
     wait_until(SOON, "the demo's datagrams are on its shard", || {
         let sent = column("shardRows", "Out/s");
         let number = |text: &String| text.replace('\u{2009}', "").parse::<u64>();
-        sent.iter().filter(|sent| number(sent) > Ok(30)).count() == 1
+        sent.iter()
+            .filter(|sent| number(sent).is_ok_and(|sent| sent > 30))
+            .count()
+            == 1
     });
     wait_until(SOON, "sending them is a part of its turns", || {
         let parts = column("stageRows", "Send");
