@@ -21,7 +21,7 @@ pub struct EncodeError(#[from] prometheus::Error);
 type Written = Result<(), prometheus::Error>;
 
 /// A family, and where its figure is found in each `T`.
-type Reading<T, N> = (&'static Family, fn(&T) -> N);
+pub(super) type Reading<T, N> = (&'static Family, fn(&T) -> N);
 
 /// The Prometheus text (format 0.0.4) of the process: sums over the shards, and series by shard
 /// where the shard matters. `shards[i]` is what shard `i` answered; of a shard that is `None`

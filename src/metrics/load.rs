@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::encode::Reading;
 use super::families as f;
-use super::families::Family;
 use super::histogram::{Batch, Histogram, Run, Work};
 use super::merge::{Merge, cells};
 use super::text::Text;
@@ -92,7 +92,7 @@ impl<T: Copy + Ord> Merge for Peak<T> {
 pub(super) type Known<'a> = ([String; 1], &'a Snapshot);
 
 pub(super) fn write(text: &mut Text, shards: &[Known<'_>]) -> Result<(), prometheus::Error> {
-    let figures: [(&Family, fn(&LoadCells) -> f64); 5] = [
+    let figures: [Reading<LoadCells, f64>; 5] = [
         (&f::SHARD_BUSY, |load| load.turns.sum()),
         (&f::SHARD_CPU, |load| load.cpu.as_secs_f64()),
         (&f::SHARD_LONGEST_TURN, |load| {
@@ -124,15 +124,12 @@ pub(super) fn write(text: &mut Text, shards: &[Known<'_>]) -> Result<(), prometh
     text.histograms(&f::SHARD_TURN, ["shard"], turns)?;
     let runs = each(shards, |shard| &load(shard).runs);
     text.histograms(&f::SHARD_SEND_RUN, ["shard"], runs)?;
-    let batches: [(&Family, fn(&LoadCells) -> &Histogram<Batch>); 3] = [
-        (&f::SHARD_TURN_EVENTS, |load| &load.events),
-        (&f::SHARD_RECEIVED_BATCH, |load| &load.received),
-        (&f::SHARD_SWEPT_MEMBERS, |load| &load.swept),
-    ];
-    for (family, batch) in batches {
-        text.histograms(family, ["shard"], each(shards, |shard| batch(load(shard))))?;
-    }
-    Ok(())
+    let events = each(shards, |shard| &load(shard).events);
+    text.histograms(&f::SHARD_TURN_EVENTS, ["shard"], events)?;
+    let received = each(shards, |shard| &load(shard).received);
+    text.histograms(&f::SHARD_RECEIVED_BATCH, ["shard"], received)?;
+    let swept = each(shards, |shard| &load(shard).swept);
+    text.histograms(&f::SHARD_SWEPT_MEMBERS, ["shard"], swept)
 }
 
 fn load(shard: &Snapshot) -> &LoadCells {

@@ -16,28 +16,32 @@ const NEARLY_FULL = 0.9;
 /** The parts of a turn, in the order in which a turn has them. */
 const STAGES = ['datagrams', 'connections', 'mail', 'timers', 'fan_out', 'send', 'write'];
 
-/** Cells of a shard's row. @type {Array<[string, (rates: import('./shards.js').Rates, load: import('./api.js').ShardLoad) => string]>} */
+/**
+ * Cells of a shard's row: what happened between two readings, or what is there at the last one.
+ *
+ * @type {Array<{name: string, rate?: (rates: import('./shards.js').Rates) => string, now?: (load: import('./api.js').ShardLoad) => string}>}
+ */
 const CELLS = [
-  ['busy', ({ busy }) => share(busy)],
-  ['cpu', ({ cpu }) => share(cpu)],
-  ['p50', ({ turnP50Ms }) => millis(turnP50Ms)],
-  ['p99', ({ turnP99Ms }) => millis(turnP99Ms)],
-  ['longest', (_, { longest_turn_seconds: seconds }) => millis(seconds * 1000)],
-  ['events', ({ eventsPerTurn }) => mean(eventsPerTurn)],
-  ['in', ({ packetsIn }) => count(packetsIn)],
-  ['out', ({ packetsOut }) => count(packetsOut)],
-  ['run', ({ run }) => mean(run)],
-  ['deliveries', ({ deliveries }) => count(deliveries)],
-  ['mailbox', (_, { mailbox_depth: depth, mailbox_deepest: deepest }) => `${count(depth)} · ${count(deepest)}`],
-  ['moves', ({ handOversIn, handOversOut }) => `${count(handOversIn)} · ${count(handOversOut)}`],
-  ['connections', (_, { connections }) => count(connections)],
-  ['sessions', (_, { sessions }) => count(sessions)],
+  { name: 'busy', rate: ({ busy }) => share(busy) },
+  { name: 'cpu', rate: ({ cpu }) => share(cpu) },
+  { name: 'p50', rate: ({ turnP50Ms }) => millis(turnP50Ms) },
+  { name: 'p99', rate: ({ turnP99Ms }) => millis(turnP99Ms) },
+  { name: 'longest', now: (load) => millis(load.longest_turn_seconds * 1000) },
+  { name: 'events', rate: ({ eventsPerTurn }) => mean(eventsPerTurn) },
+  { name: 'in', rate: ({ packetsIn }) => count(packetsIn) },
+  { name: 'out', rate: ({ packetsOut }) => count(packetsOut) },
+  { name: 'run', rate: ({ run }) => mean(run) },
+  { name: 'deliveries', rate: ({ deliveries }) => count(deliveries) },
+  { name: 'mailbox', now: (load) => `${count(load.mailbox_depth)} · ${count(load.mailbox_deepest)}` },
+  { name: 'moves', rate: ({ handOversIn, handOversOut }) => `${count(handOversIn)} · ${count(handOversOut)}` },
+  { name: 'connections', now: (load) => count(load.connections) },
+  { name: 'sessions', now: (load) => count(load.sessions) },
 ];
 
 export class ServerPage {
   #refs;
   #poll = new Poll(() => this.#load(), POLL_MS);
-  /** The last reading. @type {import('./api.js').ShardLoad[]} */
+  /** What each shard has answered last. @type {Array<import('./api.js').ShardLoad | undefined>} */
   #last = [];
   /** Counts up when what is known is forgotten: answers to what was asked before come too late. */
   #visit = 0;
@@ -76,11 +80,11 @@ export class ServerPage {
       return;
     }
     const before = this.#last;
-    this.#last = answer;
+    this.#last = answer.map((load, index) => (load.up ? load : before[index]));
     this.#refs.noLoads.hidden = true;
     this.#refs.loads.hidden = false;
     const { shardRows, stageRows } = this.#refs;
-    fit(shardRows, answer.length, () => makeRow(CELLS.map(([name]) => name), ['busy', 'cpu']));
+    fit(shardRows, answer.length, () => makeRow(CELLS.map(({ name }) => name), ['busy', 'cpu']));
     fit(stageRows, answer.length, () => makeRow(STAGES, STAGES));
     answer.forEach((load, index) => {
       const measured = rates(before[index], load);
@@ -130,10 +134,11 @@ function makeRow(names, measured) {
 function fillLoad(row, load, measured) {
   setText(row.cells[0], String(load.shard));
   setData(row, 'up', load.up);
-  CELLS.forEach(([, text], index) => {
-    const cell = row.cells[index + 1];
-    setText(cell, measured === null ? (index === 0 && !load.up ? 'No answer' : '–') : text(measured, load));
+  CELLS.forEach(({ rate, now }, index) => {
+    const text = load.up ? (now?.(load) ?? (measured && rate(measured))) : null;
+    setText(row.cells[index + 1], text ?? '–');
   });
+  if (!load.up) setText(row.cells[1], 'No answer');
   setPart(row.cells[1], measured?.busy);
   setPart(row.cells[2], measured?.cpu);
   setData(row, 'full', measured !== null && measured.busy >= NEARLY_FULL);
