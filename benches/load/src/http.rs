@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::SOON;
+use crate::SOON;
 
 /// Heads of responses that the tests meet are far smaller; more is a fault of the server.
 const MAX_HEADERS: usize = 64;
@@ -14,8 +14,11 @@ const MAX_HEADERS: usize = 64;
 /// A response with its whole body.
 #[derive(Clone, Debug)]
 pub struct Response {
+    /// As the server has it.
     pub status: u16,
+    /// Names as they came.
     pub headers: Vec<(String, String)>,
+    /// Whole, without the framing of chunks.
     pub body: Vec<u8>,
 }
 
@@ -28,6 +31,7 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The body, which should be UTF-8.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 /// One sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
+    /// Of the metric.
     pub name: String,
+    /// By name.
     pub labels: BTreeMap<String, String>,
+    /// A count or a gauge.
     pub value: f64,
 }
 
 /// All samples of one scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
+    /// In the order of the text.
     pub samples: Vec<Sample>,
 }
 

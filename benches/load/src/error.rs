@@ -1,0 +1,74 @@
+//! What keeps a load from being measured.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The CPU is not one of those that this process may use.
+    #[error(
+        "CPU {cpu} is not one of {available:?}; choose others with --server-cpu and --client-cpu"
+    )]
+    NoSuchCpu {
+        /// What was asked for.
+        cpu: usize,
+        /// What there is.
+        available: Vec<usize>,
+    },
+    /// The server's program is not where it was said to be.
+    #[error("{} is missing; benches/load/README.md says how it is built", program.display())]
+    NoProgram {
+        /// What was named.
+        program: PathBuf,
+    },
+    /// The server that was started does not serve.
+    #[error("the server is not ready ({why}):\n{log}")]
+    NotReady {
+        /// Its end, or the time that has passed.
+        why: String,
+        /// What it wrote.
+        log: String,
+    },
+    /// A connection cannot be made or breaks while a load is prepared.
+    #[error("{server}: {error}")]
+    Connection {
+        /// Who was spoken to.
+        server: SocketAddr,
+        /// Of the kernel.
+        error: io::Error,
+    },
+    /// The server answers otherwise than a load needs.
+    #[error("{request}: {status} {body}")]
+    Refused {
+        /// Method and target.
+        request: String,
+        /// Of the answer.
+        status: u16,
+        /// Of the answer.
+        body: String,
+    },
+    /// Arguments that contradict each other.
+    #[error("{0}")]
+    Arguments(String),
+    /// Something of this machine.
+    #[error("{what}: {error}")]
+    Machine {
+        /// What was tried.
+        what: String,
+        /// Of the kernel.
+        error: io::Error,
+    },
+}
+
+impl Error {
+    /// Names what was tried; for `map_err`.
+    pub fn machine<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |error| Self::Machine {
+            what,
+            error: error.into(),
+        }
+    }
+}
