@@ -12,6 +12,7 @@ pub mod process;
 pub mod report;
 pub mod requests;
 pub mod rooms;
+pub mod rtp;
 pub mod sessions;
 pub mod target;
 pub mod viewers;
