@@ -16,6 +16,7 @@ use crate::{Error, SOON, http};
 
 /// Which server, and how long it is measured.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)] // flattened into others of this name
 pub struct Arguments {
     /// HTTP address of a server that runs and is pinned already, any that has the same public interface
     #[arg(long, requires = "pid")]
