@@ -267,6 +267,18 @@ impl Outcome {
         self.counts.get(name).copied().unwrap_or_default()
     }
 
+    /// The same as a column's figure: NaN where nothing is.
+    pub fn figure(&self, name: &str) -> f64 {
+        self.counts
+            .get(name)
+            .map_or(f64::NAN, |&value| value as f64)
+    }
+
+    /// A count of µs in ms.
+    pub fn ms_counted(&self, name: &str) -> f64 {
+        self.figure(name) / 1e3
+    }
+
     /// CPU time of the server for a unit, µs.
     pub fn us_per_unit(&self) -> f64 {
         self.server.cpu_us() / self.units as f64

@@ -67,16 +67,8 @@ pub const COLUMNS: [Column; 7] = [
 
 /// How late an open loop sent.
 const LATE: [Column; 2] = [
-    Column::median("late send P99 ms", |it| {
-        match it.counts.get("late_p99_us") {
-            Some(late) => *late as f64 / 1e3,
-            None => f64::NAN,
-        }
-    }),
-    Column::median("late sends", |it| match it.counts.get("late_sends") {
-        Some(late) => *late as f64,
-        None => f64::NAN,
-    }),
+    Column::median("late send P99 ms", |it| it.ms_counted("late_p99_us")),
+    Column::median("late sends", |it| it.figure("late_sends")),
 ];
 
 /// Runs the load, round by round.
