@@ -177,19 +177,16 @@ pub struct Cost {
     pub server: ServerCost,
     /// Of this process, µs.
     pub client_cpu_us: f64,
-    /// Beside those: `shard_us`, CPU time of the server's threads that are shards (the rest is the store's and the
+    /// Beside those, where they are not 0: `shard_us`, CPU time of the server's threads that are shards (the rest is the store's and the
     /// side thread's), and `ksoftirqd_us`, of the kernel's threads on the server's CPUs, which is work of the network
     /// that was put off, for the server as for its clients.
     pub counts: BTreeMap<String, u64>,
 }
 
 impl Meter {
-    /// Begins. `cpus` are those of the server.
-    pub fn start(server: Process, cpus: &[usize]) -> Self {
-        let softirq: Vec<_> = cpus
-            .iter()
-            .filter_map(|cpu| Process::kernel_thread(&format!("ksoftirqd/{cpu}")))
-            .collect();
+    /// Begins. `softirq` are the kernel's threads `ksoftirqd` on the server's CPUs.
+    pub fn start(server: Process, softirq: &[Process]) -> Self {
+        let softirq = softirq.to_vec();
         let rss_before = server.rss();
         let before = read(server, &softirq);
         Self {
@@ -218,10 +215,11 @@ impl Meter {
                 rss_after: self.server.rss(),
             },
             client_cpu_us: us(now.client.since(self.before.client).total()),
-            counts: BTreeMap::from([
-                ("shard_us".to_owned(), shards.as_micros() as u64),
-                ("ksoftirqd_us".to_owned(), softirq.as_micros() as u64),
-            ]),
+            counts: [("shard_us", shards), ("ksoftirqd_us", softirq)]
+                .into_iter()
+                .filter(|(_, time)| !time.is_zero())
+                .map(|(name, time)| (name.to_owned(), time.as_micros() as u64))
+                .collect(),
         }
     }
 }
@@ -290,9 +288,9 @@ impl Outcome {
         self.server.cpu_us() / self.units as f64
     }
 
-    /// A count for each unit.
+    /// A count for each unit; NaN where nothing is counted.
     pub fn per_unit(&self, name: &str) -> f64 {
-        self.counted(name) as f64 / self.units as f64
+        self.figure(name) / self.units as f64
     }
 }
 
