@@ -77,7 +77,7 @@ pub struct DriverSeed {
 /// # Panics
 /// If it cannot start: the pool then ends the process, for a server without one of its shards
 /// would answer for some devices and not for others.
-pub async fn run(seat: Seat, seed: DriverSeed) {
+pub fn run(seat: Seat, seed: DriverSeed) {
     let now = seat.reactor.now();
     let shard = match Shard::new(now, SystemTime::now(), seed.shard) {
         Ok(shard) => shard,
@@ -106,7 +106,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
     if let Err(fault) = driver.register(seed.listeners) {
         panic!("the shard's descriptors cannot be watched: {fault}");
     }
-    driver.turns().await;
+    driver.turns();
 }
 
 struct Driver {
@@ -147,7 +147,7 @@ impl Driver {
         reactor.register(self.inbox.as_fd(), token::inbox(), Trigger::Level)
     }
 
-    async fn turns(&mut self) {
+    fn turns(&mut self) {
         let mut events = Vec::new();
         let mut more = false;
         let mut ticked = self.seat.reactor.now();
@@ -157,7 +157,7 @@ impl Driver {
             } else {
                 self.shard.deadline()
             };
-            let wake = self.seat.reactor.wait(deadline, &mut events).await;
+            let wake = self.seat.reactor.wait(deadline, &mut events);
             let now = wake.now;
             let units = self.shard.metrics().access_units;
             more = self.turn(now, &events);

@@ -1,7 +1,8 @@
 //! The set of descriptors that a shard watches: epoll(7).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// What a descriptor was registered under; its owner chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,14 +71,24 @@ impl Epoll {
         }
     }
 
-    /// Passes what is ready now to `each`, at most as many as fit into `buffer`. Never waits.
-    pub(crate) fn poll(&self, buffer: &mut [libc::epoll_event], mut each: impl FnMut(Readiness)) {
-        let room = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
-        // SAFETY: `buffer` has room for that many events.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), buffer.as_mut_ptr(), room, 0) };
-        // Without a wait there is no EINTR; every other error would be a descriptor that is not an
-        // epoll set, which the type excludes.
-        let count = usize::try_from(count).unwrap_or(0);
+    /// Whether the kernel and what confines the process let it wait here, at all.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        let mut buffer = [libc::epoll_event { events: 0, u64: 0 }];
+        self.take(&mut buffer, Duration::ZERO).map(|_| ())
+    }
+
+    /// Waits until something is ready, at most for `timeout` (to the kernel's timer slack of 50 µs), and
+    /// passes what is to `each`, at most as many as fit into `buffer`. It may return early, and with
+    /// nothing.
+    pub(crate) fn wait(
+        &self,
+        buffer: &mut [libc::epoll_event],
+        timeout: Duration,
+        mut each: impl FnMut(Readiness),
+    ) {
+        // EINTR is an early return. Every other error would be a descriptor that is not an epoll set,
+        // which the type excludes, or a kernel without the call, which the preflight check refuses.
+        let count = self.take(buffer, timeout).unwrap_or(0);
         for event in &buffer[..count] {
             let events = event.events as i32;
             let hangup = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
@@ -89,10 +100,27 @@ impl Epoll {
             });
         }
     }
-}
 
-impl AsFd for Epoll {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    fn take(&self, buffer: &mut [libc::epoll_event], timeout: Duration) -> io::Result<usize> {
+        let room = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
+        let timeout = libc::timespec {
+            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
+        };
+        // The system call itself, for glibc has had it since 2.35 only. A null signal mask leaves the
+        // thread's own.
+        // SAFETY: `buffer` has room for that many events, `timeout` is readable.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.0.as_raw_fd(),
+                buffer.as_mut_ptr(),
+                room,
+                &raw const timeout,
+                std::ptr::null::<libc::sigset_t>(),
+                0_usize,
+            )
+        };
+        usize::try_from(count).map_err(|_negative| io::Error::last_os_error())
     }
 }

@@ -188,8 +188,6 @@ families! {
         "How late a shard's ticks came.";
     SHARD_MAILBOX_FULL COUNTER "media_shard_mailbox_full_total"
         "Messages of a shard that found another's mailbox full.";
-    SHARD_KICKS COUNTER "media_shard_kicks_total"
-        "Times that the watchdog woke a shard that made no progress.";
     SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"
         "The longest time that a shard made no progress.";
     PANICS COUNTER "media_panics_caught_total"
