@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use crate::epoll::Epoll;
 use crate::udp::{RECV_BUFFER_BYTES, SEND_BUFFER_BYTES};
 
 /// glommio refuses to start below this soft RLIMIT_MEMLOCK, whatever the capabilities.
@@ -14,8 +13,8 @@ const LEAST_LOCKED_BYTES: u64 = 512 << 10;
 const RING_BYTES_PER_SHARD: u64 = 128 << 10;
 /// The first kernel that does not charge the rings to RLIMIT_MEMLOCK.
 const RINGS_UNCHARGED_SINCE: (u32, u32) = (5, 12);
-/// The first kernel with epoll_pwait2(2); io_uring has every operation that glommio wants since 5.8.
-const LEAST_KERNEL: (u32, u32) = (5, 11);
+/// The first kernel with every operation of io_uring that glommio wants.
+const LEAST_KERNEL: (u32, u32) = (5, 8);
 /// CAP_IPC_LOCK of linux/capability.h.
 const CAP_IPC_LOCK: u32 = 14;
 /// CAP_NET_ADMIN of linux/capability.h.
@@ -49,7 +48,6 @@ impl Preflight {
     /// returns every problem that is left, fatal ones first.
     pub fn check(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = [
-            epoll(),
             io_uring(),
             self.locked_memory(),
             self.descriptors(),
@@ -126,33 +124,23 @@ fn io_uring() -> Option<Problem> {
     if fd >= 0 {
         // SAFETY: the kernel has just given us this descriptor and nobody else knows it.
         drop(unsafe { OwnedFd::from_raw_fd(fd as i32) });
-        return None;
+        return old_kernel();
     }
     let error = io::Error::last_os_error();
     let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
     Some(io_uring_problem(&error, disabled.as_deref().map(str::trim)))
 }
 
-/// Waits for nothing, as every shard is going to wait for its descriptors.
-fn epoll() -> Option<Problem> {
-    let waited = Epoll::new().and_then(|epoll| epoll.probe());
-    waited.err().map(|error| epoll_problem(&error))
-}
-
-fn epoll_problem(error: &io::Error) -> Problem {
-    let message = match error.raw_os_error() {
-        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => format!(
-            "epoll_pwait2 is missing or forbidden here: run on Linux {}.{} or newer, and allow the call \
-             in the seccomp profile of a container (docker run --security-opt seccomp=PROFILE.json, \
-             systemd: add @io-event to SystemCallFilter=)",
+fn old_kernel() -> Option<Problem> {
+    let (major, minor) = kernel_release()?;
+    ((major, minor) < LEAST_KERNEL).then(|| Problem {
+        fatal: true,
+        message: format!(
+            "Linux {major}.{minor} has an io_uring that lacks operations we need: run on Linux \
+             {}.{} or newer",
             LEAST_KERNEL.0, LEAST_KERNEL.1
         ),
-        _ => format!("epoll cannot be used: {error}"),
-    };
-    Problem {
-        fatal: true,
-        message,
-    }
+    })
 }
 
 /// Puts into words why the kernel gives no ring. `disabled` is the sysctl kernel.io_uring_disabled.
@@ -282,29 +270,9 @@ mod tests {
         assert!(refused(libc::EPERM, Some("2")).contains("sysctl -w kernel.io_uring_disabled=0"));
         assert!(refused(libc::EPERM, Some("0")).contains("--security-opt seccomp="));
         assert!(refused(libc::EPERM, None).contains("SystemCallFilter="));
-        assert!(refused(libc::ENOSYS, None).contains("Linux 5.11 or newer"));
+        assert!(refused(libc::ENOSYS, None).contains("Linux 5.8 or newer"));
         assert!(refused(libc::ENOMEM, None).contains("RLIMIT_MEMLOCK"));
         assert!(refused(libc::EMFILE, None).contains("io_uring cannot be used"));
-    }
-
-    #[test]
-    fn a_kernel_that_cannot_wait_is_refused_in_words() {
-        for errno in [libc::ENOSYS, libc::EPERM] {
-            let problem = epoll_problem(&io::Error::from_raw_os_error(errno));
-            assert!(problem.fatal);
-            assert!(
-                problem.message.contains("Linux 5.11 or newer"),
-                "{}",
-                problem.message
-            );
-            assert!(problem.message.contains("seccomp"), "{}", problem.message);
-        }
-        let problem = epoll_problem(&io::Error::from_raw_os_error(libc::EMFILE));
-        assert!(
-            problem.message.contains("epoll cannot be used"),
-            "{}",
-            problem.message
-        );
     }
 
     #[test]
