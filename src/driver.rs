@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use executor::{Inbox, Listener, Postbox, Readiness, Received, Seat, TICK, Trigger, UdpPort};
+use executor::{Inbox, Listener, Postbox, Readiness, Received, Seat, Trigger, UdpPort};
 use rtc::SocketIndex;
 use tracing::{debug, error};
 
@@ -150,11 +150,12 @@ impl Driver {
     fn turns(&mut self) {
         let mut events = Vec::new();
         let mut more = false;
-        let mut ticked = self.seat.reactor.now();
+        let mut end = self.seat.reactor.now();
         loop {
             let deadline = if more {
-                Some(self.seat.reactor.now())
+                Some(end)
             } else {
+                self.rest(end);
                 self.shard.deadline()
             };
             let wake = self.seat.reactor.wait(deadline, &mut events);
@@ -162,16 +163,14 @@ impl Driver {
             let units = self.shard.metrics().access_units;
             more = self.turn(now, &events);
             if wake.tick {
-                let lag = now.saturating_duration_since(ticked + TICK);
-                self.shard.metrics().tick_lag.observe(lag);
-                ticked = now;
+                self.shard.metrics().tick_lag.observe(wake.lag);
                 self.shard.tick(now, SystemTime::now());
                 self.reopen(now);
                 self.tick_parting(now);
             }
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
-            let end = self.seat.reactor.now();
+            end = self.seat.reactor.now();
             self.shard.flushed(end);
             let took = end.saturating_duration_since(now);
             let metrics = self.shard.metrics();
@@ -188,6 +187,17 @@ impl Driver {
                     return;
                 }
             }
+        }
+    }
+
+    /// Lets the coming sleep go past ticks, unless one is needed.
+    fn rest(&mut self, now: Instant) {
+        let closed = self
+            .listeners
+            .iter()
+            .any(|door| door.closed_until.is_some());
+        if self.parting.len() == 0 && !closed {
+            self.seat.reactor.rest(self.shard.rests_until(now));
         }
     }
 

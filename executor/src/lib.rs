@@ -11,7 +11,7 @@
 //!       └───────────┬─────────┘                                     │ looks each 50 ms
 //!                   ▼                                               │ whether there are turns
 //!              epoll set: the thread sleeps in epoll_pwait2,        │
-//!                   │     to the next TICK at most                  │
+//!                   │     to the next TICK (at rest: a few of them) │
 //!                   ▼                                               ▼
 //!   driver:  loop { reactor.wait(deadline) → one bounded batch → flush once }
 //! ```
@@ -68,7 +68,7 @@ pub use mailbox::{Full, Inbox, Postbox, mailboxes};
 pub use memory::memory_limit;
 pub use pool::{Pool, PoolError, PoolOptions, Seat, spawn};
 pub use preflight::{Preflight, Problem};
-pub use reactor::{EVENTS_PER_TURN, Reactor, TICK, Wake};
+pub use reactor::{EVENTS_PER_TURN, LONGEST_REST, Reactor, TICK, Wake};
 pub use udp::{
     MAX_RUN_BYTES, MAX_RUN_SEGMENTS, RECV_BATCH_DATAGRAMS, Received, SendOutcome, UdpPort,
 };

@@ -1,6 +1,6 @@
 //! A thread outside glommio that notices shards that make no progress.
 //!
-//! Every shard, idle ones too, makes a turn each [`TICK`](crate::TICK). One that stands still is late
+//! Every shard, resting ones too, makes a turn between two looks. One that stands still is late
 //! with its own work, or has lost its CPU: that is logged, and the process ends when it lasts too long,
 //! and when a shard has died. A server of which a part is gone would go on accepting connections for it.
 
@@ -18,7 +18,7 @@ pub const EXIT_STALLED: i32 = 70;
 pub const EXIT_SHARD_DIED: i32 = 71;
 
 /// How often the watchdog looks. A look costs about 20 µs, most of it for waking up: 0.04 % of a core.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The most that one look counts as stand-still. When the whole process or machine is suspended the
 /// watchdog sees one long pause in which no shard could have done anything.
 const LONGEST_STEP: Duration = Duration::from_millis(100);

@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use executor::{
-    Inbox, Pool, PoolError, PoolOptions, Reactor, Readiness, Seat, ShardHealth, StallLimits, TICK,
-    Token, Trigger, UdpPort, cpu, mailboxes, spawn,
+    Inbox, LONGEST_REST, Pool, PoolError, PoolOptions, Reactor, Readiness, Seat, ShardHealth,
+    StallLimits, TICK, Token, Trigger, UdpPort, cpu, mailboxes, spawn,
 };
 
 /// What a busy machine may need; a test that passes does not wait for it.
@@ -101,6 +101,49 @@ fn an_idle_shard_ticks_and_is_healthy() {
     let median = pauses[pauses.len() / 2];
     assert!(median < TICK * 3 / 2, "a tick takes {median:?}");
     assert!(ticks[99] - began >= TICK * 99);
+}
+
+#[test]
+fn a_shard_that_rests_sleeps_through_ticks() {
+    on_one_shard(|mut seat| {
+        let mut events = Vec::new();
+        let mut last = seat.reactor.wait(None, &mut events).now;
+        for round in 0..30 {
+            let (until, least) = match round % 3 {
+                0 => (last + LONGEST_REST * 100, LONGEST_REST),
+                1 => (last + TICK * 3, TICK * 3),
+                _ => (last, TICK),
+            };
+            seat.reactor.rest(until);
+            let wake = seat.reactor.wait(None, &mut events);
+            assert!(
+                wake.tick && events.is_empty(),
+                "nothing else can have happened"
+            );
+            assert!(wake.now - last >= least, "never early");
+            assert!(wake.lag <= wake.now - last - least, "a rest is no lag");
+            last = wake.now;
+        }
+    });
+}
+
+#[test]
+fn a_rest_is_for_one_sleep() {
+    let mut pauses = on_one_shard(|mut seat| {
+        let mut events = Vec::new();
+        let pause = |_| {
+            seat.reactor.rest(seat.reactor.now() + LONGEST_REST);
+            let last = seat.reactor.wait(None, &mut events).now;
+            seat.reactor.wait(None, &mut events).now - last
+        };
+        (0..20).map(pause).collect::<Vec<_>>()
+    });
+    pauses.sort();
+    assert!(
+        pauses[10] < LONGEST_REST / 2,
+        "the tick after it takes {:?}",
+        pauses[10]
+    );
 }
 
 #[test]
