@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use executor::{Inbox, Listener, Postbox, Readiness, Received, Seat, TICK, Trigger, UdpPort};
+use executor::{Inbox, Listener, Postbox, Readiness, Received, Seat, Trigger, UdpPort};
 use rtc::SocketIndex;
 use tracing::{debug, error};
 
@@ -79,7 +79,7 @@ pub struct DriverSeed {
 /// # Panics
 /// If it cannot start: the pool then ends the process, for a server without one of its shards
 /// would answer for some devices and not for others.
-pub async fn run(seat: Seat, seed: DriverSeed) {
+pub fn run(seat: Seat, seed: DriverSeed) {
     let now = seat.reactor.now();
     let shard = match Shard::new(now, SystemTime::now(), seed.shard) {
         Ok(shard) => shard,
@@ -109,7 +109,7 @@ pub async fn run(seat: Seat, seed: DriverSeed) {
     if let Err(fault) = driver.register(seed.listeners) {
         panic!("the shard's descriptors cannot be watched: {fault}");
     }
-    driver.turns().await;
+    driver.turns();
 }
 
 struct Driver {
@@ -151,26 +151,25 @@ impl Driver {
         reactor.register(self.inbox.as_fd(), token::inbox(), Trigger::Level)
     }
 
-    async fn turns(&mut self) {
+    fn turns(&mut self) {
         let mut events = Vec::new();
         let mut more = false;
-        let mut ticked = self.seat.reactor.now();
+        let mut end = self.seat.reactor.now();
         loop {
             let deadline = if more {
-                Some(self.seat.reactor.now())
+                Some(end)
             } else {
+                self.rest(end);
                 self.shard.deadline()
             };
-            let wake = self.seat.reactor.wait(deadline, &mut events).await;
+            let wake = self.seat.reactor.wait(deadline, &mut events);
             let now = wake.now;
             self.begin_turn(now, events.len());
             let units = self.shard.metrics().access_units;
             more = self.turn(now, &events);
             if wake.tick {
                 self.enter(Stage::Timers);
-                let lag = now.saturating_duration_since(ticked + TICK);
-                self.shard.metrics().tick_lag.observe(lag);
-                ticked = now;
+                self.shard.metrics().tick_lag.observe(wake.lag);
                 self.shard.tick(now, SystemTime::now());
                 self.reopen(now);
                 self.tick_parting(now);
@@ -179,7 +178,7 @@ impl Driver {
             self.enter(Stage::FanOut);
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
-            let end = self.seat.reactor.now();
+            end = self.seat.reactor.now();
             self.shard.flushed(end);
             let took = self.finish_turn(now, end);
             let metrics = self.shard.metrics();
@@ -195,6 +194,17 @@ impl Driver {
                     return;
                 }
             }
+        }
+    }
+
+    /// Lets the coming sleep go past ticks, unless one is needed.
+    fn rest(&mut self, now: Instant) {
+        let closed = self
+            .listeners
+            .iter()
+            .any(|door| door.closed_until.is_some());
+        if self.parting.len() == 0 && !closed {
+            self.seat.reactor.rest(self.shard.rests_until(now));
         }
     }
 

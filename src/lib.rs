@@ -7,9 +7,9 @@
 //! ```text
 //!          TCP (SO_REUSEPORT: every shard listens on the same port)     UDP (one port per shard)
 //!                   │                                                        │
-//! executor:  listener ─ poller (epoll awaited through glommio) ─ gso udp ─ mailbox ─ 5 ms tick
+//! executor:  listener ─ poller (epoll) ─ gso udp ─ mailbox ─ 5 ms tick
 //!                   │  bytes                                                 │ datagrams
-//! driver     (the only loop that awaits: wait → one bounded batch → flush once)
+//! driver     (the only loop: wait in the kernel → one bounded batch → flush once)
 //!                   │                                                        │
 //! shard      Shard: pure state machine, `now` is a parameter                 │
 //!   connections: http → api → {sessions, devices, rooms}     demux: address / ufrag → session

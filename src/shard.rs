@@ -32,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use executor::Wheel;
+use executor::{LONGEST_REST, Wheel};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
@@ -368,6 +368,18 @@ impl Shard {
     pub fn deadline(&self) -> Option<Instant> {
         let deadlines = [self.plane.next_pacing(), self.rooms.deadline()];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// An instant before which no tick is needed, at most [`LONGEST_REST`] away: nothing becomes due, and
+    /// the store, whose answers wake nobody, has answered.
+    pub fn rests_until(&self, now: Instant) -> Instant {
+        let waits = self.rows_in_flight() > 0 || !self.unstored.is_empty();
+        if waits || self.draining.is_some() {
+            return now;
+        }
+        let due = [self.wheel.next_deadline_hint(), self.rooms.next_due()];
+        let due = due.into_iter().flatten().min();
+        due.map_or(now + LONGEST_REST, |due| due.min(now + LONGEST_REST))
     }
 
     /// What the driver carries away.

@@ -132,7 +132,6 @@ fn write(view: &SideView, held: &Held, last: &mut LastAnswers, scrape: Scrape) {
     process.held = held.clone();
     process.log_lines_dropped = view.log.count() as u64;
     let figures = |shard: executor::ShardHealth| ExecutorFigures {
-        kicks: shard.kicks,
         longest_stall: shard.longest_stall,
     };
     process.store = view.store.read();

@@ -1,7 +1,9 @@
 //! The set of descriptors that a shard watches: epoll(7).
 
+use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// What a descriptor was registered under; its owner chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +35,12 @@ pub struct Readiness {
 }
 
 #[derive(Debug)]
-pub(crate) struct Epoll(OwnedFd);
+pub(crate) struct Epoll {
+    set: OwnedFd,
+    /// epoll_pwait2(2) is there. Before Linux 5.11, and under a seccomp profile that does not know it,
+    /// waiting is to the millisecond.
+    precise: Cell<bool>,
+}
 
 impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
@@ -43,7 +50,11 @@ impl Epoll {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel has just given us this descriptor and nobody else knows it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let set = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self {
+            set,
+            precise: Cell::new(true),
+        })
     }
 
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, trigger: Trigger) -> io::Result<()> {
@@ -64,20 +75,24 @@ impl Epoll {
 
     fn control(&self, op: i32, fd: RawFd, event: *mut libc::epoll_event) -> io::Result<()> {
         // SAFETY: `event` is valid or, for EPOLL_CTL_DEL, null, which is allowed since Linux 2.6.9.
-        match unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, event) } {
+        match unsafe { libc::epoll_ctl(self.set.as_raw_fd(), op, fd, event) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// Passes what is ready now to `each`, at most as many as fit into `buffer`. Never waits.
-    pub(crate) fn poll(&self, buffer: &mut [libc::epoll_event], mut each: impl FnMut(Readiness)) {
-        let room = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
-        // SAFETY: `buffer` has room for that many events.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), buffer.as_mut_ptr(), room, 0) };
-        // Without a wait there is no EINTR; every other error would be a descriptor that is not an
-        // epoll set, which the type excludes.
-        let count = usize::try_from(count).unwrap_or(0);
+    /// Waits until something is ready, at most for `timeout` (to the kernel's timer slack of 50 µs), and
+    /// passes what is to `each`, at most as many as fit into `buffer`. It may return early, and with
+    /// nothing.
+    pub(crate) fn wait(
+        &self,
+        buffer: &mut [libc::epoll_event],
+        timeout: Duration,
+        mut each: impl FnMut(Readiness),
+    ) {
+        // EINTR is an early return; every other error would be a descriptor that is not an epoll set,
+        // which the type excludes.
+        let count = self.take(buffer, timeout).unwrap_or(0);
         for event in &buffer[..count] {
             let events = event.events as i32;
             let hangup = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
@@ -89,10 +104,90 @@ impl Epoll {
             });
         }
     }
+
+    fn take(&self, buffer: &mut [libc::epoll_event], timeout: Duration) -> io::Result<usize> {
+        if self.precise.get() {
+            match self.take_precisely(buffer, timeout) {
+                Err(fault) if matches!(fault.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    self.precise.set(false);
+                }
+                result => return result,
+            }
+        }
+        let room = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
+        let timeout = i32::try_from(timeout.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
+        // SAFETY: `buffer` has room for that many events.
+        let count =
+            unsafe { libc::epoll_wait(self.set.as_raw_fd(), buffer.as_mut_ptr(), room, timeout) };
+        usize::try_from(count).map_err(|_negative| io::Error::last_os_error())
+    }
+
+    fn take_precisely(
+        &self,
+        buffer: &mut [libc::epoll_event],
+        timeout: Duration,
+    ) -> io::Result<usize> {
+        let room = i32::try_from(buffer.len()).unwrap_or(i32::MAX);
+        let timeout = libc::timespec {
+            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: libc::c_long::from(timeout.subsec_nanos() as i32),
+        };
+        // The system call itself, for glibc has had it since 2.35 only. A null signal mask leaves the
+        // thread's own.
+        // SAFETY: `buffer` has room for that many events, `timeout` is readable.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.set.as_raw_fd(),
+                buffer.as_mut_ptr(),
+                room,
+                &raw const timeout,
+                std::ptr::null::<libc::sigset_t>(),
+                0_usize,
+            )
+        };
+        usize::try_from(count).map_err(|_negative| io::Error::last_os_error())
+    }
 }
 
-impl AsFd for Epoll {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::eventfd::EventFd;
+
+    const TOKEN: Token = Token(7);
+
+    fn wait(epoll: &Epoll, timeout: Duration) -> Vec<Token> {
+        let mut buffer = [libc::epoll_event { events: 0, u64: 0 }; 4];
+        let mut tokens = Vec::new();
+        epoll.wait(&mut buffer, timeout, |Readiness { token, .. }| {
+            tokens.push(token);
+        });
+        tokens
+    }
+
+    #[test]
+    fn waits_as_long_as_it_should_with_and_without_the_newer_call() {
+        for precise in [true, false] {
+            let epoll = Epoll::new().unwrap();
+            epoll.precise.set(precise);
+            let eventfd = EventFd::new().unwrap();
+            epoll.add(eventfd.as_fd(), TOKEN, Trigger::Level).unwrap();
+            let (began, pause) = (Instant::now(), Duration::from_micros(2_300));
+            // A signal would be an early return.
+            while began.elapsed() < pause {
+                let left = pause.saturating_sub(began.elapsed());
+                assert_eq!(wait(&epoll, left), []);
+            }
+            eventfd.signal();
+            assert_eq!(wait(&epoll, Duration::from_secs(60)), [TOKEN]);
+            assert_eq!(wait(&epoll, Duration::ZERO), [TOKEN], "it is still there");
+            eventfd.clear();
+            assert_eq!(wait(&epoll, Duration::ZERO), []);
+            assert_eq!(epoll.precise.get(), precise);
+        }
     }
 }

@@ -1,12 +1,8 @@
 //! What is known of each shard from outside it.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::Waker;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
-
-use crate::eventfd::EventFd;
 
 /// The state of every shard, for `/metrics`. Reading it costs a shard nothing.
 #[derive(Clone, Debug)]
@@ -25,12 +21,7 @@ pub struct ShardHealth {
     pub running: bool,
     /// Turns of its loop since it started.
     pub turns: u64,
-    /// How often the watchdog has kicked it because it was parked and stood still.
-    pub kicks: u64,
-    /// Stand-stills while parked that ended after a kick: wake-ups that glommio had lost, or times
-    /// in which the kernel gave the CPU to something else.
-    pub lost_wakeups: u64,
-    /// The longest time in which it has made no turn, to about 10 ms.
+    /// The longest time in which it has made no turn, to about 50 ms.
     pub longest_stall: Duration,
 }
 
@@ -45,11 +36,7 @@ impl Health {
                 cpu: vitals.cpu,
                 running: vitals.life() == Life::Running,
                 turns: vitals.pulse.turns(),
-                kicks: vitals.watch.kicks.load(Ordering::Relaxed),
-                lost_wakeups: vitals.watch.lost_wakeups.load(Ordering::Relaxed),
-                longest_stall: Duration::from_micros(
-                    vitals.watch.longest_stall_us.load(Ordering::Relaxed),
-                ),
+                longest_stall: vitals.longest_stall(),
             })
     }
 }
@@ -59,30 +46,17 @@ impl Health {
 pub(crate) struct Vitals {
     pub(crate) cpu: usize,
     pub(crate) pulse: Pulse,
-    pub(crate) watch: Watch,
-    /// In the shard's epoll set; signalled by a kick.
-    pub(crate) kick: EventFd,
-    /// Of the heartbeat task; woken by a kick.
-    pub(crate) heartbeat: OnceLock<Waker>,
+    /// Written by the watchdog alone.
+    longest_stall_us: AtomicU64,
     life: AtomicU8,
 }
 
 /// Written by the shard alone, in each turn; on cache lines of its own (two, as the CPU prefetches
 /// them in pairs).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Pulse {
     turns: AtomicU64,
-    parked: AtomicBool,
-}
-
-/// Written by the watchdog alone.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Watch {
-    pub(crate) kicks: AtomicU64,
-    pub(crate) lost_wakeups: AtomicU64,
-    pub(crate) longest_stall_us: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,36 +79,20 @@ impl Pulse {
     pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
-
-    pub(crate) fn set_parked(&self, parked: bool) {
-        self.parked.store(parked, Ordering::Relaxed);
-    }
-
-    /// Whether the driver waits for glommio to wake it (and a kick can help).
-    pub(crate) fn parked(&self) -> bool {
-        self.parked.load(Ordering::Relaxed)
-    }
 }
 
 impl Vitals {
-    pub(crate) fn new(cpu: usize, kick: EventFd) -> Self {
+    pub(crate) fn new(cpu: usize) -> Self {
         Self {
             cpu,
-            // Before its first turn it is for glommio to get the main future going.
-            pulse: Pulse {
-                turns: AtomicU64::new(0),
-                parked: AtomicBool::new(true),
-            },
-            watch: Watch::default(),
-            kick,
-            heartbeat: OnceLock::new(),
+            pulse: Pulse::default(),
+            longest_stall_us: AtomicU64::new(0),
             life: AtomicU8::new(Life::Starting as u8),
         }
     }
 
     pub(crate) fn life(&self) -> Life {
-        // Acquire: whoever sees `Running` also sees the heartbeat's waker.
-        match self.life.load(Ordering::Acquire) {
+        match self.life.load(Ordering::Relaxed) {
             0 => Life::Starting,
             1 => Life::Running,
             2 => Life::Returned,
@@ -143,16 +101,18 @@ impl Vitals {
     }
 
     pub(crate) fn set_life(&self, life: Life) {
-        self.life.store(life as u8, Ordering::Release);
+        self.life.store(life as u8, Ordering::Relaxed);
     }
 
-    /// Wakes the shard on two ways that share nothing but io_uring: through the epoll set, if the
-    /// driver's poll is still armed, and through glommio's own eventfd, which gets any parked
-    /// executor to run whatever is runnable even if that poll was consumed.
-    pub(crate) fn kick(&self) {
-        self.kick.signal();
-        if let Some(waker) = self.heartbeat.get() {
-            waker.wake_by_ref();
+    pub(crate) fn longest_stall(&self) -> Duration {
+        Duration::from_micros(self.longest_stall_us.load(Ordering::Relaxed))
+    }
+
+    /// Remembers a stand-still if it is the longest. For the watchdog alone.
+    pub(crate) fn stood_still(&self, time: Duration) {
+        if time > self.longest_stall() {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            self.longest_stall_us.store(micros, Ordering::Relaxed);
         }
     }
 }

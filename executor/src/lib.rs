@@ -1,19 +1,19 @@
 //! Pinned shards: the only crate that knows glommio, epoll and the sockets' options.
 //!
 //! A *shard* is one thread on one CPU that owns a disjoint part of the work. Its program is one
-//! future, the *driver*, that loops over [`Reactor::wait`] and does one bounded batch per turn:
+//! function, the *driver*, that loops over [`Reactor::wait`] and does one bounded batch per turn:
 //!
 //! ```text
-//!   other shards            kernel                               watchdog thread
-//!       │ Postbox             │ TCP, UDP                            │ looks each 10 ms
-//!       ▼                     ▼                                     ▼
-//!   Inbox (eventfd)     Listener, UdpPort, connections        kick (eventfd and waker)
-//!       └───────────┬─────────┘                                     │
-//!                   ▼                                               │
-//!              epoll set ──────── awaited through glommio ◄── heartbeat, each TICK
-//!                   │
-//!                   ▼
-//!   driver:  loop { reactor.wait(deadline).await → one bounded batch → flush once }
+//!   other shards            kernel
+//!       │ Postbox             │ TCP, UDP
+//!       ▼                     ▼
+//!   Inbox (eventfd)     Listener, UdpPort, connections        watchdog thread
+//!       └───────────┬─────────┘                                     │ looks each 50 ms
+//!                   ▼                                               │ whether there are turns
+//!              epoll set: the thread sleeps in epoll_pwait2,        │
+//!                   │     to the next TICK (at rest: a few of them) │
+//!                   ▼                                               ▼
+//!   driver:  loop { reactor.wait(deadline) → one bounded batch → flush once }
 //! ```
 //!
 //! * [`spawn`] starts the shards and the watchdog and gives each shard a [`Seat`].
@@ -26,14 +26,13 @@
 //!
 //! # How glommio 0.9.0 is used
 //!
-//! Three of its defects decide the shape, each with a test that shows that the work-around holds:
+//! It makes each shard's executor and pins it. On that executor runs one task, the driver, which
+//! never suspends: a sleep that is awaited through glommio's rings costs 40 to 65 µs, one in the
+//! kernel's own epoll a fraction of it (`benches/runs/`). Three defects have no occasion to show:
 //!
-//! * An executor may park although tasks are runnable. The preempt timer is kept long, a heartbeat
-//!   task bounds the stall to one [`TICK`], and the watchdog kicks a shard from outside
-//!   ([`Health`] counts it).
+//! * An executor may park although tasks are runnable. This one has no second task, and never parks.
 //! * Its UDP socket truncates a datagram after `EAGAIN`. Datagrams never pass through it.
-//! * A task that yields to itself starves all I/O. The driver polls its own epoll set each turn
-//!   and, when there is nothing to do, awaits a real event.
+//! * A task that yields to itself starves all I/O. The driver looks at its epoll set in each turn.
 
 pub mod cpu;
 
@@ -53,10 +52,6 @@ mod pool;
 #[allow(unsafe_code, reason = "asks the kernel for a ring and for limits")]
 mod preflight;
 mod reactor;
-#[allow(unsafe_code, reason = "lends descriptors to glommio's streams")]
-mod readable;
-#[allow(unsafe_code, reason = "timerfd_create(2) has no safe interface in std")]
-mod timerfd;
 #[allow(
     unsafe_code,
     reason = "setsockopt(2) of options that socket2 does not know"
@@ -76,7 +71,7 @@ pub use mailbox::{Full, Inbox, Postbox, mailboxes};
 pub use memory::memory_limit;
 pub use pool::{Pool, PoolError, PoolOptions, Seat, spawn};
 pub use preflight::{Preflight, Problem};
-pub use reactor::{EVENTS_PER_TURN, Reactor, TICK, Wake};
+pub use reactor::{EVENTS_PER_TURN, LONGEST_REST, Reactor, TICK, Wake};
 pub use udp::{
     MAX_RUN_BYTES, MAX_RUN_SEGMENTS, RECV_BATCH_DATAGRAMS, Received, SendOutcome, UdpPort,
 };

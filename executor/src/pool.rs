@@ -1,7 +1,6 @@
 //! Starts the shards, one pinned thread each, and waits for them.
 
 use std::any::Any;
-use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,34 +10,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
-use crate::eventfd::EventFd;
 use crate::health::{Health, Life, Vitals};
-use crate::reactor::{Heart, Reactor, TICK, heartbeat};
+use crate::reactor::Reactor;
 use crate::watchdog::{self, StallLimits};
 
-/// What the product runs with; only a test that provokes lost wake-ups has other values.
-const TIMING: Timing = Timing {
-    preempt_timer: Duration::from_millis(100),
-    heartbeat: TICK,
-    start_within: Duration::from_secs(10),
-};
+/// Time for the executors to run their first task.
+const START_WITHIN: Duration = Duration::from_secs(10);
 /// Memory that glommio pins for file I/O, three times per shard. We do none, and this is the least
 /// that it takes (the default is 10 MiB).
 const IO_MEMORY_BYTES: usize = 64 << 10;
-
-/// How a shard relies on glommio.
-#[derive(Clone, Copy, Debug)]
-struct Timing {
-    /// glommio's preempt timer. An executor whose timer has fired before its tasks ran parks
-    /// although they are runnable: at 1 ms it hung in 4 of 4 runs, at 10 ms within 10 s, at 100 ms
-    /// never in 4.3 million requests. The driver does not rely on being preempted.
-    preempt_timer: Duration,
-    /// Pause between two beats of the heartbeat task.
-    heartbeat: Duration,
-    /// Time for the executors to run their first task. One that parks instead cannot be kicked,
-    /// as nothing of it can be woken yet.
-    start_within: Duration,
-}
 
 /// How shards are started and watched.
 #[derive(Clone, Debug)]
@@ -49,7 +29,7 @@ pub struct PoolOptions {
     pub stall: StallLimits,
 }
 
-/// A shard's place: what its main future gets.
+/// A shard's place: what its program gets.
 #[derive(Debug)]
 pub struct Seat {
     /// Which shard, from 0.
@@ -101,7 +81,7 @@ pub enum PoolError {
         reason: String,
     },
     /// Some executors have not run their first task in time: the machine is overloaded, or glommio
-    /// has lost their very first wake-up. Starting the process again helps.
+    /// has parked before its first task. Starting the process again helps.
     #[error("{missing} of the shards have not started within {} s", .within.as_secs())]
     NotStarted {
         /// How many.
@@ -109,7 +89,7 @@ pub enum PoolError {
         /// The time that they had.
         within: Duration,
     },
-    /// The main future of a shard has panicked. The others may still be running: end the process
+    /// The program of a shard has panicked. The others may still be running: end the process
     /// with [`EXIT_SHARD_DIED`](crate::EXIT_SHARD_DIED), as the watchdog does otherwise.
     #[error("shard {shard} has died: {message}")]
     ShardDied {
@@ -125,25 +105,10 @@ pub enum PoolError {
 ///
 /// # Errors
 /// See [`PoolError`].
-pub fn spawn<T, F, Fut>(options: PoolOptions, seeds: Vec<T>, main: F) -> Result<Pool, PoolError>
+pub fn spawn<T, F>(options: PoolOptions, seeds: Vec<T>, main: F) -> Result<Pool, PoolError>
 where
     T: Send + 'static,
-    F: Fn(Seat, T) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    spawn_timed(options, seeds, main, TIMING)
-}
-
-fn spawn_timed<T, F, Fut>(
-    options: PoolOptions,
-    seeds: Vec<T>,
-    main: F,
-    timing: Timing,
-) -> Result<Pool, PoolError>
-where
-    T: Send + 'static,
-    F: Fn(Seat, T) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + 'static,
+    F: Fn(Seat, T) + Clone + Send + 'static,
 {
     if options.cpus.is_empty() {
         return Err(PoolError::NoCpus);
@@ -151,15 +116,9 @@ where
     if seeds.is_empty() {
         return Err(PoolError::NoShards);
     }
-    let shards = (0..seeds.len())
-        .map(|shard| {
-            let kick = EventFd::new().map_err(|source| PoolError::Thread { shard, source })?;
-            Ok(Arc::new(Vitals::new(
-                options.cpus[shard % options.cpus.len()],
-                kick,
-            )))
-        })
-        .collect::<Result<Arc<[_]>, PoolError>>()?;
+    let shards: Arc<[_]> = (0..seeds.len())
+        .map(|shard| Arc::new(Vitals::new(options.cpus[shard % options.cpus.len()])))
+        .collect();
 
     let (ready, all_ready) = crossbeam_channel::bounded(seeds.len());
     let (start, gate) = crossbeam_channel::bounded(seeds.len());
@@ -169,7 +128,6 @@ where
         let shard = Shard {
             index,
             vitals: shards[index].clone(),
-            timing,
         };
         let (ready, gate, end, main) = (ready.clone(), gate.clone(), end.clone(), main.clone());
         let thread = thread::Builder::new()
@@ -182,9 +140,9 @@ where
         threads.push(thread);
     }
     drop(ready);
-    let deadline = Instant::now() + timing.start_within;
+    let deadline = Instant::now() + START_WITHIN;
     for started in 0..threads.len() {
-        let (missing, within) = (threads.len() - started, timing.start_within);
+        let (missing, within) = (threads.len() - started, START_WITHIN);
         let result = all_ready.recv_deadline(deadline);
         // An early return drops `start`, which sends home the threads that wait at the gate.
         result.unwrap_or(Err(PoolError::NotStarted { missing, within }))?;
@@ -208,7 +166,7 @@ impl Pool {
         self.health.clone()
     }
 
-    /// Waits until every shard's main future has returned, or until the first has panicked.
+    /// Waits until every shard's program has returned, or until the first has panicked.
     ///
     /// # Errors
     /// [`PoolError::ShardDied`].
@@ -227,89 +185,66 @@ impl Pool {
     }
 }
 
-/// A shard's thread before its main future runs.
+/// A shard's thread before its program runs.
 struct Shard {
     index: usize,
     vitals: Arc<Vitals>,
-    timing: Timing,
 }
 
 impl Shard {
-    fn run<Fut>(
+    fn run(
         self,
         ready: &Sender<Result<(), PoolError>>,
         gate: &Receiver<()>,
         end: &Sender<(usize, Result<(), String>)>,
-        main: impl FnOnce(Seat) -> Fut,
-    ) where
-        Fut: Future<Output = ()> + 'static,
-    {
-        let (executor, seat, heartbeat) = match self.prepare() {
-            Ok(prepared) => {
-                let _ = ready.send(Ok(()));
-                prepared
-            }
+        main: impl FnOnce(Seat),
+    ) {
+        let (executor, seat) = match self.prepare() {
+            Ok(prepared) => prepared,
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
             }
         };
-        if gate.recv().is_err() {
-            // Another shard could not be started. The heartbeat may be dropped on its executor only.
-            executor.run(async move { drop(heartbeat) });
-            return;
-        }
-        self.vitals.set_life(Life::Running);
-        let vitals = self.vitals.clone();
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            executor.run(async move {
-                let _heartbeat = heartbeat;
-                vitals.pulse.set_parked(false);
-                main(seat).await;
-            });
-        }));
-        let outcome = result.map_err(|panic| describe(panic.as_ref()));
-        match &outcome {
-            Ok(()) => self.vitals.set_life(Life::Returned),
-            Err(message) => {
-                tracing::error!(shard = self.index, message, "the shard has died");
-                self.vitals.set_life(Life::Died);
-                // Its tasks are in an unknown state, and the process is about to end.
-                std::mem::forget(executor);
+        // One task from here to the end, which sleeps in the kernel by itself: the executor never
+        // parks, so that none of its wake-ups can be lost.
+        executor.run(async {
+            let _ = ready.send(Ok(()));
+            if gate.recv().is_err() {
+                return; // Another shard could not be started.
             }
-        }
-        let _ = end.send((self.index, outcome));
+            self.vitals.set_life(Life::Running);
+            let result = catch_unwind(AssertUnwindSafe(|| main(seat)));
+            let outcome = result.map_err(|panic| describe(panic.as_ref()));
+            self.vitals.set_life(match &outcome {
+                Ok(()) => Life::Returned,
+                Err(message) => {
+                    tracing::error!(shard = self.index, message, "the shard has died");
+                    Life::Died
+                }
+            });
+            let _ = end.send((self.index, outcome));
+        });
     }
 
-    /// Makes the executor and everything that the main future needs, and runs the heartbeat for the
-    /// first time: from then on the shard can be kicked.
-    fn prepare(&self) -> Result<(LocalExecutor, Seat, glommio::Task<()>), PoolError> {
+    /// Makes the executor and everything that the program needs.
+    fn prepare(&self) -> Result<(LocalExecutor, Seat), PoolError> {
         let executor = self.executor()?;
-        let heart = Heart::new(self.timing.heartbeat);
-        let reactor = Reactor::new(self.vitals.clone(), heart.clone()).map_err(|source| {
-            PoolError::Thread {
-                shard: self.index,
-                source,
-            }
+        let reactor = Reactor::new(self.vitals.clone()).map_err(|source| PoolError::Thread {
+            shard: self.index,
+            source,
         })?;
         let seat = Seat {
             index: self.index,
             cpu: self.vitals.cpu,
             reactor,
         };
-        let vitals = self.vitals.clone();
-        #[expect(
-            clippy::async_yields_async,
-            reason = "the heartbeat goes on; it is not awaited"
-        )]
-        let heartbeat = executor.run(async { glommio::spawn_local(heartbeat(heart, vitals)) });
-        Ok((executor, seat, heartbeat))
+        Ok((executor, seat))
     }
 
     fn executor(&self) -> Result<LocalExecutor, PoolError> {
         let builder = LocalExecutorBuilder::new(Placement::Fixed(self.vitals.cpu))
             .name("shard")
-            .preempt_timer(self.timing.preempt_timer)
             .io_memory(IO_MEMORY_BYTES)
             // Made before this thread is pinned, so it may run on any CPU of the process.
             .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
@@ -334,6 +269,3 @@ fn describe(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "panicked".to_owned())
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,8 +19,8 @@ const LEAST_KERNEL: (u32, u32) = (5, 8);
 const CAP_IPC_LOCK: u32 = 14;
 /// CAP_NET_ADMIN of linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
-/// Descriptors that a shard uses before the first connection: rings, eventfds, epoll set and its
-/// duplicate, timer, listener and its reserve, UDP ports; with room.
+/// Descriptors that a shard uses before the first connection: rings, eventfds, epoll set, listener
+/// and its reserve, UDP ports; with room.
 const DESCRIPTORS_PER_SHARD: u64 = 24;
 /// Descriptors of the process besides: standard streams, logs, configuration, side threads.
 const DESCRIPTORS_OF_PROCESS: u64 = 32;

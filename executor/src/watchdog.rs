@@ -1,15 +1,12 @@
 //! A thread outside glommio that notices shards that make no progress.
 //!
-//! Every shard, idle ones too, makes a turn each [`TICK`](crate::TICK). One that stands still while
-//! it is *parked* has lost a wake-up (or its CPU), and is kicked. One that stands still while it
-//! *works* is late with its own work, which no kick would help: that is only logged. Either way the
-//! process ends when a shard stands still for too long, and when one has died: a server of which a
-//! part is gone would go on accepting connections for it.
+//! Every shard, resting ones too, makes a turn between two looks. One that stands still is late
+//! with its own work, or has lost its CPU: that is logged, and the process ends when it lasts too long,
+//! and when a shard has died. A server of which a part is gone would go on accepting connections for it.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,20 +17,18 @@ pub const EXIT_STALLED: i32 = 70;
 /// Exit code of a process of which a shard's main future panicked, or the thread that watches them.
 pub const EXIT_SHARD_DIED: i32 = 71;
 
-/// How often the watchdog looks. A look costs about 20 µs, most of it for waking up: 0.2 % of a core.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often the watchdog looks. A look costs about 20 µs, most of it for waking up: 0.04 % of a core.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The most that one look counts as stand-still. When the whole process or machine is suspended the
 /// watchdog sees one long pause in which no shard could have done anything.
-const LONGEST_STEP: Duration = Duration::from_millis(50);
+const LONGEST_STEP: Duration = Duration::from_millis(100);
 /// Given to the log's own thread before the process ends.
 const LOG_GRACE: Duration = Duration::from_millis(200);
 
 /// When a shard's stand-still has which consequence.
 #[derive(Clone, Copy, Debug)]
 pub struct StallLimits {
-    /// A parked shard is kicked after this, and then at every look (each 10 ms). 20 ms: four ticks.
-    pub kick_after: Duration,
-    /// It is logged after this, and again when it goes on. 1 s.
+    /// A shard that stands still is logged after this, and again when it goes on. 1 s.
     pub report_after: Duration,
     /// The process ends with [`EXIT_STALLED`] after this, without unwinding, and with
     /// [`EXIT_SHARD_DIED`] as soon as a shard has panicked. 10 s. `None`: it never does, which is
@@ -44,7 +39,6 @@ pub struct StallLimits {
 impl Default for StallLimits {
     fn default() -> Self {
         Self {
-            kick_after: Duration::from_millis(20),
             report_after: Duration::from_secs(1),
             fatal_after: Some(Duration::from_secs(10)),
         }
@@ -90,7 +84,6 @@ struct Patient<'a> {
     vitals: &'a Vitals,
     turns: u64,
     still_for: Duration,
-    kicked: bool,
     reported: bool,
 }
 
@@ -100,7 +93,6 @@ impl<'a> Patient<'a> {
             vitals,
             turns: 0,
             still_for: Duration::ZERO,
-            kicked: false,
             reported: false,
         }
     }
@@ -122,8 +114,8 @@ impl<'a> Patient<'a> {
         let turns = self.vitals.pulse.turns();
         if turns != self.turns {
             self.moved(shard, turns);
-        } else if turns != 0 || self.vitals.pulse.parked() {
-            // Between its first moment and its first turn the main future may take its time.
+        } else if turns != 0 {
+            // Before its first turn the shard's program may take its time.
             self.still_for += step;
             self.stands_still(shard, limits);
         }
@@ -132,55 +124,29 @@ impl<'a> Patient<'a> {
 
     fn moved(&mut self, shard: usize, turns: u64) {
         self.turns = turns;
-        if self.kicked {
-            bump(&self.vitals.watch.lost_wakeups);
-        }
         if self.reported {
             let still_ms = self.still_for.as_millis() as u64;
             tracing::warn!(shard, still_ms, "the shard makes progress again");
         }
         self.still_for = Duration::ZERO;
-        self.kicked = false;
         self.reported = false;
     }
 
     fn stands_still(&mut self, shard: usize, limits: &StallLimits) {
-        let parked = self.vitals.pulse.parked();
         let still_ms = self.still_for.as_millis() as u64;
-        let longest = &self.vitals.watch.longest_stall_us;
-        let still_us = u64::try_from(self.still_for.as_micros()).unwrap_or(u64::MAX);
-        longest.store(
-            longest.load(Ordering::Relaxed).max(still_us),
-            Ordering::Relaxed,
-        );
-
-        if parked && self.still_for >= limits.kick_after {
-            self.vitals.kick();
-            bump(&self.vitals.watch.kicks);
-            self.kicked = true;
-        }
+        self.vitals.stood_still(self.still_for);
         if self.still_for >= limits.report_after && !self.reported {
-            tracing::error!(shard, still_ms, parked, "the shard makes no progress");
+            tracing::error!(shard, still_ms, "the shard makes no progress");
             self.reported = true;
         }
         if limits
             .fatal_after
             .is_some_and(|limit| self.still_for >= limit)
         {
-            tracing::error!(
-                shard,
-                still_ms,
-                parked,
-                "the shard is stuck: the process ends"
-            );
+            tracing::error!(shard, still_ms, "the shard is stuck: the process ends");
             exit(EXIT_STALLED);
         }
     }
-}
-
-/// Counts in a cell that only the watchdog writes.
-fn bump(cell: &std::sync::atomic::AtomicU64) {
-    cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 /// Ends the process without running destructors or exit handlers, which might wait for the very
@@ -194,22 +160,16 @@ fn exit(code: i32) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eventfd::EventFd;
 
     const LIMITS: StallLimits = StallLimits {
-        kick_after: Duration::from_millis(20),
         report_after: Duration::from_secs(1),
         fatal_after: None,
     };
 
     fn running_shard() -> Vitals {
-        let vitals = Vitals::new(0, EventFd::new().unwrap());
+        let vitals = Vitals::new(0);
         vitals.set_life(Life::Running);
         vitals
-    }
-
-    fn count(cell: &std::sync::atomic::AtomicU64) -> u64 {
-        cell.load(Ordering::Relaxed)
     }
 
     #[test]
@@ -220,73 +180,34 @@ mod tests {
             vitals.pulse.turn();
             assert!(patient.look(0, LOOK_EVERY, &LIMITS));
         }
-        assert_eq!(count(&vitals.watch.kicks), 0);
-        assert_eq!(count(&vitals.watch.longest_stall_us), 0);
+        assert!(!patient.reported);
+        assert_eq!(vitals.longest_stall(), Duration::ZERO);
     }
 
     #[test]
-    fn a_parked_shard_that_stands_still_is_kicked_until_it_moves() {
+    fn a_shard_that_stands_still_is_reported_once() {
         let vitals = running_shard();
         let mut patient = Patient::new(&vitals);
         vitals.pulse.turn();
-        vitals.pulse.set_parked(true);
-        patient.look(0, LOOK_EVERY, &LIMITS);
-        patient.look(0, LOOK_EVERY, &LIMITS);
-        assert_eq!(count(&vitals.watch.kicks), 0, "10 ms are no stall");
-        patient.look(0, LOOK_EVERY, &LIMITS);
-        patient.look(0, LOOK_EVERY, &LIMITS);
-        assert_eq!(count(&vitals.watch.kicks), 2);
-        assert_eq!(
-            count(&vitals.watch.lost_wakeups),
-            0,
-            "not known before it moves"
-        );
-
-        vitals.pulse.turn();
-        patient.look(0, LOOK_EVERY, &LIMITS);
-        patient.look(0, LOOK_EVERY, &LIMITS);
-        assert_eq!(count(&vitals.watch.kicks), 2);
-        assert_eq!(count(&vitals.watch.lost_wakeups), 1);
-        assert_eq!(count(&vitals.watch.longest_stall_us), 30_000);
-    }
-
-    #[test]
-    fn a_shard_that_works_for_long_is_not_kicked_but_reported_once() {
-        let vitals = running_shard();
-        let mut patient = Patient::new(&vitals);
-        vitals.pulse.set_parked(false);
-        vitals.pulse.turn();
-        for _ in 0..150 {
+        for look in 0..30 {
+            assert_eq!(patient.reported, look > 20, "after 1 s without a turn");
             patient.look(0, LOOK_EVERY, &LIMITS);
         }
-        assert_eq!(count(&vitals.watch.kicks), 0);
-        assert!(patient.reported);
         vitals.pulse.turn();
         patient.look(0, LOOK_EVERY, &LIMITS);
         assert!(!patient.reported);
-        assert_eq!(count(&vitals.watch.lost_wakeups), 0);
-        assert_eq!(count(&vitals.watch.longest_stall_us), 1_490_000);
+        assert_eq!(vitals.longest_stall(), LOOK_EVERY * 29);
     }
 
     #[test]
-    fn a_shard_may_prepare_but_is_kicked_if_it_never_began() {
+    fn a_shard_may_prepare_before_its_first_turn() {
         let vitals = running_shard();
         let mut patient = Patient::new(&vitals);
-        for _ in 0..5 {
-            patient.look(0, LOOK_EVERY, &LIMITS);
-        }
-        assert!(
-            count(&vitals.watch.kicks) > 0,
-            "its main future has not been polled"
-        );
-
-        vitals.pulse.set_parked(false);
-        let kicks = count(&vitals.watch.kicks);
         for _ in 0..500 {
             patient.look(0, LOOK_EVERY, &LIMITS);
         }
-        assert_eq!(count(&vitals.watch.kicks), kicks);
         assert!(!patient.reported);
+        assert_eq!(vitals.longest_stall(), Duration::ZERO);
     }
 
     #[test]

@@ -48,11 +48,11 @@ fn a_server_without_descriptors_turns_away_and_recovers() {
             ..StallLimits::default()
         },
     };
-    let main = |mut seat: Seat, (begin, sender): (mpsc::Receiver<()>, mpsc::Sender<u32>)| async move {
+    let main = |mut seat: Seat, (begin, sender): (mpsc::Receiver<()>, mpsc::Sender<u32>)| {
         begin.recv().unwrap();
         let (mut ticks, mut turns, mut events) = (0, 0, Vec::new());
         while ticks < 20 {
-            ticks += u32::from(seat.reactor.wait(None, &mut events).await.tick);
+            ticks += u32::from(seat.reactor.wait(None, &mut events).tick);
             turns += 1;
         }
         sender.send(turns).unwrap();

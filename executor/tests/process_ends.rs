@@ -34,10 +34,10 @@ fn half_alive(fault: fn()) -> ! {
     let _pool = spawn(
         PoolOptions { cpus, stall },
         vec![(), ()],
-        move |mut seat: Seat, ()| async move {
+        move |mut seat: Seat, ()| {
             let mut events = Vec::new();
             loop {
-                seat.reactor.wait(None, &mut events).await;
+                seat.reactor.wait(None, &mut events);
                 if seat.index == 0 {
                     fault();
                 }
@@ -84,7 +84,7 @@ fn shards_that_return_let_the_process_end_as_it_likes() {
             cpus,
             stall: StallLimits::default(),
         };
-        spawn(options, vec![(), ()], |_, ()| async {})
+        spawn(options, vec![(), ()], |_, ()| {})
             .unwrap()
             .join()
             .unwrap();

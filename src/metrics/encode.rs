@@ -247,8 +247,6 @@ fn write_process(text: &mut Text, process: &ProcessFigures) -> Written {
         let numbered = process.executors.iter().enumerate();
         numbered.map(|(index, executor)| ([index.to_string()], executor))
     };
-    let kicks = executors().map(|(index, executor)| (index, executor.kicks));
-    text.counts(&f::SHARD_KICKS, ["shard"], kicks)?;
     let stalls = executors().map(|(index, e)| (index, e.longest_stall.as_secs_f64()));
     text.figures(&f::SHARD_LONGEST_STALL, ["shard"], stalls)?;
 

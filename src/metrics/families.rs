@@ -210,8 +210,6 @@ families! {
         "The most messages that a shard has found in its mailbox in the last 30 to 60 s.";
     SHARD_MAILBOX_FULL COUNTER "media_shard_mailbox_full_total"
         "Messages of a shard that found another's mailbox full.";
-    SHARD_KICKS COUNTER "media_shard_kicks_total"
-        "Times that the watchdog woke a shard that made no progress.";
     SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"
         "The longest time that a shard made no progress.";
     PANICS COUNTER "media_panics_caught_total"

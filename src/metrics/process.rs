@@ -44,8 +44,6 @@ pub struct ProcessFigures {
 /// What the watchdog saw of one shard's executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExecutorFigures {
-    /// Times that it was woken because it made no progress.
-    pub kicks: u64,
     /// The longest time that it made no progress.
     pub longest_stall: Duration,
 }

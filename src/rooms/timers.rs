@@ -1,5 +1,7 @@
 //! What happens to rooms by itself.
 
+use std::time::Instant;
+
 use super::fail::At;
 use super::heat::JOIN_POINTS;
 use super::lifecycle::CLOSE_TIMEOUT;
@@ -68,6 +70,14 @@ impl Rooms {
         }
         self.retire(time);
         self.at = None;
+    }
+
+    /// An instant before which a tick does nothing; `None`: nothing waits for one.
+    pub fn next_due(&self) -> Option<Instant> {
+        match self.due.is_empty() && self.retiring.is_empty() {
+            true => self.wheel.next_deadline_hint(),
+            false => Some(self.clock.origin),
+        }
     }
 
     fn tell_presence(&mut self, time: Time, id: RoomId) {

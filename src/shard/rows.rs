@@ -42,6 +42,11 @@ impl Unstored {
         self.paused_until = Some(now + ROOM_ROWS_PAUSE);
     }
 
+    /// None is left, paused or not.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
     /// The room whose turn it is.
     fn next(&mut self, now: Instant) -> Option<RoomId> {
         if self.paused_until.is_some_and(|until| now < until) {

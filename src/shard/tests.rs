@@ -121,3 +121,54 @@ fn rooms_that_retire_wait_for_the_store() {
         removed += rows;
     }
 }
+
+#[test]
+fn a_shard_rests_until_something_is_due() {
+    let windows = Windows::new(1);
+    let now = Instant::now();
+    let mut shard = shard_with(now, Vec::new(), windows.clone());
+    assert_eq!(shard.rests_until(now), now + LONGEST_REST);
+
+    let peer = SocketAddr::from(([198, 51, 100, 1], 1_024));
+    shard.accepted(now, peer, Scope::Everything).unwrap();
+    let patience = shard.config.http.head_timeout;
+    let mut rests = now;
+    while shard.connections.len() > 0 {
+        let next = shard.rests_until(rests);
+        assert!(
+            next <= now + patience,
+            "the connection's time is not missed"
+        );
+        rests = next.max(rests + executor::TICK);
+        shard.tick(rests, UNIX_EPOCH + WALL);
+        for id in std::mem::take(&mut shard.outbox.dirty) {
+            shard.wrote(rests, id, shard.output(id).len());
+        }
+        assert!(rests < now + patience * 2, "its time has come");
+    }
+
+    // A row is on its way, and the store wakes nobody when it is written.
+    shard.rows_sent += 1;
+    assert_eq!(shard.rests_until(rests), rests);
+    windows.advance(shard.id, 1);
+    assert!(shard.rests_until(rests) > rests);
+}
+
+#[test]
+fn rooms_that_are_due_let_nobody_rest() {
+    let now = Instant::now();
+    let mut shard = shard_with(now, vec![ended(1)], Windows::new(1));
+    let due = shard.rests_until(now);
+    assert!(
+        due <= now + executor::TICK,
+        "its retention has passed long ago"
+    );
+    let (wall, mut ticks) = (UNIX_EPOCH + WALL, 0);
+    while shard.rooms.len() > 0 || shard.outbox.rows.is_empty() {
+        ticks += 1;
+        assert!(ticks < 100, "the room goes");
+        shard.tick(now + executor::TICK * ticks, wall);
+    }
+    let now = now + executor::TICK * ticks;
+    assert_eq!(shard.rests_until(now), now, "its row is on its way");
+}

@@ -283,6 +283,7 @@ impl Server {
         wait_until(limit, "the server ends", || {
             self.child.try_wait().expect("our child").is_some()
         });
+        wait_until(SOON, "its log is read", || self.log.is_complete());
         self.child.wait().expect("our child")
     }
 }

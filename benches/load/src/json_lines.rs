@@ -1,6 +1,7 @@
 //! The server's log: JSON lines on its standard error, kept for assertions.
 
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -10,19 +11,26 @@ use serde_json::Value;
 #[derive(Clone, Default)]
 pub struct JsonLines {
     lines: Arc<Mutex<Vec<String>>>,
+    complete: Arc<AtomicBool>,
 }
 
 impl JsonLines {
     /// Reads `source` to its end on a thread of its own, so that a full pipe never blocks the process.
     pub fn follow(source: impl Read + Send + 'static) -> Self {
         let log = Self::default();
-        let lines = Arc::clone(&log.lines);
+        let (lines, complete) = (Arc::clone(&log.lines), Arc::clone(&log.complete));
         thread::spawn(move || {
             for line in BufReader::new(source).lines().map_while(Result::ok) {
                 lines.lock().expect("readers do not panic").push(line);
             }
+            complete.store(true, Ordering::Release);
         });
         log
+    }
+
+    /// Whether its last line is here: the process has ended, or has closed its standard error.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
     }
 
     /// Every line that is JSON. Panics of the process and the like are not, see [`Self::text`].
