@@ -2,6 +2,7 @@
 
 mod complaints;
 mod doors;
+mod meter;
 mod outgoing;
 mod parting;
 mod sockets;
@@ -19,6 +20,7 @@ use tracing::{debug, error};
 
 use self::complaints::Complaints;
 use self::doors::Door;
+use self::meter::Meter;
 use self::parting::Parting;
 use self::sockets::Sockets;
 pub use self::stream::Stream;
@@ -28,7 +30,7 @@ use crate::limits::{
     DATAGRAM_BATCHES_PER_TURN, HANDSHAKES_PER_TURN, MESSAGES_PER_TURN, READ_BYTES, READS_PER_TURN,
 };
 use crate::message::Message;
-use crate::metrics::{PanicPart, TlsHandshake};
+use crate::metrics::{PanicPart, Stage, TlsHandshake};
 use crate::reload::Update;
 use crate::shard::{Shard, ShardSeed};
 use crate::side::SideQueue;
@@ -98,6 +100,7 @@ pub fn run(seat: Seat, seed: DriverSeed) {
         sockets: Sockets::default(),
         parting: Parting::default(),
         complaints: Complaints::of(index),
+        meter: Meter::new(now),
         ready: Vec::new(),
         dirty: Vec::new(),
         mail: Vec::new(),
@@ -122,6 +125,7 @@ struct Driver {
     sockets: Sockets,
     parting: Parting,
     complaints: Complaints,
+    meter: Meter,
     /// Connections whose socket may hold more bytes than were read.
     ready: Vec<ConnectionId>,
     /// An empty list, to be filled next.
@@ -160,21 +164,24 @@ impl Driver {
             };
             let wake = self.seat.reactor.wait(deadline, &mut events);
             let now = wake.now;
+            self.begin_turn(now, events.len());
             let units = self.shard.metrics().access_units;
             more = self.turn(now, &events);
             if wake.tick {
+                self.enter(Stage::Timers);
                 self.shard.metrics().tick_lag.observe(wake.lag);
                 self.shard.tick(now, SystemTime::now());
                 self.reopen(now);
                 self.tick_parting(now);
+                self.tick_meter(now);
             }
+            self.enter(Stage::FanOut);
             more |= self.shard.end_turn(now);
             more |= self.flush(now);
             end = self.seat.reactor.now();
             self.shard.flushed(end);
-            let took = end.saturating_duration_since(now);
+            let took = self.finish_turn(now, end);
             let metrics = self.shard.metrics();
-            metrics.turns.observe(took);
             if metrics.access_units > units {
                 // From the turn in which it was read to the end of the flush that carries its
                 // first packets.
@@ -207,15 +214,28 @@ impl Driver {
         for event in events {
             match token::named(event.token) {
                 // Level-triggered: who is left is reported again.
-                token::Named::Listener(index) => _ = self.accept(now, index),
-                token::Named::Port(index) => self.receive_datagrams(now, index),
-                token::Named::Inbox => more |= self.receive_mail(now),
+                token::Named::Listener(index) => {
+                    self.enter(Stage::Connections);
+                    self.accept(now, index);
+                }
+                token::Named::Port(index) => {
+                    self.enter(Stage::Datagrams);
+                    self.receive_datagrams(now, index);
+                }
+                token::Named::Inbox => {
+                    self.enter(Stage::Mail);
+                    more |= self.receive_mail(now);
+                }
                 token::Named::Connection(slot, generation) => {
+                    self.enter(Stage::Connections);
                     self.connection_ready(now, slot, generation, event);
                 }
             }
         }
         let ready = std::mem::take(&mut self.ready);
+        if !ready.is_empty() {
+            self.enter(Stage::Connections);
+        }
         let mut handshakes = 0;
         for id in ready {
             let Some(socket) = self.sockets.get_mut(id) else {
@@ -341,8 +361,12 @@ impl Driver {
         let socket = SocketIndex(index as u8);
         for _ in 0..DATAGRAM_BATCHES_PER_TURN {
             let shard = &mut self.shard;
-            let received = self.ports[index]
-                .recv(&mut |from, datagram| shard.datagram(now, socket, from, datagram));
+            let mut datagrams = 0;
+            let received = self.ports[index].recv(&mut |from, datagram| {
+                datagrams += 1;
+                shard.datagram(now, socket, from, datagram);
+            });
+            shard.metrics().load.received.observe(datagrams);
             match received {
                 Ok(Received::More) => {}
                 Ok(Received::Drained) => return,
@@ -354,6 +378,10 @@ impl Driver {
     fn receive_mail(&mut self, now: Instant) -> bool {
         let mut mail = std::mem::take(&mut self.mail);
         let more = self.inbox.receive(MESSAGES_PER_TURN, &mut mail);
+        let left = self.inbox.waiting();
+        let load = &mut self.shard.metrics().load;
+        load.mailbox = left as u64;
+        load.deepest_mailbox.observe((mail.len() + left) as u64);
         for letter in mail.drain(..) {
             match letter {
                 Mail::Message(message) => self.shard.message(now, message),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::api::{DeviceView, Online, SessionFilter, SessionView};
+use crate::api::{DeviceView, Load, Online, SessionFilter, SessionView};
 use crate::connection::ConnectionId;
 use crate::error::ApiError;
 use crate::http::Response;
@@ -101,6 +101,8 @@ pub enum Query {
     Hot(usize),
     /// Who and what is online.
     Online,
+    /// Where its time goes.
+    Load,
 }
 
 /// One shard's part.
@@ -120,4 +122,6 @@ pub enum Answer {
     Hot(Vec<HotRoom>),
     /// What is on the shard.
     Online(Online),
+    /// Where the shard's time goes.
+    Load(Box<Load>),
 }

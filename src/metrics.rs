@@ -15,6 +15,7 @@ mod histogram;
 mod http;
 mod labels;
 mod leak;
+mod load;
 mod merge;
 mod process;
 mod reload;
@@ -33,12 +34,13 @@ use merge::{ByName, Merge, cells};
 
 pub use encode::{CONTENT_TYPE, EncodeError, encode};
 pub use held::{Held, HeldWatch};
-pub use histogram::{Buckets, Histogram, Latency, Lifetime, Work};
+pub use histogram::{Batch, Buckets, Histogram, Latency, Lifetime, Measure, Run, Work};
 pub use labels::{
     ByLabel, ConnectionEnd, DatagramDrop, Direction, Label, MessageKind, PanicPart, PublisherKind,
-    RateLimit, Resource, RoomMessage, RoomState, SessionEnd, TlsHandshake,
+    RateLimit, Resource, RoomMessage, RoomState, SessionEnd, Stage, TlsHandshake,
 };
 pub use leak::LeakDetector;
+pub use load::{LoadCells, Peak};
 pub use process::{ExecutorFigures, ProcessFigures, resident_bytes};
 pub use reload::{ReloadFigures, ReloadReading};
 pub use rooms::RoomCells;
@@ -93,6 +95,8 @@ cells! {
         pub connections_refused: u64,
         /// Connections passed on to the shard that owns what they asked for.
         pub connections_handed_over: u64,
+        /// Connections that other shards passed on to this one.
+        pub connections_adopted: u64,
         /// Connections that ended here, by reason. One that was handed over has not ended.
         pub connections_closed: ByLabel<ConnectionEnd>,
 
@@ -144,8 +148,8 @@ cells! {
         pub panics: ByLabel<PanicPart>,
         /// Messages to other shards that found their mailbox full.
         pub mailbox_full: u64,
-        /// How long turns took.
-        pub turns: Histogram<Work>,
+        /// Where the shard's time goes.
+        pub load: LoadCells,
         /// How late ticks came.
         pub tick_lag: Histogram<Work>,
         /// From a frame's last byte in to its first packet's send.

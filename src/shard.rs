@@ -60,7 +60,7 @@ use crate::ids::{DeviceId, SessionId};
 use crate::limits::FAN_OUT_PACKETS;
 use crate::media::{Demo, Device};
 use crate::message::{GatherId, Message};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{LoadCells, ShardMetrics};
 use crate::placement::{ShardId, Shards};
 use crate::rates::Buckets;
 use crate::rooms::{Orphan, RoomRecord, Rooms};
@@ -99,6 +99,7 @@ pub struct Shard {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: WallClock,
     pub(crate) date: HttpDate,
+    pub(crate) started: Instant,
     /// Where the process listens for HTTP.
     listen: Arc<[SocketAddr]>,
     pub(crate) origins: OriginPolicy,
@@ -253,6 +254,7 @@ impl Shard {
             shards: seed.shards,
             clock: WallClock::new(now, wall),
             date: HttpDate::default(),
+            started: now,
             listen: seed.listen,
             origins,
             hsts: reload::hsts(&config),
@@ -405,6 +407,11 @@ impl Shard {
     /// The datagrams to send.
     pub fn datagrams(&mut self) -> &mut rtc::Outbox {
         &mut self.rtc
+    }
+
+    /// The datagrams to send, and what is told of the sends.
+    pub fn sends(&mut self) -> (&rtc::Outbox, &mut LoadCells) {
+        (&self.rtc, &mut self.metrics.load)
     }
 
     /// The socket would not take a run of datagrams: it was dropped.

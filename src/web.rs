@@ -66,6 +66,7 @@ macro_rules! asset {
 const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("/", HTML, "index.html"),
     asset!("/app.css", CSS),
+    asset!("/server.css", CSS),
     asset!("/favicon.svg", SVG),
     asset!("/js/api.js", JS),
     asset!("/js/app.js", JS),
@@ -101,7 +102,9 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("/js/recent.js", JS),
     asset!("/js/room.js", JS),
     asset!("/js/room_panel.js", JS),
+    asset!("/js/server.js", JS),
     asset!("/js/session.js", JS),
+    asset!("/js/shards.js", JS),
     asset!("/js/spark.js", JS),
     asset!("/js/stats.js", JS),
     asset!("/js/talk.js", JS),

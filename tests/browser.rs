@@ -351,3 +351,51 @@ fn the_demo_is_on_the_page() {
     }
     assert_eq!(browser.errors(), json!([]));
 }
+
+#[test]
+#[ignore = "needs Chromium and Python with Playwright"]
+fn the_page_shows_where_the_time_of_each_shard_goes() {
+    let _turn = turn();
+    let server = Server::start(&["--demo", "--shards", "2"]);
+    let mut browser = Browser::start();
+    browser.open("viewer", &device_page(&server, "demo"));
+    browser.wait_state("viewer", "playing");
+    browser.open("server", &format!("http://{}/#/server", server.http()));
+    // A figure of the table whose body has this name, one for each shard, by the title of its column.
+    let mut column = |body: &str, title: &str| -> Vec<String> {
+        let script = format!(
+            "() => {{
+               const table = document.querySelector(\"[data-ref='{body}']\").closest('table');
+               const titles = [...table.querySelectorAll('th[scope=col]')];
+               const at = titles.sort((a, b) => a.getBoundingClientRect().left - b.getBoundingClientRect().left)
+                 .findIndex((title) => title.textContent === '{title}');
+               return [...table.tBodies[0].rows].map((row) => row.cells[at].textContent);
+             }}"
+        );
+        let texts = browser.evaluate("server", &script);
+        serde_json::from_value(texts).expect("a list of texts")
+    };
+    wait_until(SOON, "figures of both shards", || {
+        let busy = column("shardRows", "Busy");
+        busy.len() == 2 && busy.iter().all(|share| share.ends_with('%'))
+    });
+    assert_eq!(column("shardRows", "Shard"), ["0", "1"]);
+    wait_until(SOON, "the demo's datagrams are on its shard", || {
+        let sent = column("shardRows", "Out/s");
+        let number = |text: &String| text.replace('\u{2009}', "").parse::<u64>();
+        sent.iter()
+            .filter(|sent| number(sent).is_ok_and(|sent| sent > 30))
+            .count()
+            == 1
+    });
+    wait_until(SOON, "sending them is a part of its turns", || {
+        let parts = column("stageRows", "Send");
+        parts
+            .iter()
+            .any(|part| part.ends_with('%') && part != "0 %")
+    });
+    let sessions = column("shardRows", "Sessions");
+    assert!(sessions.contains(&"1".to_owned()), "{sessions:?}");
+    browser.screenshot("server", "server");
+    assert_eq!(browser.errors(), json!([]));
+}

@@ -38,6 +38,8 @@ pub mod cpu;
 
 mod bind;
 mod cgroup;
+#[allow(unsafe_code, reason = "clock_gettime(2) of a thread's CPU time")]
+mod cpu_time;
 #[allow(unsafe_code, reason = "epoll(7) has no safe interface in std")]
 mod epoll;
 #[allow(unsafe_code, reason = "eventfd(2) has no safe interface in std")]
@@ -61,6 +63,7 @@ mod wheel;
 
 pub use bind::BindError;
 pub use cpu::CpuList;
+pub use cpu_time::thread_cpu_time;
 pub use epoll::{Readiness, Token, Trigger};
 pub use health::{Health, ShardHealth};
 pub use listener::{ACCEPT_BACKOFF, Accepted, BACKLOG, Listener, bind_all};

@@ -130,6 +130,11 @@ impl<M: Send> Inbox<M> {
         true
     }
 
+    /// Messages that wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Takes messages until there are none (true) or `into` has `end` of them.
     fn drain(&mut self, end: usize, into: &mut Vec<M>) -> bool {
         while into.len() < end {

@@ -1,6 +1,7 @@
 //! The HTTP surface, one file per resource. Handlers know no bytes and no status codes.
 
 mod devices;
+mod load;
 mod operation;
 mod rooms;
 mod service;
@@ -11,6 +12,8 @@ mod views;
 
 use std::time::Instant;
 
+pub use load::Load;
+pub(crate) use load::Loads;
 pub use operation::{
     History, MemberQuery, NewRoom, Operation, Part, Publication, SessionFilter, Subject, Watch,
 };
@@ -97,6 +100,7 @@ impl Shard {
             }
             Operation::HotRooms { limit } => Reply::Gather(Query::Hot(limit)),
             Operation::OnlineStats => Reply::Gather(Query::Online),
+            Operation::ShardStats => Reply::Gather(Query::Load),
             Operation::RoomSocket { member, key } => {
                 self.open_member(now, connection.id, identity, member, key)?
             }

@@ -85,7 +85,7 @@ fn need(operation: &Operation) -> Need<'_> {
             devices: Devices::None,
             user: None,
         },
-        Operation::Metrics => of(Role::Admin, Devices::None),
+        Operation::Metrics | Operation::ShardStats => of(Role::Admin, Devices::None),
         Operation::CreateSession { device, user } => Need {
             user: Some(user),
             ..of(Role::Viewer, Devices::One(device))

@@ -77,6 +77,7 @@ pub fn is_public(route: Route, method: &Method) -> bool {
         | Route::RoomViewers
         | Route::HotRooms
         | Route::OnlineStats
+        | Route::ShardStats
         | Route::RoomSocket => false,
     }
 }

@@ -8,13 +8,14 @@ use executor::SendOutcome;
 
 use super::{Driver, Mail};
 use crate::connection::{ConnectionId, Transfer};
-use crate::metrics::TlsHandshake;
+use crate::metrics::{Stage, TlsHandshake};
 use crate::shard::{Flushed, Job};
 
 impl Driver {
     /// Carries everything out that the shard has left, until it leaves nothing more.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         self.send_datagrams();
+        self.enter(Stage::Write);
         loop {
             let outbox = self.shard.outbox();
             // Swapped, for a sweep fills it in every turn.
@@ -135,14 +136,20 @@ impl Driver {
 
     /// One send per viewer and run; what the socket will not take is dropped and counted.
     fn send_datagrams(&mut self) {
+        if self.shard.datagrams().is_empty() {
+            return;
+        }
+        self.enter(Stage::Send);
         let mut blocked = Vec::new();
         let (mut runs, mut datagrams, mut bytes, mut failed) = (0, 0, 0, 0);
-        for run in self.shard.datagrams().runs() {
+        let (outbox, load) = self.shard.sends();
+        for run in outbox.runs() {
             let Some(port) = self.ports.get(usize::from(run.socket.0)) else {
                 continue;
             };
             match port.send(run.to, run.contents, run.segment) {
                 SendOutcome::Sent => {
+                    load.runs.observe(run.datagrams());
                     runs += 1;
                     datagrams += run.datagrams() as u64;
                     bytes += run.contents.len() as u64;

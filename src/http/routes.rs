@@ -113,6 +113,8 @@ routes! {
     HotRooms "/api/v1/stats/hot" READ;
     /// How many users, connections and live rooms there are.
     OnlineStats "/api/v1/stats/online" READ;
+    /// Where the shards' time goes.
+    ShardStats "/api/v1/stats/shards" READ;
     /// The WebSocket of a room's member.
     RoomSocket "/ws" UPGRADE;
     /// None of the above, or a request whose path was never read: 404, and one `path` label for all
@@ -224,6 +226,7 @@ fn resolve_platform(rest: &str) -> Target<'_> {
         ("users", Some("me"), None) => Target::of(Route::UserMe),
         ("stats", Some("hot"), None) => Target::of(Route::HotRooms),
         ("stats", Some("online"), None) => Target::of(Route::OnlineStats),
+        ("stats", Some("shards"), None) => Target::of(Route::ShardStats),
         ("rooms", Some(id), leaf) if !id.is_empty() => match leaf {
             None => Target::with_id(Route::Room, id),
             Some("start") => Target::with_id(Route::RoomStart, id),

@@ -6,8 +6,8 @@ use super::merge::Merge;
 use super::snapshot::{SessionSeries, SessionTotals, Spread};
 use super::text::Text;
 use super::{
-    Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, held, reload, rooms,
-    store,
+    Direction, Label, ProcessFigures, ShardGauges, ShardMetrics, Snapshot, held, load, reload,
+    rooms, store,
 };
 
 /// The `Content-Type` of what [`encode`] writes.
@@ -21,7 +21,7 @@ pub struct EncodeError(#[from] prometheus::Error);
 type Written = Result<(), prometheus::Error>;
 
 /// A family, and where its figure is found in each `T`.
-type Reading<T, N> = (&'static Family, fn(&T) -> N);
+pub(super) type Reading<T, N> = (&'static Family, fn(&T) -> N);
 
 /// The Prometheus text (format 0.0.4) of the process: sums over the shards, and series by shard
 /// where the shard matters. `shards[i]` is what shard `i` answered; of a shard that is `None`
@@ -221,10 +221,10 @@ fn write_shards(text: &mut Text, shards: &[Option<Snapshot>]) -> Written {
         .map(|(index, s)| ([index.to_string()], answered(s).into()));
     text.counts(&f::SHARD_UP, ["shard"], up)?;
 
-    let known = || {
-        let numbered = shards.iter().enumerate();
-        numbered.filter_map(|(index, shard)| Some(([index.to_string()], shard.as_ref()?)))
-    };
+    let numbered = shards.iter().enumerate();
+    let known: Vec<load::Known<'_>> = numbered
+        .filter_map(|(index, shard)| Some(([index.to_string()], shard.as_ref()?)))
+        .collect();
     let figures: [Reading<Snapshot, u64>; 5] = [
         (&f::SHARD_SESSIONS, |shard| shard.totals.sessions),
         (&f::SHARD_CONNECTIONS, |shard| shard.gauges.connections),
@@ -235,15 +235,10 @@ fn write_shards(text: &mut Text, shards: &[Option<Snapshot>]) -> Written {
         (&f::SHARD_MAILBOX_FULL, |shard| shard.metrics.mailbox_full),
     ];
     for (family, figure) in figures {
-        text.counts(
-            family,
-            ["shard"],
-            known().map(|(index, shard)| (index, figure(shard))),
-        )?;
+        text.counts(family, ["shard"], load::each(&known, figure))?;
     }
-    let turns = known().map(|(index, shard)| (index, &shard.metrics.turns));
-    text.histograms(&f::SHARD_TURN, ["shard"], turns)?;
-    let lag = known().map(|(index, shard)| (index, &shard.metrics.tick_lag));
+    load::write(text, &known)?;
+    let lag = load::each(&known, |shard| &shard.metrics.tick_lag);
     text.histograms(&f::SHARD_TICK_LAG, ["shard"], lag)
 }
 

@@ -182,10 +182,32 @@ families! {
         "TCP connections that a shard owns.";
     SHARD_TIMERS GAUGE "media_shard_timers"
         "Timers in a shard's wheel.";
+    SHARD_BUSY COUNTER "media_shard_busy_seconds_total"
+        "Time of a shard's turns, each from what the kernel has ready to the end of its flush: the rate is the share of time that the shard is busy.";
+    SHARD_CPU COUNTER "media_shard_cpu_seconds_total"
+        "CPU time of a shard's thread, with what waiting and waking up cost it.";
+    SHARD_STAGES COUNTER "media_shard_stage_seconds_total"
+        "Time of a shard's turns, by what was done in it; the stages add up to media_shard_busy_seconds_total.";
     SHARD_TURN HISTOGRAM "media_shard_turn_duration_seconds"
         "How long a shard's turns took.";
+    SHARD_LONGEST_TURN GAUGE "media_shard_longest_turn_seconds"
+        "A shard's longest turn of the last 30 to 60 s.";
+    SHARD_TURN_EVENTS HISTOGRAM "media_shard_turn_events"
+        "Sockets and mailboxes that were ready in a shard's turn; 0 in one for time alone, or for what an earlier turn had left.";
+    SHARD_RECEIVED_BATCH HISTOGRAM "media_shard_receive_batch_datagrams"
+        "Datagrams that one system call has brought to a shard.";
+    SHARD_SEND_RUN HISTOGRAM "media_shard_send_run_datagrams"
+        "Datagrams of one send of a shard, all to one address.";
+    SHARD_SWEPT_MEMBERS HISTOGRAM "media_shard_sweep_members"
+        "Members for whom a sweep of a shard's room had something.";
     SHARD_TICK_LAG HISTOGRAM "media_shard_tick_lag_seconds"
         "How late a shard's ticks came.";
+    SHARD_HAND_OVERS COUNTER "media_shard_hand_overs_total"
+        "Connections that a shard has taken over from others (in) or has passed on to them (out).";
+    SHARD_MAILBOX GAUGE "media_shard_mailbox_depth"
+        "Messages that a shard's last look at its mailbox has left in it.";
+    SHARD_MAILBOX_DEEPEST GAUGE "media_shard_mailbox_deepest"
+        "The most messages that a shard has found in its mailbox in the last 30 to 60 s.";
     SHARD_MAILBOX_FULL COUNTER "media_shard_mailbox_full_total"
         "Messages of a shard that found another's mailbox full.";
     SHARD_LONGEST_STALL GAUGE "media_shard_longest_stall_seconds"

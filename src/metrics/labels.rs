@@ -62,6 +62,24 @@ labels! {
         StoreRows "store_rows",
     }
 
+    /// What is done in a part of a turn.
+    Stage {
+        /// Datagrams are received, and given to their sessions.
+        Datagrams "datagrams",
+        /// Connections are accepted, read, and their requests and messages carried out.
+        Connections "connections",
+        /// What other shards and threads have sent is carried out.
+        Mail "mail",
+        /// The tick: what is due is done.
+        Timers "timers",
+        /// Pictures are packed for their viewers, and members named for what their rooms have said.
+        FanOut "fan_out",
+        /// Datagrams are given to the kernel.
+        Send "send",
+        /// Bytes are given to the kernel, and connections and messages to other shards.
+        Write "write",
+    }
+
     /// The `type` of a WebSocket message.
     MessageKind {
         /// The server's offer.

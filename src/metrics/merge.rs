@@ -1,5 +1,7 @@
 //! Adding up what several shards have counted.
 
+use std::time::Duration;
+
 /// Something of which every shard has its own and the process has the sum.
 pub(super) trait Merge {
     /// Adds what another shard has.
@@ -9,6 +11,12 @@ pub(super) trait Merge {
 impl Merge for u64 {
     fn merge(&mut self, other: &Self) {
         *self += other;
+    }
+}
+
+impl Merge for Duration {
+    fn merge(&mut self, other: &Self) {
+        *self += *other;
     }
 }
 

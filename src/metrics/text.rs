@@ -89,24 +89,24 @@ impl Text {
         self.family(family, metrics.collect())
     }
 
-    /// A family of histograms: the values of `labels`, and the durations.
+    /// A family of histograms: the values of `labels`, and what was observed.
     pub(super) fn histograms<'a, B: histogram::Buckets + 'a, V: Into<String>, const N: usize>(
         &mut self,
         family: &Family,
         labels: [&str; N],
         series: impl IntoIterator<Item = ([V; N], &'a Histogram<B>)>,
     ) -> Written {
-        let metrics = series.into_iter().map(|(values, durations)| {
-            let buckets = durations.cumulative().map(|(upper_bound, count)| {
+        let metrics = series.into_iter().map(|(values, observed)| {
+            let buckets = observed.cumulative().map(|(upper_bound, count)| {
                 let mut bucket = Bucket::default();
-                bucket.set_upper_bound(upper_bound.as_secs_f64());
+                bucket.set_upper_bound(upper_bound);
                 bucket.set_cumulative_count(count);
                 bucket
             });
             let mut cells = Buckets::default();
             cells.set_bucket(buckets.collect());
-            cells.set_sample_count(durations.count());
-            cells.set_sample_sum(durations.sum().as_secs_f64());
+            cells.set_sample_count(observed.count());
+            cells.set_sample_sum(observed.sum());
             let mut metric = Metric::from_label(pairs(labels, values));
             metric.set_histogram(cells);
             metric

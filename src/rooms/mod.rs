@@ -39,6 +39,7 @@ pub use self::members::{Backlog, MemberKey, Replay, Took, Welcome};
 pub use self::message::{Inbound, Kind};
 pub use self::publish::Published;
 pub use self::record::{RoomRecord, Status};
+pub use self::sweep::Swept;
 pub use self::views::{HotRoom, RoomFilter, RoomView, ViewerPage, ViewerView};
 
 use self::fail::At;

@@ -36,6 +36,17 @@ pub(super) struct Sweep {
     target: u64,
     /// Members may have been left behind since it began: it has to look again.
     again: bool,
+    /// Members that it has named.
+    named: usize,
+}
+
+/// A sweep whose last bytes are with the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// From its first slice on.
+    pub took: Duration,
+    /// Members that it had something for.
+    pub members: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +70,7 @@ impl Sweep {
             given: end,
             target: end,
             again: false,
+            named: 0,
         }
     }
 
@@ -83,7 +95,7 @@ pub(super) struct Sweeps {
     ended: Vec<u32>,
     /// Rooms whose logs may be trimmed, once the turn's bytes are with the kernel.
     touched: Vec<u32>,
-    durations: Vec<Duration>,
+    swept: Vec<Swept>,
 }
 
 impl Sweeps {
@@ -144,6 +156,7 @@ impl Rooms {
                 Phase::Queued => {
                     live.sweep.target = live.log.end();
                     live.sweep.again = false;
+                    live.sweep.named = 0;
                     (0, now)
                 }
                 Phase::Running { next, began } => (next, began),
@@ -151,9 +164,11 @@ impl Rooms {
                 Phase::Idle { .. } | Phase::Ended { .. } | Phase::Paced { .. } => continue,
             };
             let events = &mut self.events;
+            let before = dirty.len();
             let next = slice.name(live, next, dirty, |member| {
                 events.push(RoomEvent::Cut(member))
             });
+            live.sweep.named += dirty.len() - before;
             match next {
                 Some(next) => {
                     live.sweep.phase = Phase::Running { next, began };
@@ -172,7 +187,7 @@ impl Rooms {
     /// The turn's bytes are with the kernel: paces the rooms whose sweep ended with them, and lets go
     /// of what nobody needs any more.
     pub fn flushed(&mut self, now: Instant) {
-        self.sweeps.durations.clear();
+        self.sweeps.swept.clear();
         // One by one: what is left after a panic is looked at after the next turn.
         while let Some(slot) = self.sweeps.ended.pop() {
             self.at = Some(At::Place(slot));
@@ -184,7 +199,8 @@ impl Rooms {
             };
             let took = now.saturating_duration_since(began);
             self.counters.sweeps += 1;
-            self.sweeps.durations.push(took);
+            let members = live.sweep.named;
+            self.sweeps.swept.push(Swept { took, members });
             live.sweep.given = live.sweep.target;
             let pause = (began + APART_LEAST).max(now + (took * 5 / 4).min(PAUSE_MOST));
             self.sweeps.touch(slot, live);
@@ -200,10 +216,9 @@ impl Rooms {
         self.at = None;
     }
 
-    /// How long the sweeps took that [`Rooms::flushed`] has last seen the end of, from their first
-    /// slice on.
-    pub fn sweep_durations(&self) -> &[Duration] {
-        &self.sweeps.durations
+    /// The sweeps that [`Rooms::flushed`] has last seen the end of.
+    pub fn swept(&self) -> &[Swept] {
+        &self.sweeps.swept
     }
 
     /// When the next sweep is wanted: now, where the moment has passed.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::jobs::{Job, Scrape};
 use super::{Blame, Session, Shard, Timer};
-use crate::api::{DeviceList, HotRooms, Online, OnlineStats, RoomList, SessionList};
+use crate::api::{DeviceList, HotRooms, Loads, Online, OnlineStats, RoomList, SessionList};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::faults::Place;
@@ -14,7 +14,7 @@ use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics;
 use crate::rooms::RoomFilter;
 
-/// A shard that has not answered a scrape by then is left out of it: `media_shard_up` is 0.
+/// A shard that has not answered by then is left out of what is told of each: `media_shard_up` is 0.
 const SCRAPE_PATIENCE: Duration = Duration::from_millis(100);
 /// A list that misses a shard's part is an error: it is worth waiting for one that is busy.
 const LIST_PATIENCE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Shard {
     ) -> GatherId {
         let id = self.next_gather();
         let patience = match query {
-            Query::Metrics => SCRAPE_PATIENCE,
+            Query::Metrics | Query::Load => SCRAPE_PATIENCE,
             Query::Sessions(_)
             | Query::Devices
             | Query::Rooms(_)
@@ -185,6 +185,7 @@ impl Shard {
                 connections: self.rooms.members(),
                 rooms_live: self.rooms.live(),
             }),
+            Query::Load => Answer::Load(Box::new(self.load(now))),
         }
     }
 
@@ -233,6 +234,13 @@ impl Shard {
                     return self.ask_profile(connection, id, user, online);
                 }
                 Err(ApiError::ShardBusy)
+            }
+            Query::Load => {
+                let loads = answers.into_iter().map(|answer| match answer? {
+                    Answer::Load(load) => Some(*load),
+                    _ => None,
+                });
+                Ok(Response::json(200, &Loads::new(loads)))
             }
             _ if missing => Err(ApiError::ShardBusy),
             Query::Sessions(filter) => {

@@ -57,8 +57,9 @@ impl Shard {
     /// The slice is with the kernel.
     pub(super) fn rooms_flushed(&mut self, now: Instant) {
         self.guarded(now, Blame::Rooms, |shard| shard.rooms.flushed(now));
-        for &took in self.rooms.sweep_durations() {
-            self.metrics.rooms.sweep_times.observe(took);
+        for swept in self.rooms.swept() {
+            self.metrics.rooms.sweep_times.observe(swept.took);
+            self.metrics.load.swept.observe(swept.members);
         }
     }
 

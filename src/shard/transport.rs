@@ -240,6 +240,7 @@ impl Shard {
         self.connections.put(connection);
         self.count_connections();
         self.totals.add(self.id, Total::Adopted);
+        self.metrics.connections_adopted += 1;
         self.with(now, id, |shard, connection| {
             match shard.dispatch(now, connection, exchange, operation) {
                 Step::Go(_) => shard.take_bytes(now, connection, &[]),

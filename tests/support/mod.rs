@@ -8,16 +8,11 @@
 
 pub mod annexb;
 pub mod browser;
-pub mod http;
-pub mod json_lines;
 pub mod media;
-pub mod metrics;
 pub mod pipeline;
-pub mod process;
 pub mod publish;
 pub mod python;
 pub mod rooms;
-pub mod rtp;
 pub mod server;
 pub mod tls;
 pub mod tokens;
@@ -27,12 +22,10 @@ pub mod ws;
 
 use std::time::{Duration, Instant};
 
+pub use load::{SOON, http, json_lines, metrics, process, rtp};
+
 /// The workspace.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// For what takes milliseconds on an idle machine: long enough that a busy two-core machine in a debug build does not
-/// fail a test that is right.
-pub const SOON: Duration = Duration::from_secs(20);
 
 /// Polled conditions are looked at this often. They are reads of `/proc` or one small request.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);

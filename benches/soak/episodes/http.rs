@@ -30,6 +30,7 @@ const READS: &[(&str, &str, &[u16])] = &[
     ("GET", "/api/v1/rooms/1", &[404]),
     ("GET", "/api/v1/stats/hot", &[200]),
     ("GET", "/api/v1/stats/online", &[200]),
+    ("GET", "/api/v1/stats/shards", &[200]),
     ("GET", "/../../etc/passwd", &[400, 404]),
 ];
 

@@ -52,6 +52,10 @@ fn a_list_that_misses_a_part_is_an_error_and_metrics_say_whose() {
         for (shard, up) in [("0", 1.0), ("1", 0.0), ("2", 1.0)] {
             assert_eq!(metrics.get("media_shard_up", &[("shard", shard)]), Some(up));
         }
+        let loads = sim.get(client, "/api/v1/stats/shards").expect(200).json();
+        let up: Vec<_> = loads["shards"].as_array().into_iter().flatten().collect();
+        let up: Vec<_> = up.iter().map(|shard| shard["up"].as_bool()).collect();
+        assert_eq!(up, [Some(true), Some(false), Some(true)], "{loads}");
         sim.mailboxes[1].capacity = capacity;
         sim.stuck[1] = false;
         // The answers to what was asked come too late, and are no answers to this.

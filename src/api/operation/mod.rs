@@ -137,6 +137,8 @@ pub enum Operation {
     },
     /// `GET /api/v1/stats/online`
     OnlineStats,
+    /// `GET /api/v1/stats/shards`
+    ShardStats,
     /// `GET /ws`
     RoomSocket {
         /// The room, and what is replayed of it first.
@@ -198,6 +200,7 @@ impl Operation {
                 limit: limit(request, HOT_DEFAULT, HOT_MAX)?,
             },
             (Route::OnlineStats, _) => Operation::OnlineStats,
+            (Route::ShardStats, _) => Operation::ShardStats,
             (Route::RoomSocket, _) => Operation::RoomSocket {
                 member: rooms::member(request)?,
                 key: upgrade_key(request)?,

@@ -51,7 +51,8 @@ impl Operation {
             | Operation::RoomMessages(_)
             | Operation::RoomViewers { .. }
             | Operation::HotRooms { .. }
-            | Operation::OnlineStats => false,
+            | Operation::OnlineStats
+            | Operation::ShardStats => false,
         }
     }
 
@@ -102,7 +103,8 @@ impl Operation {
             | Operation::RoomMessages(_)
             | Operation::RoomViewers { .. }
             | Operation::HotRooms { .. }
-            | Operation::OnlineStats => Subject::Nothing,
+            | Operation::OnlineStats
+            | Operation::ShardStats => Subject::Nothing,
         }
     }
 
@@ -123,7 +125,8 @@ impl Operation {
             | Operation::CreateRoom(_)
             | Operation::ListRooms(_)
             | Operation::HotRooms { .. }
-            | Operation::OnlineStats => None,
+            | Operation::OnlineStats
+            | Operation::ShardStats => None,
             Operation::ListSessions(filter) => {
                 filter.device.as_ref().map(|device| shards.shard_of(device))
             }
@@ -203,6 +206,7 @@ impl Operation {
             | Operation::RoomViewers { .. }
             | Operation::HotRooms { .. }
             | Operation::OnlineStats
+            | Operation::ShardStats
             | Operation::RoomSocket { .. } => Charge::Nothing,
         }
     }

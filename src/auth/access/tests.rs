@@ -45,7 +45,7 @@ fn least(route: Route, method: &str) -> Option<Role> {
         Route::RoomStart | Route::RoomStop => Some(Role::Anchor),
         Route::Sessions if method == "POST" => Some(Role::Viewer),
         Route::DeviceVideo | Route::DeviceAudio | Route::DeviceSocket => Some(Role::Anchor),
-        Route::Sessions | Route::Devices | Route::Metrics => Some(Role::Admin),
+        Route::Sessions | Route::Devices | Route::Metrics | Route::ShardStats => Some(Role::Admin),
     }
 }
 

@@ -209,7 +209,11 @@ fn the_first_message_goes_at_once_and_the_next_after_the_time_of_its_sweep_and_a
     assert!(!world.turn());
     // Two turns of 2 ms.
     assert_eq!(world.rooms.deadline(), Some(world.now + 5 * MS));
-    assert_eq!(world.rooms.sweep_durations(), [4 * MS]);
+    let all = Swept {
+        took: 4 * MS,
+        members: 10,
+    };
+    assert_eq!(world.rooms.swept(), [all]);
     world.now += 4 * MS;
     assert!(!world.turn());
     assert_eq!(world.clients[0].seqs(), [1], "not yet");

@@ -8,6 +8,7 @@ import { me } from './identity.js';
 import { DeviceList } from './list.js';
 import { Lobby } from './lobby.js';
 import { RoomPage } from './room.js';
+import { ServerPage } from './server.js';
 import { acknowledge, copyText, refs as refsOf, setData, setText } from './ui.js';
 import { Watch } from './watch.js';
 
@@ -20,6 +21,7 @@ const list = new DeviceList(refs, devices);
 const watch = new Watch(refs, devices);
 const lobby = new Lobby(refs, () => room.ranked());
 const room = new RoomPage(refs, lobby);
+const server = new ServerPage(refs);
 let clickedAt = 0;
 let wasReachable = null;
 
@@ -45,22 +47,24 @@ function render({ devices: all, known, refusal, reachable, since }) {
   wasReachable = reachable;
 }
 
-/** Shows what the address names: `#/devices/{id}`, `#/rooms/{id}`, `#/rooms`, or the devices. */
+/** Shows what the address names: `#/devices/{id}`, `#/rooms/{id}`, `#/rooms`, `#/server`, or the devices. */
 function route() {
   if (location.hash === '' && me.comesForRooms) {
     location.replace('#/rooms');
     return;
   }
-  const [, area, name] = /^#\/(devices|rooms)(?:\/(.+))?$/.exec(location.hash) ?? [null, 'devices', undefined];
+  const [, area, name] = /^#\/(devices|rooms|server)(?:\/(.+))?$/.exec(location.hash) ?? [null, 'devices', undefined];
   const device = area === 'devices' && name !== undefined ? decoded(name) : null;
   const id = area === 'rooms' && name !== undefined ? roomId(name) : null;
-  const view = area === 'rooms' ? (id === null ? 'lobby' : 'room') : device === null ? 'list' : 'player';
+  const views = { devices: device === null ? 'list' : 'player', rooms: id === null ? 'lobby' : 'room', server: 'server' };
+  const view = views[area];
   setData(document.body, 'view', view);
   refs.lobby.hidden = view !== 'lobby';
   refs.room.hidden = view !== 'room';
+  refs.server.hidden = view !== 'server';
   refs.devices.hidden = area !== 'devices';
-  for (const [link, there] of [[refs.navRooms, area === 'rooms'], [refs.navDevices, area === 'devices']]) {
-    if (there) link.setAttribute('aria-current', 'page');
+  for (const [link, of] of [[refs.navDevices, 'devices'], [refs.navRooms, 'rooms'], [refs.navServer, 'server']]) {
+    if (area === of) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   document.title = device === null ? 'media-service' : `${device} · media-service`; // a room tells its own
@@ -70,6 +74,8 @@ function route() {
   else watch.open(device, now - clickedAt < CLICK_MS ? clickedAt : now);
   if (view === 'lobby') lobby.open();
   else lobby.close(view === 'room');
+  if (view === 'server') server.open();
+  else server.close();
   if (id === null) room.close();
   else room.open(id);
 }
@@ -89,6 +95,7 @@ function renderUser() {
   refs.userLabel.hidden = me.required && !signedIn;
   refs.signIn.hidden = !me.required || signedIn;
   refs.signOut.hidden = !signedIn;
+  refs.navServer.hidden = !me.seesServer;
 }
 
 function changeUser() {
@@ -103,11 +110,13 @@ function wire() {
   me.addEventListener('wanted', () => {
     renderUser();
     lobby.clear();
+    server.clear();
   });
   me.addEventListener('change', () => {
     renderUser();
     if (me.required) {
       lobby.clear();
+      server.clear();
       devices.renew();
     }
     // Signed in where there may be nothing to see.

@@ -59,6 +59,11 @@ export class Identity extends EventTarget {
     return this.required ? this.role === 'anchor' || this.role === 'admin' : true;
   }
 
+  /** Whether the server's own figures are worth asking for. */
+  get seesServer() {
+    return this.required ? this.role === 'admin' : true;
+  }
+
   /** Whether the rooms are what this user came for: devices are listed to administrators alone. */
   get comesForRooms() {
     return this.role === 'viewer' || this.role === 'anchor';
