@@ -133,7 +133,8 @@ impl Buckets for Run {
 }
 const _: () = assert!(Run::BOUNDS[Run::BOUNDS.len() - 1] == executor::MAX_RUN_SEGMENTS as u64);
 
-/// Buckets for what is done at once: descriptors and datagrams of a turn, members of a sweep.
+/// Buckets for what is done at once: sockets that are ready, datagrams of a receive, members of a
+/// sweep.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Batch;
 
