@@ -2,6 +2,7 @@
 //! keyframe for those who join.
 
 use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,17 @@ impl Track {
     pub(crate) fn get(&self, position: u64) -> Option<&LogPacket> {
         self.log
             .get(usize::try_from(position.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The packets of one frame from `position` on, at most `limit`.
+    pub(crate) fn rest_of_frame(&self, position: u64, limit: usize) -> Iter<'_, LogPacket> {
+        let begin = position.saturating_sub(self.first).min(self.log.len() as u64) as usize;
+        let mut rest = self.log.range(begin..).take(limit);
+        let count = match rest.position(|packet| packet.last) {
+            Some(last) => last + 1,
+            None => limit.min(self.log.len() - begin),
+        };
+        self.log.range(begin..begin + count)
     }
 
     pub(crate) fn last(&self) -> Option<&LogPacket> {
