@@ -410,10 +410,9 @@ fn write_lane(now: Instant, rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit
             tally.update(|sent| sent.count(packet, rtp, wallclock));
             if let Some(stream) = &mut stream {
                 let (sequence, payload) = (index.value().into(), packet.payload.clone());
-                let write =
-                    RtpWrite::new(outgoing.payload_type, sequence, rtp, wallclock, payload)
-                        .marker(packet.marker)
-                        .nackable(packet.codec.is_video());
+                let write = RtpWrite::new(outgoing.payload_type, sequence, rtp, wallclock, payload)
+                    .marker(packet.marker)
+                    .nackable(packet.codec.is_video());
                 stream.write_rtp(write);
             }
         }

@@ -96,7 +96,9 @@ impl Track {
 
     /// The packets of one frame from `position` on, at most `limit`.
     pub(crate) fn rest_of_frame(&self, position: u64, limit: usize) -> Iter<'_, LogPacket> {
-        let begin = position.saturating_sub(self.first).min(self.log.len() as u64) as usize;
+        let begin = position
+            .saturating_sub(self.first)
+            .min(self.log.len() as u64) as usize;
         let mut rest = self.log.range(begin..).take(limit);
         let count = match rest.position(|packet| packet.last) {
             Some(last) => last + 1,
