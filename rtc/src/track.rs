@@ -256,6 +256,31 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_is_read_to_its_end_or_to_the_limit() {
+        let now = start();
+        let mut track = Track::new();
+        for count in [3, 1, 2] {
+            let packet = Packet {
+                payload: vec![0; 10].into(),
+                marker: false,
+            };
+            let frame = Frame {
+                codec: Codec::Vp8,
+                keyframe: count == 3,
+                rtp: 0,
+                capture: now,
+            };
+            track.push(now, frame, &mut vec![packet; count], LIMITS);
+        }
+        let read = |position, limit| track.rest_of_frame(position, limit).len();
+        assert_eq!(
+            [read(0, 16), read(1, 16), read(3, 16), read(4, 16)],
+            [3, 2, 1, 2]
+        );
+        assert_eq!([read(0, 2), read(5, 16), read(6, 16)], [2, 1, 0]);
+    }
+
+    #[test]
     fn a_group_that_outgrows_its_bounds_is_given_up() {
         let now = start();
         let mut track = Track::new();
