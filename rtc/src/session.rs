@@ -26,10 +26,9 @@ use self::alarm::Alarm;
 use self::negotiation::Negotiation;
 use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
-use crate::demux::Admitted;
+use crate::demux::{Admitted, Kind};
 use crate::dtls;
 use crate::egress::{self, Keying, Route};
-use crate::stats::STATS_INTERVAL;
 use crate::{
     CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
     SessionStats, SourceKey,
@@ -54,6 +53,16 @@ const SEND_BUFFER_PACKETS: usize = 128;
 /// How many times str0m may ask to be called again at once. It does so while a handshake moves on;
 /// after that the next tick is soon enough.
 const IMMEDIATE_TIMEOUTS: usize = 4;
+/// How long our sender reports, due each second, may wait for what the viewer sends, which wakes
+/// the session anyway: a browser reports each second, give or take half of it. RFC 3550 §6.2 asks
+/// for one each 5 s.
+const REPORT_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long after the last word of a viewer another one is expected.
+const HEARD: Duration = Duration::from_secs(2);
+/// How long a session keeps time exactly after DTLS, the data channel, or another address of its
+/// viewer: until what these set in motion has come to rest.
+const PROMPT: Duration = Duration::from_secs(3);
+
 /// A WebRTC session with one viewer.
 pub struct Session {
     key: SessionKey,
@@ -89,7 +98,11 @@ pub struct Session {
     stats: SessionStats,
     /// When the last statistics were taken.
     stats_at: Instant,
+    /// Bytes of the datagrams that str0m made.
+    unsealed_bytes: u64,
     deadline: Instant,
+    /// Until then nothing of it waits.
+    prompt_until: Instant,
     alarm: Alarm,
     /// A turn has panicked: there is no further one.
     failed: bool,
@@ -209,7 +222,9 @@ impl Session {
             replays: Replays::default(),
             stats: SessionStats::new(),
             stats_at: now,
+            unsealed_bytes: 0,
             deadline: now,
+            prompt_until: now,
             alarm: Alarm::default(),
             failed: false,
             signals: Signals::default(),
@@ -257,7 +272,7 @@ impl Session {
         self.control.open
     }
 
-    /// Statistics, up to date to the second.
+    /// Statistics, up to date to a second or two.
     pub fn stats(&self) -> &SessionStats {
         &self.stats
     }
@@ -317,6 +332,7 @@ impl Session {
         }
         match turned {
             Ok(result) => {
+                self.take_stats(now);
                 self.arm(now, out);
                 Ok(result)
             }
@@ -350,6 +366,13 @@ impl Session {
         bytes: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Panicked> {
+        let kind = Kind::of(bytes);
+        if kind != Kind::Stun {
+            self.stats.connection.bytes_received += bytes.len() as u64;
+        }
+        if kind == Kind::Dtls || self.route.is_none_or(|route| route.to != from) {
+            self.hurry(now);
+        }
         let refused = self.turn(now, out, |rtc| {
             let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
                 return true;
@@ -410,6 +433,7 @@ impl Session {
         if !self.control.open || text.len() > CONTROL_MESSAGE_BYTES {
             return false;
         }
+        self.hurry(now);
         let id = self.control.id;
         let write = |rtc: &mut Rtc| {
             let written = rtc
@@ -418,6 +442,11 @@ impl Session {
             matches!(written, Some(Ok(true)))
         };
         self.turn(now, out, write).unwrap_or(false)
+    }
+
+    /// What goes on now is not to wait.
+    fn hurry(&mut self, now: Instant) {
+        self.prompt_until = now + PROMPT;
     }
 
     /// The owner's timer fired, perhaps early, perhaps one that an earlier time had replaced.
@@ -456,7 +485,6 @@ fn configuration(birth: &Birth<'_>) -> RtcConfig {
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_extension_map(extensions)
-        .set_stats_interval(Some(STATS_INTERVAL))
         // Of RTCP: what viewers report is read here.
         .enable_raw_packets(true)
         .set_send_buffer_audio(SEND_BUFFER_PACKETS)

@@ -1,11 +1,11 @@
 //! What comes out of a session's `Rtc`: datagrams, events, reports, the next deadline.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelData;
-use str0m::{Output, RtcError};
+use str0m::{Output, Reason, RtcError};
 
-use super::{CONTROL_MESSAGE_BYTES, Session};
+use super::{CONTROL_MESSAGE_BYTES, HEARD, REPORT_PATIENCE, Session};
 use crate::egress::Route;
 use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
 
@@ -15,7 +15,7 @@ impl Session {
         loop {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
-                    self.deadline = at;
+                    self.deadline = at + self.patience(now);
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => self.transmit(&transmit, out),
@@ -38,6 +38,17 @@ impl Session {
         }
     }
 
+    /// How much later than it is due the next thing may happen. A viewer that was heard just now
+    /// is soon heard again, and then str0m does what is due.
+    fn patience(&self, now: Instant) -> Duration {
+        let reports = self.rtc.last_timeout_reason() == Reason::Feedback;
+        if reports && now >= self.prompt_until && now < self.last_activity + HEARD {
+            REPORT_PATIENCE
+        } else {
+            Duration::ZERO
+        }
+    }
+
     fn transmit(&mut self, transmit: &str0m::net::Transmit, out: &mut Outbox) {
         let from = self
             .sockets
@@ -55,6 +66,7 @@ impl Session {
         }
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
+        self.unsealed_bytes += transmit.contents.len() as u64;
         self.signals.rtp_packets += u64::from(media);
         out.datagram(self.key, socket, to, media, &transmit.contents);
     }
@@ -80,7 +92,6 @@ impl Session {
                 self.signals.keyframe_requests += 1;
             }
             E::RawPacket(packet) => self.on_packet(now, *packet),
-            E::PeerStats(report) => self.on_peer_stats(&report),
             E::Closed => {
                 self.signals.closed.get_or_insert(CloseReason::PeerClosed);
             }
