@@ -11,6 +11,7 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider,
 use crate::IdentityError;
 use crate::egress::{self, GuardedSrtp};
 use crate::sctp::Gate;
+use crate::signing::SharedKeys;
 
 /// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the
 /// same.
@@ -131,13 +132,15 @@ fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
         Some(seed) => builder.dangerously_set_rng_seed(*seed),
         None => builder,
     };
+    let mut crypto = str0m_aws_lc_rs::dimpl_crypto_provider();
+    crypto.key_provider = &SharedKeys;
     let built = builder
         // ICE has shown the peer's address to be real before DTLS begins.
         .use_server_cookie(false)
         .mtu(mtu)
         .flight_start_rto(FLIGHT_RTO)
         .flight_retries(FLIGHT_RETRIES)
-        .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
+        .with_crypto_provider(crypto)
         .build()?;
     let built = Arc::new(built);
     if mtu == str0m::DATAGRAM_MTU_TARGET {

@@ -37,6 +37,7 @@ mod plane;
 mod sctp;
 mod sdp;
 mod session;
+mod signing;
 mod source;
 mod stats;
 mod stun;

@@ -197,7 +197,7 @@ impl Plane {
             return Err(SessionError::Internal);
         }
         self.demux.map_ufrags(&session);
-        let key = self.sessions.insert(Box::new(session));
+        let key = self.sessions.insert(session);
         if let Some(source) = self.sources.get_mut(source) {
             source.sessions += 1;
         }

@@ -149,12 +149,12 @@ pub(crate) struct Birth<'a> {
 
 impl Session {
     /// A session with its first offer open.
-    pub(crate) fn new(now: Instant, birth: Birth<'_>) -> Result<Self, Panicked> {
+    pub(crate) fn new(now: Instant, birth: Birth<'_>) -> Result<Box<Self>, Panicked> {
         // str0m's constructors panic where they fail, which must not end the shard.
         catch_unwind(AssertUnwindSafe(|| Self::build(now, birth))).map_err(|_| Panicked)
     }
 
-    fn build(now: Instant, birth: Birth<'_>) -> Self {
+    fn build(now: Instant, birth: Birth<'_>) -> Box<Self> {
         let mut rtc = configuration(&birth).build(now);
         for candidate in birth.candidates {
             rtc.add_local_candidate(candidate.clone());
@@ -180,7 +180,7 @@ impl Session {
             &offer.to_sdp_string(),
             pending,
         );
-        Self {
+        Box::new(Self {
             key: birth.key,
             source: birth.source,
             rtc,
@@ -213,7 +213,7 @@ impl Session {
             alarm: Alarm::default(),
             failed: false,
             signals: Signals::default(),
-        }
+        })
     }
 
     /// Its key.
