@@ -9,7 +9,7 @@ use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
 use crate::IdentityError;
-use crate::egress::{self, GuardedSrtp};
+use crate::egress::{self, GuardedSrtp, PROBE};
 use crate::sctp::Gate;
 use crate::signing::SharedKeys;
 
@@ -208,6 +208,11 @@ impl DtlsInstance for Instance {
         if CLOSING.get() && !self.dtls.is_closing() && !self.dtls.is_closed() {
             // Before the end of the handshake there is nobody to tell, and nothing to tell it with.
             let _ = self.dtls.close();
+        }
+        if buf.len() >= PROBE.len() && egress::take_probe() {
+            let probe = &mut buf[..PROBE.len()];
+            probe.copy_from_slice(&PROBE);
+            return DtlsOutput::Packet(probe);
         }
         let output = self.dtls.poll_output(buf);
         match &output {

@@ -34,6 +34,7 @@ mod keys;
 mod outbox;
 mod packetise;
 mod plane;
+mod rtcp;
 mod sctp;
 mod sdp;
 mod session;

@@ -8,12 +8,13 @@ mod events;
 mod negotiation;
 mod replay;
 mod reports;
+mod rtcp;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::PayloadParams;
@@ -26,6 +27,7 @@ use self::alarm::Alarm;
 use self::negotiation::Negotiation;
 use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
+use self::rtcp::Rtcp;
 use crate::demux::Admitted;
 use crate::dtls;
 use crate::egress::{self, Keying, Route};
@@ -86,6 +88,7 @@ pub struct Session {
     pub(crate) audio: TrackReports,
     clock: Clock,
     replays: Replays,
+    rtcp: Rtcp,
     stats: SessionStats,
     /// When the last statistics were taken.
     stats_at: Instant,
@@ -144,6 +147,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) sockets: Rc<[MediaSocket]>,
     pub(crate) candidates: &'a [Candidate],
     pub(crate) credentials: IceCreds,
+    /// An instant, and the time of day that it was.
+    pub(crate) clock: (Instant, SystemTime),
     pub(crate) formats: Vec<PayloadParams>,
 }
 
@@ -205,8 +210,9 @@ impl Session {
             route: None,
             video: TrackReports::new(Codec::H264.clock_rate()),
             audio: TrackReports::new(Codec::Opus.clock_rate()),
-            clock: Clock::default(),
+            clock: Clock::new(birth.clock),
             replays: Replays::default(),
+            rtcp: Rtcp::default(),
             stats: SessionStats::new(),
             stats_at: now,
             deadline: now,
@@ -290,7 +296,6 @@ impl Session {
         if self.failed {
             return Err(Panicked);
         }
-        let reports = [self.video.report(now), self.audio.report(now)];
         let turn = AssertUnwindSafe(|| {
             #[cfg(feature = "fault-injection")]
             if std::mem::take(&mut self.signals.struck) {
@@ -307,12 +312,11 @@ impl Session {
             }
             result
         });
-        let (turned, keying) = egress::during(reports, || catch_unwind(turn));
-        if let Some(keying) = &keying {
-            self.replays.keyed(keying);
-        }
-        if keying.is_some() {
-            self.keying = keying;
+        let (turned, keyed) = egress::during(|| catch_unwind(turn));
+        if let Some((keying, keys)) = keyed {
+            self.replays.keyed(&keying);
+            self.rtcp.keys = keys;
+            self.keying = Some(keying);
             self.signals.refitted = true;
         }
         match turned {
@@ -333,6 +337,10 @@ impl Session {
     pub(crate) fn advance(&mut self, now: Instant, out: &mut Outbox) -> Result<(), Panicked> {
         if self.ice_lost.is_some_and(|lost| now >= lost + ICE_GONE) {
             self.signals.closed.get_or_insert(CloseReason::IceTimeout);
+        }
+        self.report(now, out)?;
+        if self.next_deadline() > now {
+            return Ok(());
         }
         let refused = self.turn(now, out, |rtc| {
             rtc.handle_input(Input::Timeout(now)).is_err()
@@ -361,7 +369,7 @@ impl Session {
         Ok(())
     }
 
-    /// SRTCP from an authenticated address. str0m does not know what it had before.
+    /// SRTCP from an authenticated address. Where str0m opens it, it does not know what it had before.
     pub(crate) fn reports(
         &mut self,
         now: Instant,
@@ -377,6 +385,15 @@ impl Session {
         if self.replays.has(sent) {
             self.signals.replayed += 1;
             return Ok(());
+        }
+        if let Some(keys) = &self.rtcp.keys {
+            let Some(compound) = keys.open(bytes) else {
+                self.signals.refused += 1;
+                return Ok(());
+            };
+            self.replays.insert(sent);
+            self.on_feedback(now, &compound);
+            return self.report(now, out);
         }
         self.signals.reported = false;
         self.datagram(now, from, to, bytes, out)?;
@@ -394,6 +411,7 @@ impl Session {
 
     /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
+        self.say_goodbye(now, out);
         // What fails or panics here has nobody left to tell.
         let closed = self.turn(now, out, |rtc| rtc.close().is_ok());
         if closed == Ok(false) {
@@ -433,7 +451,8 @@ impl Session {
 
     fn next_deadline(&self) -> Instant {
         let gone = self.ice_lost.map(|lost| lost + ICE_GONE);
-        gone.map_or(self.deadline, |gone| gone.min(self.deadline))
+        let others = [gone, self.rtcp.due].into_iter().flatten();
+        others.fold(self.deadline, Instant::min)
     }
 
     fn arm(&mut self, now: Instant, out: &mut Outbox) {

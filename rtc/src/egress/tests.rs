@@ -9,7 +9,7 @@ use str0m::crypto::dtls::{
     DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, KeyingMaterial, ProtocolVersion,
     SrtpProfile,
 };
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{RtpWrite, StreamTx};
 
 use super::keys::derive;
 use super::{GuardedSrtp, keyed};
@@ -107,22 +107,25 @@ fn before_the_first_picture_no_report_names_a_time() {
     }
 }
 
-#[test]
-fn rtp_of_str0ms_never_leaves_a_session_whose_media_is_ours() {
-    let (mut sim, source, viewer, _) = watching(103);
+/// Has str0m send on a stream of a sealed session, and sees the session end.
+fn refuses(seed: u64, what: impl FnOnce(&mut StreamTx, Instant)) {
+    let (mut sim, source, viewer, _) = watching(seed);
     let key = sim.key(viewer);
     let ssrc = lane(&mut sim, source).ssrc().unwrap();
+    let mid = sim.viewer(viewer).video.unwrap();
     let now = sim.now;
     sim.out.clear_runs();
     let session = sim.plane.sessions.get_mut(key).unwrap();
+    let mut began = false;
     let written = session.turn(now, &mut sim.out, |rtc| {
         let mut api = rtc.direct_api();
-        let stream = api.stream_tx(&ssrc).unwrap();
-        stream.write_rtp(RtpWrite::new(102.into(), 9.into(), 9, now, vec![9; 100]));
+        assert!(api.stream_tx(&ssrc).is_none(), "it has no stream");
+        what(api.declare_stream_tx(ssrc, None, mid, None), now);
+        began = true;
         rtc.handle_input(str0m::Input::Timeout(now)).is_ok()
     });
-    assert!(written.is_err(), "the session has failed");
-    assert!(sim.out.runs().all(|run| !run.media), "and nothing went out");
+    assert!(began && written.is_err(), "the session has failed");
+    assert_eq!(sim.out.runs().count(), 0, "and nothing went out");
     sim.plane.settle(now, key, &mut sim.out);
     sim.flush();
     let told = Event::SessionClosed {
@@ -133,17 +136,31 @@ fn rtp_of_str0ms_never_leaves_a_session_whose_media_is_ours() {
 }
 
 #[test]
+fn rtp_of_str0ms_never_leaves_a_session_whose_media_is_ours() {
+    refuses(103, |stream, now| {
+        stream.write_rtp(RtpWrite::new(102.into(), 9.into(), 9, now, vec![9; 100]));
+    });
+}
+
+#[test]
+fn rtcp_of_str0ms_does_not_either() {
+    // A new stream is reported at once.
+    refuses(109, |_, _| {});
+}
+
+#[test]
 fn new_keys_replace_the_old_ones_and_indices_go_on() {
     let (mut sim, source, viewer, mut stream) = watching(104);
     let key = sim.key(viewer);
     let before = lane(&mut sim, source).indices().next();
     let material: Vec<u8> = (0..56).collect();
-    let (_, keying) = super::during([None, None], || {
+    let (_, keyed) = super::during(|| {
         for material in [&[1; 56][..], &material] {
             keyed(&GuardedSrtp, SrtpProfile::AEAD_AES_128_GCM, material, false);
         }
     });
-    sim.plane.sessions.get_mut(key).unwrap().keying = keying;
+    let (keying, _) = keyed.unwrap();
+    sim.plane.sessions.get_mut(key).unwrap().keying = Some(keying);
     sim.plane.refit(key);
     sim.out.clear_runs();
     sim.plane
@@ -155,7 +172,7 @@ fn new_keys_replace_the_old_ones_and_indices_go_on() {
     assert_eq!(u64::from(sequence), before, "the next index, not the first");
     let opens = |material: &[u8]| {
         let key = derive(&GuardedSrtp, SrtpProfile::AEAD_AES_128_GCM, material, false);
-        key.unwrap().opens(datagram, before)
+        key.unwrap().0.opens(datagram, before)
     };
     assert!(opens(&material), "the newest keys");
     assert!(!opens(&[1; 56]), "not those before");

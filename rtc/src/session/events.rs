@@ -6,7 +6,7 @@ use str0m::channel::ChannelData;
 use str0m::{Output, RtcError};
 
 use super::{CONTROL_MESSAGE_BYTES, Session};
-use crate::egress::Route;
+use crate::egress::{PROBE, Route};
 use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
 
 impl Session {
@@ -52,6 +52,9 @@ impl Session {
         if !is_stun(&transmit.contents) && self.route != route {
             self.route = route;
             self.signals.refitted = true;
+        }
+        if *transmit.contents == PROBE {
+            return;
         }
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
