@@ -28,10 +28,9 @@ use self::negotiation::Negotiation;
 use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
 use self::rtcp::Rtcp;
-use crate::demux::Admitted;
+use crate::demux::{Admitted, Kind};
 use crate::dtls;
 use crate::egress::{self, Keying, Route};
-use crate::stats::STATS_INTERVAL;
 use crate::{
     CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
     SessionStats, SourceKey,
@@ -92,6 +91,8 @@ pub struct Session {
     stats: SessionStats,
     /// When the last statistics were taken.
     stats_at: Instant,
+    /// Bytes of the datagrams that str0m made.
+    unsealed_bytes: u64,
     deadline: Instant,
     alarm: Alarm,
     /// A turn has panicked: there is no further one.
@@ -215,6 +216,7 @@ impl Session {
             rtcp: Rtcp::default(),
             stats: SessionStats::new(),
             stats_at: now,
+            unsealed_bytes: 0,
             deadline: now,
             alarm: Alarm::default(),
             failed: false,
@@ -263,7 +265,7 @@ impl Session {
         self.control.open
     }
 
-    /// Statistics, up to date to the second.
+    /// Statistics, up to date to a second or two.
     pub fn stats(&self) -> &SessionStats {
         &self.stats
     }
@@ -321,6 +323,7 @@ impl Session {
         }
         match turned {
             Ok(result) => {
+                self.take_stats(now);
                 self.arm(now, out);
                 Ok(result)
             }
@@ -358,6 +361,9 @@ impl Session {
         bytes: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Panicked> {
+        if Kind::of(bytes) != Kind::Stun {
+            self.stats.connection.bytes_received += bytes.len() as u64;
+        }
         let refused = self.turn(now, out, |rtc| {
             let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
                 return true;
@@ -391,6 +397,7 @@ impl Session {
                 self.signals.refused += 1;
                 return Ok(());
             };
+            self.stats.connection.bytes_received += bytes.len() as u64;
             self.replays.insert(sent);
             self.on_feedback(now, &compound);
             return self.report(now, out);
@@ -451,7 +458,7 @@ impl Session {
 
     fn next_deadline(&self) -> Instant {
         let gone = self.ice_lost.map(|lost| lost + ICE_GONE);
-        let others = [gone, self.rtcp.due].into_iter().flatten();
+        let others = [gone, self.reports_at()].into_iter().flatten();
         others.fold(self.deadline, Instant::min)
     }
 
@@ -475,7 +482,6 @@ fn configuration(birth: &Birth<'_>) -> RtcConfig {
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_extension_map(extensions)
-        .set_stats_interval(Some(STATS_INTERVAL))
         // Of RTCP: what viewers report is read here.
         .enable_raw_packets(true)
         .set_send_buffer_audio(SEND_BUFFER_PACKETS)

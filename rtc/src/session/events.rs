@@ -58,6 +58,7 @@ impl Session {
         }
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
+        self.unsealed_bytes += transmit.contents.len() as u64;
         self.signals.rtp_packets += u64::from(media);
         out.datagram(self.key, socket, to, media, &transmit.contents);
     }
@@ -83,7 +84,6 @@ impl Session {
                 self.signals.keyframe_requests += 1;
             }
             E::RawPacket(packet) => self.on_packet(now, *packet),
-            E::PeerStats(report) => self.on_peer_stats(&report),
             E::Closed => {
                 self.signals.closed.get_or_insert(CloseReason::PeerClosed);
             }

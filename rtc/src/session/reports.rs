@@ -4,12 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use str0m::rtp::rtcp::{ReceptionReport, Rtcp};
 use str0m::rtp::{RawPacket, Ssrc};
-use str0m::stats::PeerStats;
 
 use super::Session;
 use crate::TrackStats;
 use crate::egress::{Report, Sent, Tally};
 use crate::rtcp::Missing;
+use crate::stats::STATS_INTERVAL;
 use crate::viewer::Negotiated;
 
 /// From 1900, where NTP time begins, to 1970 (RFC 868).
@@ -265,20 +265,19 @@ impl Session {
         Some(Duration::from_secs_f64(ms / 1_000.0))
     }
 
-    /// Another second has passed.
-    pub(super) fn on_peer_stats(&mut self, report: &PeerStats) {
-        let span = report.timestamp.saturating_duration_since(self.stats_at);
-        self.stats_at = report.timestamp;
+    /// Takes statistics, where the last ones are a second old.
+    pub(super) fn take_stats(&mut self, now: Instant) {
+        let span = now.saturating_duration_since(self.stats_at);
+        if span < STATS_INTERVAL {
+            return;
+        }
+        self.stats_at = now;
         self.video.count(span, &mut self.stats.video);
         self.audio.count(span, &mut self.stats.audio);
         let sealed = self.video.tally.get().sealed_bytes + self.audio.tally.get().sealed_bytes;
         let connection = &mut self.stats.connection;
-        connection.bytes_sent = report.peer_bytes_tx + sealed;
-        connection.bytes_received = report.peer_bytes_rx;
-        connection.remote = report
-            .selected_candidate_pair
-            .as_ref()
-            .map(|pair| pair.remote.addr);
+        connection.bytes_sent = self.unsealed_bytes + sealed;
+        connection.remote = self.route.map(|route| route.to);
     }
 }
 

@@ -16,6 +16,12 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// When the first reports go out after the connection: there are packets to report by then.
 const FIRST_REPORT: Duration = Duration::from_millis(100);
 
+/// How long reports may wait for what the viewer sends, which wakes the session anyway: a browser
+/// reports each second, give or take half of it.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long after the last word of a viewer another one is expected.
+const HEARD: Duration = Duration::from_secs(2);
+
 /// RTCP of a session whose keys are for AES-GCM.
 #[derive(Default)]
 pub(super) struct Rtcp {
@@ -31,6 +37,13 @@ impl Session {
             self.rtcp.due = Some(now + FIRST_REPORT);
             self.arm(now, out);
         }
+    }
+
+    /// When the session is to wake for its reports. A viewer that was heard just now is soon heard again.
+    pub(super) fn reports_at(&self) -> Option<Instant> {
+        let due = self.rtcp.due?;
+        let waits = due < self.last_activity + HEARD;
+        Some(if waits { due + PATIENCE } else { due })
     }
 
     /// Reports both tracks, where it is time to. str0m is asked first where the viewer is: a change of
@@ -86,6 +99,7 @@ impl Session {
         if let Some(sealed) = keys.seal(compound) {
             self.signals.datagrams += 1;
             self.signals.bytes += sealed.len() as u64;
+            self.unsealed_bytes += sealed.len() as u64;
             out.datagram(self.key, route.socket, route.to, false, &sealed);
         }
     }
