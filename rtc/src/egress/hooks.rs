@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use str0m::crypto::SrtpProvider;
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::rtp::Ssrc;
 
@@ -60,16 +59,14 @@ pub(crate) fn take_probe() -> bool {
     PROBING.take()
 }
 
-/// A handshake of the session whose turn it is has come to an end. `client`: we were the client.
-pub(crate) fn keyed(
-    provider: &dyn SrtpProvider,
-    profile: SrtpProfile,
-    material: &[u8],
-    client: bool,
-) {
-    let keys = keys::derive(provider, profile, material, client);
-    PASSED.set(Some(match keys {
+/// A handshake of the session whose turn it is has come to an end. `client`: we were the client. True
+/// when its keys are ours alone.
+pub(crate) fn keyed(profile: SrtpProfile, material: &[u8], client: bool) -> bool {
+    let (keying, keys) = match keys::derive(profile, material, client) {
         Some((sealer, srtcp)) => (Keying::Sealed(sealer), Some(srtcp)),
         None => (Keying::Through, None),
-    }));
+    };
+    let ours = keys.is_some();
+    PASSED.set(Some((keying, keys)));
+    ours
 }

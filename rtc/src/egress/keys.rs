@@ -1,6 +1,6 @@
 //! From the keying material of a DTLS handshake to the keys of our RTP and RTCP.
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Algorithm, LessSafeKey, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Algorithm};
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::crypto::{AeadAes128Gcm, AeadAes256Gcm, SrtpProvider};
 
@@ -24,11 +24,11 @@ struct Master<'m> {
 /// `client`: we are the DTLS client. The material holds the client's key, the server's key, the
 /// client's salt and the server's salt (RFC 5764 §4.2).
 pub(super) fn derive(
-    provider: &dyn SrtpProvider,
     profile: SrtpProfile,
     material: &[u8],
     client: bool,
 ) -> Option<(Sealer, Srtcp)> {
+    let provider = str0m_aws_lc_rs::default_provider().srtp_provider;
     let (algorithm, key_bytes): (&'static Algorithm, usize) = match profile {
         SrtpProfile::AEAD_AES_128_GCM => (&AES_128_GCM, AeadAes128Gcm::KEY_LEN),
         SrtpProfile::AEAD_AES_256_GCM => (&AES_256_GCM, AeadAes256Gcm::KEY_LEN),
@@ -43,12 +43,12 @@ pub(super) fn derive(
         })
     };
     let (ours, theirs) = (master(client)?, master(!client)?);
-    let media = ours.key(provider, algorithm, RTP)?;
+    let media = ours.key(provider, algorithm, RTP);
     let srtcp = Srtcp::new(
-        ours.key(provider, algorithm, RTCP)?,
-        theirs.key(provider, algorithm, RTCP)?,
+        ours.key(provider, algorithm, RTCP),
+        theirs.key(provider, algorithm, RTCP),
     );
-    Some((Sealer::new(media.key, media.salt), srtcp))
+    Some((Sealer::new(media.cipher()?, media.salt), srtcp))
 }
 
 impl Master<'_> {
@@ -57,15 +57,11 @@ impl Master<'_> {
         provider: &dyn SrtpProvider,
         algorithm: &'static Algorithm,
         (encryption, salting): (u8, u8),
-    ) -> Option<Key> {
-        let mut key = [0; AeadAes256Gcm::KEY_LEN];
-        let key = &mut key[..self.key.len()];
-        self.derive(provider, encryption, key);
-        let mut salt = [0; SALT_BYTES];
-        self.derive(provider, salting, &mut salt);
-        let key = UnboundKey::new(algorithm, key).ok()?;
-        let key = LessSafeKey::new(key);
-        Some(Key { key, salt })
+    ) -> Key {
+        let mut key = Key::new(algorithm);
+        self.derive(provider, encryption, key.bytes_mut());
+        self.derive(provider, salting, &mut key.salt);
+        key
     }
 
     /// The key derivation function of RFC 3711 §4.3.1 and §4.3.3, at a key derivation rate of 0:
@@ -119,8 +115,7 @@ mod tests {
 
     #[test]
     fn material_of_the_wrong_length_or_profile_gives_no_key() {
-        let provider = str0m_aws_lc_rs::default_provider().srtp_provider;
-        let derive = |profile, len| derive(provider, profile, &vec![7; len], true).is_some();
+        let derive = |profile, len| derive(profile, &vec![7; len], true).is_some();
         assert!(derive(SrtpProfile::AEAD_AES_256_GCM, 88));
         assert!(derive(SrtpProfile::AEAD_AES_128_GCM, 56));
         assert!(!derive(SrtpProfile::AEAD_AES_256_GCM, 63));

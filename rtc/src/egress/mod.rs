@@ -15,11 +15,9 @@
 //! ```
 //!
 //! AES-GCM breaks when a nonce is used twice with one key. Three things stand against it:
-//! an [`Index`] cannot be copied and sealing consumes it, and RTCP is counted by what seals it; the
-//! ciphers that str0m is given refuse everything; new keying material replaces the keys, and
-//! indices never go back.
+//! an [`Index`] cannot be copied and sealing consumes it, and RTCP is counted by what seals it; str0m
+//! gets no keys of such a session; new keying material replaces the keys, and indices never go back.
 
-mod cipher;
 mod history;
 mod hooks;
 mod keys;
@@ -31,7 +29,6 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cipher::GuardedSrtp;
 pub(crate) use history::{HISTORY_FRAMES, History, Missing, RETRANSMIT_AGE};
 pub(crate) use hooks::{Keying, PROBE, Report, during, keyed, probe, take_probe};
 pub(crate) use seal::{Header, Index, Indices, Packet, Sealer};
