@@ -8,12 +8,13 @@ mod events;
 mod negotiation;
 mod replay;
 mod reports;
+mod rtcp;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::PayloadParams;
@@ -26,6 +27,7 @@ use self::alarm::Alarm;
 use self::negotiation::Negotiation;
 use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
+use self::rtcp::Rtcp;
 use crate::demux::{Admitted, Kind};
 use crate::dtls;
 use crate::egress::{self, Keying, Route};
@@ -53,16 +55,6 @@ const SEND_BUFFER_PACKETS: usize = 128;
 /// How many times str0m may ask to be called again at once. It does so while a handshake moves on;
 /// after that the next tick is soon enough.
 const IMMEDIATE_TIMEOUTS: usize = 4;
-/// How long our sender reports, due each second, may wait for what the viewer sends, which wakes
-/// the session anyway: a browser reports each second, give or take half of it. RFC 3550 §6.2 asks
-/// for one each 5 s.
-const REPORT_PATIENCE: Duration = Duration::from_millis(1_500);
-/// How long after the last word of a viewer another one is expected.
-const HEARD: Duration = Duration::from_secs(2);
-/// How long a session keeps time exactly after DTLS, the data channel, or another address of its
-/// viewer: until what these set in motion has come to rest.
-const PROMPT: Duration = Duration::from_secs(3);
-
 /// A WebRTC session with one viewer.
 pub struct Session {
     key: SessionKey,
@@ -95,14 +87,13 @@ pub struct Session {
     pub(crate) audio: TrackReports,
     clock: Clock,
     replays: Replays,
+    rtcp: Rtcp,
     stats: SessionStats,
     /// When the last statistics were taken.
     stats_at: Instant,
     /// Bytes of the datagrams that str0m made.
     unsealed_bytes: u64,
     deadline: Instant,
-    /// Until then nothing of it waits.
-    prompt_until: Instant,
     alarm: Alarm,
     /// A turn has panicked: there is no further one.
     failed: bool,
@@ -157,17 +148,19 @@ pub(crate) struct Birth<'a> {
     pub(crate) sockets: Rc<[MediaSocket]>,
     pub(crate) candidates: &'a [Candidate],
     pub(crate) credentials: IceCreds,
+    /// An instant, and the time of day that it was.
+    pub(crate) clock: (Instant, SystemTime),
     pub(crate) formats: Vec<PayloadParams>,
 }
 
 impl Session {
     /// A session with its first offer open.
-    pub(crate) fn new(now: Instant, birth: Birth<'_>) -> Result<Self, Panicked> {
+    pub(crate) fn new(now: Instant, birth: Birth<'_>) -> Result<Box<Self>, Panicked> {
         // str0m's constructors panic where they fail, which must not end the shard.
         catch_unwind(AssertUnwindSafe(|| Self::build(now, birth))).map_err(|_| Panicked)
     }
 
-    fn build(now: Instant, birth: Birth<'_>) -> Self {
+    fn build(now: Instant, birth: Birth<'_>) -> Box<Self> {
         let mut rtc = configuration(&birth).build(now);
         for candidate in birth.candidates {
             rtc.add_local_candidate(candidate.clone());
@@ -193,7 +186,7 @@ impl Session {
             &offer.to_sdp_string(),
             pending,
         );
-        Self {
+        Box::new(Self {
             key: birth.key,
             source: birth.source,
             rtc,
@@ -218,17 +211,17 @@ impl Session {
             route: None,
             video: TrackReports::new(Codec::H264.clock_rate()),
             audio: TrackReports::new(Codec::Opus.clock_rate()),
-            clock: Clock::default(),
+            clock: Clock::new(birth.clock),
             replays: Replays::default(),
+            rtcp: Rtcp::default(),
             stats: SessionStats::new(),
             stats_at: now,
             unsealed_bytes: 0,
             deadline: now,
-            prompt_until: now,
             alarm: Alarm::default(),
             failed: false,
             signals: Signals::default(),
-        }
+        })
     }
 
     /// Its key.
@@ -305,7 +298,6 @@ impl Session {
         if self.failed {
             return Err(Panicked);
         }
-        let reports = [self.video.report(now), self.audio.report(now)];
         let turn = AssertUnwindSafe(|| {
             #[cfg(feature = "fault-injection")]
             if std::mem::take(&mut self.signals.struck) {
@@ -322,12 +314,11 @@ impl Session {
             }
             result
         });
-        let (turned, keying) = egress::during(reports, || catch_unwind(turn));
-        if let Some(keying) = &keying {
-            self.replays.keyed(keying);
-        }
-        if keying.is_some() {
-            self.keying = keying;
+        let (turned, keyed) = egress::during(|| catch_unwind(turn));
+        if let Some((keying, keys)) = keyed {
+            self.replays.keyed(&keying);
+            self.rtcp.keys = keys;
+            self.keying = Some(keying);
             self.signals.refitted = true;
         }
         match turned {
@@ -350,6 +341,10 @@ impl Session {
         if self.ice_lost.is_some_and(|lost| now >= lost + ICE_GONE) {
             self.signals.closed.get_or_insert(CloseReason::IceTimeout);
         }
+        self.report(now, out)?;
+        if self.next_deadline() > now {
+            return Ok(());
+        }
         let refused = self.turn(now, out, |rtc| {
             rtc.handle_input(Input::Timeout(now)).is_err()
         })?;
@@ -366,12 +361,8 @@ impl Session {
         bytes: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Panicked> {
-        let kind = Kind::of(bytes);
-        if kind != Kind::Stun {
+        if Kind::of(bytes) != Kind::Stun {
             self.stats.connection.bytes_received += bytes.len() as u64;
-        }
-        if kind == Kind::Dtls || self.route.is_none_or(|route| route.to != from) {
-            self.hurry(now);
         }
         let refused = self.turn(now, out, |rtc| {
             let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
@@ -384,7 +375,7 @@ impl Session {
         Ok(())
     }
 
-    /// SRTCP from an authenticated address. str0m does not know what it had before.
+    /// SRTCP from an authenticated address. Where str0m opens it, it does not know what it had before.
     pub(crate) fn reports(
         &mut self,
         now: Instant,
@@ -400,6 +391,16 @@ impl Session {
         if self.replays.has(sent) {
             self.signals.replayed += 1;
             return Ok(());
+        }
+        if let Some(keys) = &self.rtcp.keys {
+            let Some(compound) = keys.open(bytes) else {
+                self.signals.refused += 1;
+                return Ok(());
+            };
+            self.stats.connection.bytes_received += bytes.len() as u64;
+            self.replays.insert(sent);
+            self.on_feedback(now, &compound);
+            return self.report(now, out);
         }
         self.signals.reported = false;
         self.datagram(now, from, to, bytes, out)?;
@@ -417,6 +418,7 @@ impl Session {
 
     /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
+        self.say_goodbye(now, out);
         // What fails or panics here has nobody left to tell.
         let closed = self.turn(now, out, |rtc| rtc.close().is_ok());
         if closed == Ok(false) {
@@ -433,7 +435,6 @@ impl Session {
         if !self.control.open || text.len() > CONTROL_MESSAGE_BYTES {
             return false;
         }
-        self.hurry(now);
         let id = self.control.id;
         let write = |rtc: &mut Rtc| {
             let written = rtc
@@ -442,11 +443,6 @@ impl Session {
             matches!(written, Some(Ok(true)))
         };
         self.turn(now, out, write).unwrap_or(false)
-    }
-
-    /// What goes on now is not to wait.
-    fn hurry(&mut self, now: Instant) {
-        self.prompt_until = now + PROMPT;
     }
 
     /// The owner's timer fired, perhaps early, perhaps one that an earlier time had replaced.
@@ -462,7 +458,8 @@ impl Session {
 
     fn next_deadline(&self) -> Instant {
         let gone = self.ice_lost.map(|lost| lost + ICE_GONE);
-        gone.map_or(self.deadline, |gone| gone.min(self.deadline))
+        let others = [gone, self.reports_at()].into_iter().flatten();
+        others.fold(self.deadline, Instant::min)
     }
 
     fn arm(&mut self, now: Instant, out: &mut Outbox) {

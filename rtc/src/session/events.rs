@@ -1,12 +1,12 @@
 //! What comes out of a session's `Rtc`: datagrams, events, reports, the next deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::channel::ChannelData;
-use str0m::{Output, Reason, RtcError};
+use str0m::{Output, RtcError};
 
-use super::{CONTROL_MESSAGE_BYTES, HEARD, REPORT_PATIENCE, Session};
-use crate::egress::Route;
+use super::{CONTROL_MESSAGE_BYTES, Session};
+use crate::egress::{PROBE, Route};
 use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
 
 impl Session {
@@ -15,7 +15,7 @@ impl Session {
         loop {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
-                    self.deadline = at + self.patience(now);
+                    self.deadline = at;
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => self.transmit(&transmit, out),
@@ -38,17 +38,6 @@ impl Session {
         }
     }
 
-    /// How much later than it is due the next thing may happen. A viewer that was heard just now
-    /// is soon heard again, and then str0m does what is due.
-    fn patience(&self, now: Instant) -> Duration {
-        let reports = self.rtc.last_timeout_reason() == Reason::Feedback;
-        if reports && now >= self.prompt_until && now < self.last_activity + HEARD {
-            REPORT_PATIENCE
-        } else {
-            Duration::ZERO
-        }
-    }
-
     fn transmit(&mut self, transmit: &str0m::net::Transmit, out: &mut Outbox) {
         let from = self
             .sockets
@@ -63,6 +52,9 @@ impl Session {
         if !is_stun(&transmit.contents) && self.route != route {
             self.route = route;
             self.signals.refitted = true;
+        }
+        if *transmit.contents == PROBE {
+            return;
         }
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
