@@ -16,6 +16,7 @@ use crate::{Error, SOON, http};
 
 /// Which server, and how long it is measured.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)] // flattened into others of this name
 pub struct Arguments {
     /// HTTP address of a server that runs and is pinned already, any that has the same public interface
     #[arg(long, requires = "pid")]
@@ -119,7 +120,7 @@ pub struct Target {
     pub http: SocketAddr,
     /// Its process.
     pub process: Process,
-    server_cpu: Vec<usize>,
+    softirq: Vec<Process>,
     _own: Option<Own>,
 }
 
@@ -129,13 +130,14 @@ impl Target {
     /// # Errors
     /// When it does not serve soon.
     pub fn start(arguments: &Arguments, settings: &[&str]) -> Result<Self, Error> {
-        let server_cpu = arguments.server_cpu.clone();
+        let softirq = |cpu| Process::kernel_thread(&format!("ksoftirqd/{cpu}"));
+        let softirq = arguments.server_cpu.iter().filter_map(softirq).collect();
         if let (Some(http), Some(pid)) = (arguments.base, arguments.pid) {
             let process = Process(pid);
             return Ok(Self {
                 http,
                 process,
-                server_cpu,
+                softirq,
                 _own: None,
             });
         }
@@ -148,14 +150,14 @@ impl Target {
         Ok(Self {
             http,
             process,
-            server_cpu,
+            softirq,
             _own: Some(own),
         })
     }
 
     /// Begins to measure what it costs.
     pub fn meter(&self) -> Meter {
-        Meter::start(self.process, &self.server_cpu)
+        Meter::start(self.process, &self.softirq)
     }
 
     /// A scrape.

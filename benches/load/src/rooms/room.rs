@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 /// A room and its audience.
-pub struct Room {
+pub(super) struct Room {
     /// As the server knows it.
-    pub id: u64,
+    pub(super) id: u64,
     /// Whose latencies are kept together.
-    pub group: usize,
+    pub(super) group: usize,
     /// Who is counted among the audience, by index.
     members: Vec<usize>,
     published: u64,
@@ -18,7 +18,7 @@ pub struct Room {
 }
 
 impl Room {
-    pub fn new(id: u64, group: usize) -> Self {
+    pub(super) fn new(id: u64, group: usize) -> Self {
         Self {
             id,
             group,
@@ -30,28 +30,28 @@ impl Room {
     }
 
     /// Takes a member into the audience, before the first message.
-    pub fn add(&mut self, member: usize) {
+    pub(super) fn add(&mut self, member: usize) {
         self.members.push(member);
     }
 
-    pub fn audience(&self) -> usize {
+    pub(super) fn audience(&self) -> usize {
         self.members.len()
     }
 
     /// Counts one more message; who is to send it: each member in turn.
-    pub fn next_sender(&mut self) -> usize {
+    pub(super) fn next_sender(&mut self) -> usize {
         let sender = self.members[self.published as usize % self.members.len()];
         self.published += 1;
         sender
     }
 
     /// Deliveries that all messages so far make.
-    pub fn due(&self) -> i64 {
+    pub(super) fn due(&self) -> i64 {
         self.published as i64 * self.members.len() as i64
     }
 
     /// A member has its `count`th message. Whether this was the last member to have the oldest one that somebody lacked.
-    pub fn reached_by(&mut self, count: u64) -> bool {
+    pub(super) fn reached_by(&mut self, count: u64) -> bool {
         let Some(at) = count.checked_sub(self.complete + 1) else {
             return false;
         };

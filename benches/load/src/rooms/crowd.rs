@@ -11,11 +11,11 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags};
 
-use crate::figures::Samples;
-use crate::frames::{self, Frame, Kind};
-use crate::member::{Member, Order, Part, State};
-use crate::room::Room;
-use crate::support::SOON;
+use super::frames::{self, Frame, Kind};
+use super::member::{Member, Order, Part, State};
+use super::room::Room;
+use crate::SOON;
+use crate::report::Latencies;
 
 /// Upgrades that may wait for their answer: far below the backlog of any listener.
 const UPGRADES_AT_ONCE: usize = 64;
@@ -30,29 +30,29 @@ const PROBES: u64 = u64::MAX;
 
 /// What is counted over all members.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    pub deliveries: u64,
+pub(super) struct Tally {
+    pub(super) deliveries: u64,
     /// Reads that brought messages: as many as the server's sends, while the members keep up.
-    pub reads: u64,
-    pub acks: u64,
+    pub(super) reads: u64,
+    pub(super) acks: u64,
     /// Holes in the sequence numbers.
-    pub holes: u64,
+    pub(super) holes: u64,
     /// Sequence numbers that came again or too late.
-    pub repeated: u64,
-    pub presence: u64,
+    pub(super) repeated: u64,
+    pub(super) presence: u64,
     /// Members, the deaf not counted, whose connection ended.
-    pub closed: u64,
+    pub(super) closed: u64,
 }
 
 /// All members, and the rooms that they are in.
-pub struct Crowd {
+pub(super) struct Crowd {
     epoll: OwnedFd,
     probes: OwnedFd,
     server: SocketAddrV4,
     begin: Instant,
     buffer: Vec<u8>,
     members: Vec<Member>,
-    pub rooms: Vec<Room>,
+    pub(super) rooms: Vec<Room>,
     upgrading: usize,
     with_unsent: Vec<usize>,
     /// Bytes that fill a message up, see [`Self::calibrate`].
@@ -61,21 +61,21 @@ pub struct Crowd {
     text: String,
     /// When messages with an id were sent, by id.
     sent: Vec<u64>,
-    pub tally: Tally,
+    pub(super) tally: Tally,
     /// Latencies in ns, by the room's group.
-    pub latencies: Vec<Samples>,
+    pub(super) latencies: Vec<Latencies>,
     /// How long turns took, in ns: so long a probe may have waited for the generator.
-    pub turns: Samples,
+    pub(super) turns: Latencies,
     /// Rooms, one entry for each message that everyone in the room has.
-    pub completed: Vec<usize>,
+    pub(super) completed: Vec<usize>,
     /// Rooms, one entry for each message that is acknowledged.
-    pub acknowledged: Vec<usize>,
+    pub(super) acknowledged: Vec<usize>,
     /// The first error that the server sent.
-    pub complaint: Option<String>,
+    pub(super) complaint: Option<String>,
 }
 
 impl Crowd {
-    pub fn new(server: SocketAddr) -> Self {
+    pub(super) fn new(server: SocketAddr) -> Self {
         let SocketAddr::V4(server) = server else {
             panic!("{server}: loopback addresses of IPv4 alone are many");
         };
@@ -98,8 +98,8 @@ impl Crowd {
             text: String::new(),
             sent: Vec::new(),
             tally: Tally::default(),
-            latencies: vec![Samples::default()],
-            turns: Samples::default(),
+            latencies: vec![Latencies::default()],
+            turns: Latencies::default(),
             completed: Vec::new(),
             acknowledged: Vec::new(),
             complaint: None,
@@ -107,21 +107,21 @@ impl Crowd {
     }
 
     /// Nanoseconds since the crowd was made.
-    pub fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.begin.elapsed().as_nanos() as u64
     }
 
     /// A room without members yet; its index. Latencies of rooms of one group are kept together.
-    pub fn add_room(&mut self, id: u64, group: usize) -> usize {
+    pub(super) fn add_room(&mut self, id: u64, group: usize) -> usize {
         while self.latencies.len() <= group {
-            self.latencies.push(Samples::default());
+            self.latencies.push(Latencies::default());
         }
         self.rooms.push(Room::new(id, group));
         self.rooms.len() - 1
     }
 
     /// Connects one more member. The upgrade's answer is awaited by [`Self::opened`], or while others join.
-    pub fn join(&mut self, room: usize, part: Part) -> usize {
+    pub(super) fn join(&mut self, room: usize, part: Part) -> usize {
         self.run_until("upgrades are answered", |crowd| {
             crowd.upgrading < UPGRADES_AT_ONCE
         });
@@ -144,7 +144,7 @@ impl Crowd {
     }
 
     /// Waits until every upgrade is answered. From then on the deaf read nothing.
-    pub fn opened(&mut self) {
+    pub(super) fn opened(&mut self) {
         self.run_until("all upgrades are answered", |crowd| crowd.upgrading == 0);
     }
 
@@ -152,7 +152,7 @@ impl Crowd {
     ///
     /// `intended` is when it should have been sent: its latency counts from there, so that a generator or a server that
     /// is late does not hide it.
-    pub fn publish(&mut self, room: usize, intended: u64, acknowledged: bool) {
+    pub(super) fn publish(&mut self, room: usize, intended: u64, acknowledged: bool) {
         let id = acknowledged.then(|| {
             self.sent.push(intended);
             self.sent.len() as u64 - 1
@@ -168,7 +168,7 @@ impl Crowd {
     }
 
     /// Finds the padding with which the server's frames have `bytes`, or as near as its own fields allow.
-    pub fn calibrate(&mut self, bytes: usize) {
+    pub(super) fn calibrate(&mut self, bytes: usize) {
         for _ in 0..2 {
             let deliveries = self.tally.deliveries;
             let now = self.now();
@@ -184,8 +184,8 @@ impl Crowd {
     }
 
     /// Forgets what was measured, not what was counted.
-    pub fn forget(&mut self) {
-        self.latencies.iter_mut().for_each(Samples::clear);
+    pub(super) fn forget(&mut self) {
+        self.latencies.iter_mut().for_each(Latencies::clear);
         self.turns.clear();
     }
 
@@ -197,7 +197,7 @@ impl Crowd {
 
     /// What must not be: deliveries that did not come or came twice, members that were closed. Holes and repetitions are
     /// counted by themselves, for one may hide the other in the sum.
-    pub fn wrong(&self) -> i64 {
+    pub(super) fn wrong(&self) -> i64 {
         let Tally {
             holes,
             repeated,
@@ -208,7 +208,7 @@ impl Crowd {
     }
 
     /// Waits for what is in flight, until there is nothing more or nothing comes any more.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while self.outstanding() > 0 {
             let tally = self.tally;
             self.run_for(SILENCE);
@@ -221,7 +221,7 @@ impl Crowd {
     }
 
     /// Waits at most `wait` for something to come, and reads it. True: there was a turn's worth, and may be more.
-    pub fn turn(&mut self, wait: Duration) -> bool {
+    pub(super) fn turn(&mut self, wait: Duration) -> bool {
         let wait = Timespec {
             tv_sec: 0,
             tv_nsec: wait.as_nanos().min(999_999_999) as _,
@@ -238,7 +238,7 @@ impl Crowd {
             let members = &mut self.members;
             self.with_unsent.retain(|&index| !members[index].flush());
         }
-        self.turns.push(self.now() - begin);
+        self.turns.record(self.now() - begin);
         ready.len() == EVENTS_PER_TURN
     }
 
@@ -246,7 +246,7 @@ impl Crowd {
     ///
     /// # Panics
     /// With `what` when it does not hold soon.
-    pub fn run_until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(super) fn run_until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + SOON;
         while !condition(self) {
             assert!(
@@ -262,7 +262,7 @@ impl Crowd {
     }
 
     /// Drives the crowd for a time.
-    pub fn run_for(&mut self, time: Duration) {
+    pub(super) fn run_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
             self.turn(Duration::from_millis(10));
@@ -271,7 +271,7 @@ impl Crowd {
 
     /// Reads at last what a deaf member was sent, until the server's end or `limit`. Whether there was an end, the close
     /// code if it gave one, and the messages that came before.
-    pub fn hear(&mut self, member: usize, limit: Duration) -> (bool, Option<u16>, u64) {
+    pub(super) fn hear(&mut self, member: usize, limit: Duration) -> (bool, Option<u16>, u64) {
         let deadline = Instant::now() + limit;
         while self.members[member].state != State::Closed && Instant::now() < deadline {
             self.read(member);
@@ -381,7 +381,7 @@ impl Crowd {
                 if member.part == Part::Probe
                     && let Some(stamp) = frames::stamp(frame.payload)
                 {
-                    self.latencies[room.group].push(now.saturating_sub(stamp));
+                    self.latencies[room.group].record(now.saturating_sub(stamp));
                 }
                 if room.reached_by(member.received) {
                     self.completed.push(member.room);
@@ -393,7 +393,7 @@ impl Crowd {
                 let sent = frames::id(frame.payload).and_then(|id| self.sent.get(id as usize));
                 if let Some(&sent) = sent {
                     let group = self.rooms[member.room].group;
-                    self.latencies[group].push(now.saturating_sub(sent));
+                    self.latencies[group].record(now.saturating_sub(sent));
                 }
                 self.acknowledged.push(member.room);
             }

@@ -3,10 +3,10 @@
 
 use memchr::memmem;
 
-pub const TEXT: u8 = 0x1;
-pub const CLOSE: u8 = 0x8;
-pub const PING: u8 = 0x9;
-pub const PONG: u8 = 0xa;
+pub(super) const TEXT: u8 = 0x1;
+pub(super) const CLOSE: u8 = 0x8;
+pub(super) const PING: u8 = 0x9;
+pub(super) const PONG: u8 = 0xa;
 
 /// FIN, for whatever we send is one frame.
 const FIN: u8 = 0x80;
@@ -16,19 +16,19 @@ const MASK: u8 = 0x80;
 const MASKING_KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Hexadecimal digits of a message's time of sending.
-pub const STAMP_DIGITS: usize = 16;
+pub(super) const STAMP_DIGITS: usize = 16;
 
 /// A frame of the server, which does not mask.
-pub struct Frame<'a> {
-    pub opcode: u8,
-    pub payload: &'a [u8],
+pub(super) struct Frame<'a> {
+    pub(super) opcode: u8,
+    pub(super) payload: &'a [u8],
     /// Bytes of the frame, its header included.
-    pub length: usize,
+    pub(super) length: usize,
 }
 
 impl<'a> Frame<'a> {
     /// The frame at the front of `bytes`; `None` while it is not complete.
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (&first, &second) = (bytes.first()?, bytes.get(1)?);
         let (header, length) = match second & 0x7f {
             126 => (
@@ -51,7 +51,7 @@ impl<'a> Frame<'a> {
 }
 
 /// Appends a frame of the client.
-pub fn append(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+pub(super) fn append(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.push(FIN | opcode);
     match payload.len() {
         length @ 0..=125 => out.push(MASK | length as u8),
@@ -72,7 +72,7 @@ pub fn append(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
 
 /// What a text of the server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// One of our messages: a delivery.
     Message,
     /// The first text on a connection, with the room's last `seq`.
@@ -84,7 +84,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn of(text: &[u8]) -> Self {
+    pub(super) fn of(text: &[u8]) -> Self {
         let Some(rest) = text.strip_prefix(b"{\"type\":\"") else {
             return Self::Other;
         };
@@ -100,7 +100,7 @@ impl Kind {
 }
 
 /// Writes one message: its time of sending, filled up by `padding` bytes, and an `id` where it is to be acknowledged.
-pub fn message(out: &mut String, stamp: u64, padding: usize, id: Option<u64>) {
+pub(super) fn message(out: &mut String, stamp: u64, padding: usize, id: Option<u64>) {
     use std::fmt::Write;
     out.clear();
     let written = write!(
@@ -116,7 +116,7 @@ pub fn message(out: &mut String, stamp: u64, padding: usize, id: Option<u64>) {
 }
 
 /// The time of sending that [`message`] wrote, from whatever the server made of it.
-pub fn stamp(text: &[u8]) -> Option<u64> {
+pub(super) fn stamp(text: &[u8]) -> Option<u64> {
     const BEFORE: &[u8] = b"\"content\":\"";
     let from = memmem::find(text, BEFORE)? + BEFORE.len();
     let digits = text.get(from..from + STAMP_DIGITS)?;
@@ -124,7 +124,7 @@ pub fn stamp(text: &[u8]) -> Option<u64> {
 }
 
 /// The `seq` that ends a text of the server.
-pub fn seq(text: &[u8]) -> Option<u64> {
+pub(super) fn seq(text: &[u8]) -> Option<u64> {
     let text = text.strip_suffix(b"}")?;
     let digits = text
         .iter()
@@ -137,7 +137,7 @@ pub fn seq(text: &[u8]) -> Option<u64> {
 }
 
 /// The `id` of an acknowledgement.
-pub fn id(text: &[u8]) -> Option<u64> {
+pub(super) fn id(text: &[u8]) -> Option<u64> {
     const BEFORE: &[u8] = b"\"id\":";
     let rest = &text[memmem::find(text, BEFORE)? + BEFORE.len()..];
     let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;

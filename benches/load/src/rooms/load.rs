@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
-use crate::cost::{Cost, Meters};
-use crate::crowd::Crowd;
-use crate::figures::{Figures, Samples};
+use serde_json::{Map, Value};
+
+use super::crowd::Crowd;
+use crate::report::{Cost, Latencies, Outcome, Unit};
+use crate::target::Target;
 
 /// How messages follow each other.
 #[derive(Clone, Copy, Debug)]
-pub enum Pace {
+pub(super) enum Pace {
     /// A closed loop: so many messages are in flight in each room, and the next is sent when all of the room has one.
     InFlight(usize),
     /// The same, but a message is in flight until its sender is told that it is stored.
@@ -32,37 +34,36 @@ impl Pace {
 
 /// Messages for some rooms.
 #[derive(Clone, Debug)]
-pub struct Stream {
-    pub rooms: Range<usize>,
-    pub pace: Pace,
+pub(super) struct Stream {
+    pub(super) rooms: Range<usize>,
+    pub(super) pace: Pace,
 }
 
 /// What a measured span gave.
-pub struct Outcome {
-    pub seconds: f64,
-    pub deliveries: u64,
+pub(super) struct Measured {
+    cost: Cost,
+    deliveries: u64,
     reads: u64,
-    pub acks: u64,
-    pub cost: Cost,
+    acks: u64,
     /// By the rooms' group.
-    pub latencies: Vec<Samples>,
+    latencies: Vec<Latencies>,
     /// From when messages should have been sent to when they were.
-    send_lag: Samples,
+    send_lag: Latencies,
     /// How long the generator's turns took.
-    turns: Samples,
+    turns: Latencies,
     /// Deliveries that never came or came twice, and members that were closed, from the beginning to the end.
     wrong: i64,
 }
 
 /// How a load is run.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Before what is measured.
-    pub warm_up: Duration,
+    pub(super) warm_up: Duration,
     /// What is measured.
-    pub span: Duration,
+    pub(super) span: Duration,
     /// Look for arrivals so often and sleep in between; zero: arrivals wake.
-    pub moderation: Duration,
+    pub(super) moderation: Duration,
 }
 
 /// The longest sleep: figures are read and ends are noticed in time.
@@ -77,10 +78,9 @@ struct Flow {
     next_room: usize,
 }
 
-/// Runs the streams as planned. What is in flight at the end arrives before this returns, or never, but is not in the
-/// outcome.
-pub fn run(crowd: &mut Crowd, meters: &Meters, streams: &[Stream], plan: Plan) -> Outcome {
-    let span = plan.span;
+/// Runs the streams as planned. What is in flight at the end arrives before this returns, or never, but is not in what
+/// was measured.
+pub(super) fn run(crowd: &mut Crowd, target: &Target, streams: &[Stream], plan: Plan) -> Measured {
     let wrong = crowd.wrong();
     let mut load = Load::begin(crowd, streams);
     load.moderation = plan.moderation;
@@ -88,29 +88,27 @@ pub fn run(crowd: &mut Crowd, meters: &Meters, streams: &[Stream], plan: Plan) -
     crowd.forget();
     load.send_lag.clear();
 
-    eprintln!("measuring process {} for {span:?}", meters.process());
-    let (before, tally, begin) = (meters.read(), crowd.tally, crowd.now());
-    load.drive(crowd, span);
-    let cost = meters.read().since(&before);
-    let mut outcome = Outcome {
-        seconds: (crowd.now() - begin) as f64 / 1e9,
+    eprintln!("measuring process {} for {:?}", target.process.0, plan.span);
+    let (meter, tally) = (target.meter(), crowd.tally);
+    load.drive(crowd, plan.span);
+    let mut measured = Measured {
+        cost: meter.stop(),
         deliveries: crowd.tally.deliveries - tally.deliveries,
         reads: crowd.tally.reads - tally.reads,
         acks: crowd.tally.acks - tally.acks,
-        cost,
         latencies: crowd.latencies.clone(),
         send_lag: load.send_lag,
         turns: crowd.turns.clone(),
         wrong: 0,
     };
     crowd.settle();
-    outcome.wrong = crowd.wrong() - wrong;
-    outcome
+    measured.wrong = crowd.wrong() - wrong;
+    measured
 }
 
 struct Load {
     flows: Vec<Flow>,
-    send_lag: Samples,
+    send_lag: Latencies,
     moderation: Duration,
     /// Which flow a room belongs to.
     flow_of: Vec<Option<usize>>,
@@ -145,7 +143,7 @@ impl Load {
         }
         Self {
             flows,
-            send_lag: Samples::default(),
+            send_lag: Latencies::default(),
             moderation: Duration::ZERO,
             flow_of,
         }
@@ -176,7 +174,7 @@ impl Load {
         for flow in self.flows.iter_mut().filter(|flow| flow.interval > 0) {
             while flow.due <= now {
                 crowd.publish(flow.next_room, flow.due, flow.stream.pace.acknowledged());
-                self.send_lag.push(crowd.now() - flow.due);
+                self.send_lag.record(crowd.now() - flow.due);
                 flow.due += flow.interval;
                 flow.next_room += 1;
                 if flow.next_room == flow.stream.rooms.end {
@@ -206,41 +204,36 @@ impl Load {
     }
 }
 
-impl Outcome {
-    /// What a delivery costs.
-    pub fn add_cost(&self, figures: &mut Figures) {
-        let deliveries = self.deliveries as f64;
-        let each = |seconds: f64| seconds * 1e6 / deliveries;
-        figures.add("µs/delivery", each(self.cost.server));
-        figures.add("(user)", each(self.cost.user));
-        if self.cost.shards > 0.0 {
-            figures.add("(shard)", each(self.cost.shards));
+impl Measured {
+    /// The outcome, with the latencies of the first group of rooms.
+    pub(super) fn outcome(self, scenario: &str, setting: Map<String, Value>) -> Outcome {
+        let deliveries = self.deliveries;
+        let mut outcome = self
+            .cost
+            .outcome(scenario, setting, Unit::Delivery, deliveries);
+        outcome.latency_us = self.latencies[0].summary();
+        outcome.count("reads", self.reads);
+        outcome.count("acks", self.acks);
+        outcome.count("lost_or_repeated", self.wrong.unsigned_abs());
+        for (group, latencies) in self.latencies.iter().enumerate().skip(1) {
+            for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+                count_quantile(
+                    &mut outcome,
+                    &format!("group_{group}_{name}_us"),
+                    latencies,
+                    share,
+                );
+            }
         }
-        figures.add("(ksoftirqd)", each(self.cost.softirq));
-        figures.add("messages/read", deliveries / self.reads as f64);
-        figures.add("deliveries/core·s", deliveries / self.cost.server);
+        count_quantile(&mut outcome, "late_p99_us", &self.send_lag, 0.99);
+        count_quantile(&mut outcome, "turn_p99_us", &self.turns, 0.99);
+        outcome
     }
+}
 
-    /// How much was done, and how busy the server's core was with it.
-    pub fn add_rate(&self, figures: &mut Figures) {
-        figures.add("deliveries/s", self.deliveries as f64 / self.seconds);
-        figures.add("server CPU %", 100.0 * self.cost.server / self.seconds);
-    }
-
-    /// Latencies of one group of rooms.
-    pub fn add_latency(&self, figures: &mut Figures, group: usize) {
-        figures.add_latency(&self.latencies[group]);
-    }
-
-    /// How much of a latency may be the generator's own, and what must be 0.
-    pub fn add_doubts(&self, figures: &mut Figures) {
-        let [send] = self.send_lag.quantiles_ms([0.99]);
-        let [turn] = self.turns.quantiles_ms([0.99]);
-        if !send.is_nan() {
-            figures.add("late send P99 ms", send);
-        }
-        figures.add("turn P99 ms", turn);
-        figures.add("client CPU %", 100.0 * self.cost.generator / self.seconds);
-        figures.add_worst("lost or repeated", self.wrong as f64);
+/// Nothing is counted where nothing was measured.
+fn count_quantile(outcome: &mut Outcome, name: &str, latencies: &Latencies, share: f64) {
+    if let Some(us) = latencies.quantile_us(share) {
+        outcome.count(name, us as u64);
     }
 }

@@ -14,7 +14,7 @@ const FIRST_USER: usize = 100_000;
 
 /// How a member takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(super) enum Part {
     /// Counts what comes.
     Listener,
     /// Its messages' latencies are measured, before anything else is read.
@@ -24,32 +24,32 @@ pub enum Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     Upgrading,
     Open,
     Closed,
 }
 
 /// A member's end of its connection.
-pub struct Member {
-    pub socket: OwnedFd,
-    pub room: usize,
-    pub part: Part,
-    pub state: State,
+pub(super) struct Member {
+    pub(super) socket: OwnedFd,
+    pub(super) room: usize,
+    pub(super) part: Part,
+    pub(super) state: State,
     /// The beginning of a frame whose end has not come.
-    pub partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// What the socket did not take yet.
-    pub unsent: Vec<u8>,
+    pub(super) unsent: Vec<u8>,
     /// Of the last message.
-    pub seq: Option<u64>,
+    pub(super) seq: Option<u64>,
     /// Messages since the connection was made.
-    pub received: u64,
-    pub close_code: Option<u16>,
+    pub(super) received: u64,
+    pub(super) close_code: Option<u16>,
 }
 
 /// How a message follows the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     Next,
     /// So many are missing in between.
     Hole(u64),
@@ -62,7 +62,7 @@ impl Member {
     ///
     /// # Panics
     /// When the server does not listen, or descriptors are short.
-    pub fn connect(
+    pub(super) fn connect(
         server: SocketAddrV4,
         number: usize,
         room: usize,
@@ -103,7 +103,7 @@ impl Member {
     }
 
     /// Sends what the socket takes. Whether that was all; what is lost with a closed connection counts as sent.
-    pub fn flush(&mut self) -> bool {
+    pub(super) fn flush(&mut self) -> bool {
         match net::send(&self.socket, &self.unsent, SendFlags::NOSIGNAL) {
             Ok(count) => drop(self.unsent.drain(..count)),
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -113,7 +113,7 @@ impl Member {
     }
 
     /// Counts a message with this `seq`; the peer has none.
-    pub fn count(&mut self, seq: Option<u64>) -> Order {
+    pub(super) fn count(&mut self, seq: Option<u64>) -> Order {
         self.received += 1;
         let last = std::mem::replace(&mut self.seq, seq);
         let Some((last, seq)) = last.zip(seq) else {
