@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use load::process::{pin_to, pin_to_any, available_cpus};
+use load::process::{available_cpus, pin_to, pin_to_any};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,13 @@ impl Contender {
             }
             Self::Floor => {
                 let cpu = cpu.to_string();
-                command.args(["http", "--listen", &address.to_string(), "--server-cpu", &cpu]);
+                command.args([
+                    "http",
+                    "--listen",
+                    &address.to_string(),
+                    "--server-cpu",
+                    &cpu,
+                ]);
             }
             Self::Server | Self::OneShard | Self::Janus => {}
         }
@@ -205,7 +211,8 @@ impl Running {
             let ended = self.child.try_wait();
             let ended = ended.map_err(CompareError::machine(who.title()))?;
             if ended.is_some() || Instant::now() > deadline {
-                let why = ended.map_or_else(|| format!("after {READY_LIMIT:?}"), |end| end.to_string());
+                let why =
+                    ended.map_or_else(|| format!("after {READY_LIMIT:?}"), |end| end.to_string());
                 return Err(CompareError::NotReady {
                     who: who.title(),
                     why,
@@ -252,7 +259,10 @@ mod tests {
             server: None,
         };
         let sentence = Contender::Axum.program(&programs).unwrap_err();
-        assert!(sentence.starts_with("axum is missing: cargo build"), "{sentence}");
+        assert!(
+            sentence.starts_with("axum is missing: cargo build"),
+            "{sentence}"
+        );
         let sentence = Contender::Go.program(&programs).unwrap_err();
         assert!(sentence.contains("go build"), "{sentence}");
     }
@@ -261,6 +271,9 @@ mod tests {
     fn a_peer_that_ends_at_once_is_no_server() {
         let error = Contender::Axum.start(Path::new("false"), &[], available_cpus()[0]);
         let error = error.err().expect("it does not serve").to_string();
-        assert!(error.contains("axum") && error.contains("exit status: 1"), "{error}");
+        assert!(
+            error.contains("axum") && error.contains("exit status: 1"),
+            "{error}"
+        );
     }
 }

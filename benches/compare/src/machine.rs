@@ -16,7 +16,15 @@ const SYSCTLS: [&str; 8] = [
     "kernel/sched_autogroup_enabled",
 ];
 /// Words of a processor's name that tell nothing.
-const EMPTY_WORDS: [&str; 7] = ["amd", "intel(r)", "core(tm)", "xeon(r)", "cpu", "processor", "@"];
+const EMPTY_WORDS: [&str; 7] = [
+    "amd",
+    "intel(r)",
+    "core(tm)",
+    "xeon(r)",
+    "cpu",
+    "processor",
+    "@",
+];
 
 /// Facts, in the order in which they are written.
 #[derive(Clone, Debug)]
@@ -35,22 +43,37 @@ impl Machine {
             Some(line.split_once(':')?.1.trim().to_owned())
         };
         let model = field("model name").unwrap_or_else(|| "unknown CPU".to_owned());
-        let cpus = info.lines().filter(|line| line.starts_with("processor")).count();
+        let cpus = info
+            .lines()
+            .filter(|line| line.starts_with("processor"))
+            .count();
         let flags = field("flags").unwrap_or_default();
-        let is_virtual = flags.split_ascii_whitespace().any(|flag| flag == "hypervisor");
+        let is_virtual = flags
+            .split_ascii_whitespace()
+            .any(|flag| flag == "hypervisor");
         let kind = if is_virtual { "virtual CPUs" } else { "CPUs" };
         let memory = read("/proc/meminfo");
-        let memory = memory.split_ascii_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok());
+        let memory = memory
+            .split_ascii_whitespace()
+            .nth(1)
+            .and_then(|kb| kb.parse::<f64>().ok());
         let mut facts = vec![
             ("CPU".to_owned(), format!("{model}, {cpus} {kind}")),
             ("kernel".to_owned(), read("/proc/sys/kernel/osrelease")),
         ];
         if let Some(kib) = memory {
-            facts.push(("memory".to_owned(), format!("{:.0} GiB", kib / f64::from(1 << 20))));
+            facts.push((
+                "memory".to_owned(),
+                format!("{:.0} GiB", kib / f64::from(1 << 20)),
+            ));
         }
         let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
         let pages = read("/sys/kernel/mm/transparent_hugepage/enabled");
-        for (name, value) in [("governor", governor), ("huge pages", pages), ("commit", commit(root))] {
+        for (name, value) in [
+            ("governor", governor),
+            ("huge pages", pages),
+            ("commit", commit(root)),
+        ] {
             if !value.is_empty() {
                 facts.push((name.to_owned(), value));
             }
@@ -69,17 +92,29 @@ impl Machine {
 
 /// Other work on this machine: the kernel's averages of 1, 5 and 15 minutes.
 pub(crate) fn load_average() -> String {
-    read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" ")
+    read("/proc/loadavg")
+        .split(' ')
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// The commit that was compared, and whether something else was changed.
 fn commit(root: &Path) -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(root)
+            .args(arguments)
+            .output()
+            .ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
@@ -95,7 +130,9 @@ fn commit(root: &Path) -> String {
 /// `AMD EPYC 7B13` with two virtual CPUs: `epyc-7b13-2vcpu`.
 fn slug(model: &str, cpus: usize, is_virtual: bool) -> String {
     let model = model.to_ascii_lowercase();
-    let words = model.split_ascii_whitespace().filter(|word| !EMPTY_WORDS.contains(word));
+    let words = model
+        .split_ascii_whitespace()
+        .filter(|word| !EMPTY_WORDS.contains(word));
     let mut slug: String = words
         .flat_map(|word| [word, "-"])
         .collect::<String>()

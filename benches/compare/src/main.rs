@@ -16,7 +16,7 @@ mod scenarios;
 mod table;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -143,11 +143,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool, CompareError> {
     let own = std::env::current_exe().map_err(CompareError::machine("where this program is"))?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let root = root.canonicalize().map_err(CompareError::machine("the workspace"))?;
+    let root = root
+        .canonicalize()
+        .map_err(CompareError::machine("the workspace"))?;
     let machine = Machine::read(&root);
     let today = jiff::Zoned::now().date();
     let out = arguments.out.clone().unwrap_or_else(|| {
-        root.join("benches/runs").join(format!("{today}-{}", machine.slug))
+        root.join("benches/runs")
+            .join(format!("{today}-{}", machine.slug))
     });
     fs::create_dir_all(&out).map_err(CompareError::machine(out.display().to_string()))?;
     let lines = out.join("compare.jsonl");
@@ -167,19 +170,33 @@ fn run(arguments: &Arguments) -> Result<bool, CompareError> {
             built: own.with_file_name(""),
             server: arguments.server.clone(),
         };
-        let mut runner = Runner::new(arguments, programs, &filling, File::create(&lines).map_err(
-            CompareError::machine(lines.display().to_string()),
-        )?);
+        let mut runner = Runner::new(
+            arguments,
+            programs,
+            &filling,
+            File::create(&lines).map_err(CompareError::machine(lines.display().to_string()))?,
+        );
         for scenario in &chosen {
             runner.measure(scenario)?;
         }
         whole = runner.whole();
         notes = runner.into_notes();
-        notes.push(format!("load average before {before}, after {}", load_average()));
+        notes.push(format!(
+            "load average before {before}, after {}",
+            load_average()
+        ));
     }
     let records = read(&lines)?;
     let fill = |text: &str| filling.fill(text);
-    let page = page(arguments, &machine, &today.to_string(), &chosen, &records, &notes, &fill);
+    let page = page(
+        arguments,
+        &machine,
+        &today.to_string(),
+        &chosen,
+        &records,
+        &notes,
+        &fill,
+    );
     let path = out.join("compare.md");
     fs::write(&path, &page).map_err(CompareError::machine(path.display().to_string()))?;
     print!("{}", table::summary(&chosen, &records, &fill));
@@ -201,7 +218,8 @@ fn check_cpus(arguments: &Arguments) -> Result<(), CompareError> {
 
 /// What `compare.jsonl` holds.
 fn read(path: &Path) -> Result<Vec<Record>, CompareError> {
-    let text = fs::read_to_string(path).map_err(CompareError::machine(path.display().to_string()))?;
+    let text =
+        fs::read_to_string(path).map_err(CompareError::machine(path.display().to_string()))?;
     let parse = |(number, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|source| CompareError::Line {
             path: path.to_owned(),
@@ -226,11 +244,18 @@ fn page(
          a peer's figure this server's is, as the median over the rounds. CPU is user and system time of the server's \
          process for a unit of work, over loopback with the receiver's part of the kernel's work. Server on CPU {}, \
          clients on CPU {}.\n\n",
-        machine.slug, arguments.rounds, arguments.seconds, arguments.server_cpu, arguments.client_cpu
+        machine.slug,
+        arguments.rounds,
+        arguments.seconds,
+        arguments.server_cpu,
+        arguments.client_cpu
     );
     page += &table::summary(scenarios, records, fill);
     page += "\n## Not measured, and what else to know\n\n";
-    for (name, who, why) in scenarios.iter().flat_map(|it| it.cannot.iter().map(|(who, why)| (it.name, who, why))) {
+    for (name, who, why) in scenarios
+        .iter()
+        .flat_map(|it| it.cannot.iter().map(|(who, why)| (it.name, who, why)))
+    {
         page += &format!("* {name}, {}: {why}\n", who.title());
     }
     for note in notes {

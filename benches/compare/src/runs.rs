@@ -45,12 +45,22 @@ impl Filling {
     /// # Errors
     /// The demo clip is not there.
     pub(crate) fn new(quick: bool, root: &Path) -> Result<Self, CompareError> {
-        let directory = tempfile::tempdir().map_err(CompareError::machine("a temporary directory"))?;
+        let directory =
+            tempfile::tempdir().map_err(CompareError::machine("a temporary directory"))?;
         let clip = Clip::read(&root.join("assets/demo.h264"), BITS_PER_SECOND)?;
-        let bytes: Vec<u8> = clip.units().iter().flat_map(|unit| &unit.bytes).copied().collect();
+        let bytes: Vec<u8> = clip
+            .units()
+            .iter()
+            .flat_map(|unit| &unit.bytes)
+            .copied()
+            .collect();
         let path = directory.path().join("clip.h264");
         fs::write(&path, bytes).map_err(CompareError::machine(path.display().to_string()))?;
-        let (viewers, watchers) = if quick { (FEW, FEW) } else { (VIEWERS, WATCHERS) };
+        let (viewers, watchers) = if quick {
+            (FEW, FEW)
+        } else {
+            (VIEWERS, WATCHERS)
+        };
         Ok(Self {
             viewers,
             watchers,
@@ -82,7 +92,12 @@ pub(crate) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    pub(crate) fn new(arguments: &'a Arguments, programs: Programs, filling: &'a Filling, lines: File) -> Self {
+    pub(crate) fn new(
+        arguments: &'a Arguments,
+        programs: Programs,
+        filling: &'a Filling,
+        lines: File,
+    ) -> Self {
         Self {
             arguments,
             programs,
@@ -108,7 +123,11 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// The lines cannot be written.
     pub(crate) fn measure(&mut self, scenario: &Scenario) -> Result<(), CompareError> {
-        let rounds = if self.arguments.quick { 1 } else { self.arguments.rounds };
+        let rounds = if self.arguments.quick {
+            1
+        } else {
+            self.arguments.rounds
+        };
         let mut out: Vec<Contender> = Vec::new();
         for round in 1..=rounds {
             for run in scenario.runs {
@@ -208,9 +227,11 @@ impl<'a> Runner<'a> {
             true => (1.0, 0.5),
             false => (self.arguments.seconds, self.arguments.warm_up),
         };
-        let directory = tempfile::tempdir().map_err(CompareError::machine("a temporary directory"))?;
+        let directory =
+            tempfile::tempdir().map_err(CompareError::machine("a temporary directory"))?;
         let (out, log) = (directory.path().join("out"), directory.path().join("log"));
-        let written = File::create(&log).map_err(CompareError::machine(log.display().to_string()))?;
+        let written =
+            File::create(&log).map_err(CompareError::machine(log.display().to_string()))?;
         command
             .args(["--client-cpu", &self.arguments.client_cpu.to_string()])
             .args(["--rounds", "1", "--seconds", &seconds.to_string()])
@@ -220,13 +241,13 @@ impl<'a> Runner<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(written);
+        let name = shown(&command);
         let failed = |why: String| CompareError::Failed {
-            command: shown(&command),
+            command: name.clone(),
             why,
         };
-        let name = shown(&command);
-        let child = command.spawn().map_err(CompareError::machine(name));
-        let mut child = child?;
+        let child = command.spawn();
+        let mut child = child.map_err(|error| failed(error.to_string()))?;
         let deadline = Instant::now() + LOAD_LIMIT;
         let status = loop {
             match child.try_wait().map_err(CompareError::machine("a load"))? {
@@ -241,9 +262,12 @@ impl<'a> Runner<'a> {
         if !status.success() {
             let log = fs::read_to_string(&log).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(LAST_LINES).collect();
-            return Err(failed(lines.into_iter().rev().collect::<Vec<_>>().join(" ")));
+            return Err(failed(
+                lines.into_iter().rev().collect::<Vec<_>>().join(" "),
+            ));
         }
-        let text = fs::read_to_string(&out).map_err(CompareError::machine(out.display().to_string()))?;
+        let text =
+            fs::read_to_string(&out).map_err(CompareError::machine(out.display().to_string()))?;
         let outcomes: Result<Vec<Outcome>, _> = text.lines().map(serde_json::from_str).collect();
         outcomes.map_err(|error| failed(error.to_string()))
     }
@@ -251,10 +275,20 @@ impl<'a> Runner<'a> {
 
 /// Program and scenario, as somebody would say it.
 fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
-    let arguments = command.get_args().map(|it| it.to_string_lossy().into_owned());
-    let words: Vec<String> = [program.to_string_lossy().into_owned()].into_iter().chain(arguments).collect();
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let arguments = command
+        .get_args()
+        .map(|it| it.to_string_lossy().into_owned());
+    let words: Vec<String> = [program.to_string_lossy().into_owned()]
+        .into_iter()
+        .chain(arguments)
+        .collect();
     // Without what every load gets.
-    let end = words.iter().position(|word| word == "--client-cpu").unwrap_or(words.len());
+    let end = words
+        .iter()
+        .position(|word| word == "--client-cpu")
+        .unwrap_or(words.len());
     words[..end].join(" ")
 }

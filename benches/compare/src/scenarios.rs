@@ -116,9 +116,13 @@ impl Row {
 }
 
 /// The file at 30 frames a second to all sessions of the generator's device, through one track.
-const GO_STREAM: &[&str] = &["-h264", "{clip}", "-fps", "30", "-device", "load", "-fanout", "shared"];
+const GO_STREAM: &[&str] = &[
+    "-h264", "{clip}", "-fps", "30", "-device", "load", "-fanout", "shared",
+];
 /// The same at five times as many frames: more than its core can send.
-const GO_FLOOD: &[&str] = &["-h264", "{clip}", "-fps", "150", "-device", "load", "-fanout", "shared"];
+const GO_FLOOD: &[&str] = &[
+    "-h264", "{clip}", "-fps", "150", "-device", "load", "-fanout", "shared",
+];
 const SESSION: &str = "/api/media/sessions/{id}";
 const RSS_OF_VIEWER: Figure = Figure::Count("rss_per_viewer", 1e3);
 const NO_WEBRTC: &str = "it speaks HTTP alone";
@@ -134,13 +138,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         runs: &[
             run(Server, &["viewers", "--viewers", "{viewers}"]),
             run(Go, &["viewers", "--viewers", "{viewers}", "--no-publish"]).serving(GO_STREAM),
-            run(Janus, &["viewers", "--viewers", "{viewers}", "--no-publish"]).fed("30"),
-            run(Floor, &["media", "--viewers", "{viewers}", "--receivers", "plain"]),
+            run(
+                Janus,
+                &["viewers", "--viewers", "{viewers}", "--no-publish"],
+            )
+            .fed("30"),
+            run(
+                Floor,
+                &["media", "--viewers", "{viewers}", "--receivers", "plain"],
+            ),
         ],
         rows: &[
-            row("RTP packet, 720p30 2 Mbit/s, {viewers} viewers", Figure::CpuPerUnit, "µs")
-                .target(at_most(1.5).stretch(1.2).of(Go, 0.28)),
-            row("RSS per streaming viewer", RSS_OF_VIEWER, "kB").target(at_most(80.0).stretch(62.0)),
+            row(
+                "RTP packet, 720p30 2 Mbit/s, {viewers} viewers",
+                Figure::CpuPerUnit,
+                "µs",
+            )
+            .target(at_most(1.5).stretch(1.2).of(Go, 0.28)),
+            row("RSS per streaming viewer", RSS_OF_VIEWER, "kB")
+                .target(at_most(80.0).stretch(62.0)),
         ],
         cannot: &[(Axum, NO_WEBRTC)],
     },
@@ -148,9 +164,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "viewers-gro",
         runs: &[
             run(Server, &["viewers", "--viewers", "{viewers}", "--gro"]),
-            run(Go, &["viewers", "--viewers", "{viewers}", "--gro", "--no-publish"]).serving(GO_STREAM),
-            run(Janus, &["viewers", "--viewers", "{viewers}", "--gro", "--no-publish"]).fed("30"),
-            run(Floor, &["media", "--viewers", "{viewers}", "--receivers", "gro"]),
+            run(
+                Go,
+                &["viewers", "--viewers", "{viewers}", "--gro", "--no-publish"],
+            )
+            .serving(GO_STREAM),
+            run(
+                Janus,
+                &["viewers", "--viewers", "{viewers}", "--gro", "--no-publish"],
+            )
+            .fed("30"),
+            run(
+                Floor,
+                &["media", "--viewers", "{viewers}", "--receivers", "gro"],
+            ),
         ],
         rows: &[
             row("RTP packet, receivers with GRO", Figure::CpuPerUnit, "µs")
@@ -161,25 +188,79 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "saturated",
         runs: &[
-            run(Server, &["viewers", "--viewers", "{viewers}", "--sink", "--saturate"]),
-            run(Go, &["viewers", "--viewers", "{viewers}", "--sink", "--no-publish"]).serving(GO_FLOOD),
-            run(Janus, &["viewers", "--viewers", "{viewers}", "--sink", "--no-publish"]).fed("150"),
-            run(Floor, &["media", "--viewers", "{viewers}", "--receivers", "sink", "--fps", "0"]),
+            run(
+                Server,
+                &["viewers", "--viewers", "{viewers}", "--sink", "--saturate"],
+            ),
+            run(
+                Go,
+                &[
+                    "viewers",
+                    "--viewers",
+                    "{viewers}",
+                    "--sink",
+                    "--no-publish",
+                ],
+            )
+            .serving(GO_FLOOD),
+            run(
+                Janus,
+                &[
+                    "viewers",
+                    "--viewers",
+                    "{viewers}",
+                    "--sink",
+                    "--no-publish",
+                ],
+            )
+            .fed("150"),
+            run(
+                Floor,
+                &[
+                    "media",
+                    "--viewers",
+                    "{viewers}",
+                    "--receivers",
+                    "sink",
+                    "--fps",
+                    "0",
+                ],
+            ),
         ],
-        rows: &[
-            row("core saturated, receivers that only drop", Figure::Rate, "packets/s").target(Target {
-                bound: Some(900_000.0),
-                stretch: Some(1_100_000.0),
-                of: None,
-                more: true,
-            }),
-        ],
+        rows: &[row(
+            "core saturated, receivers that only drop",
+            Figure::Rate,
+            "packets/s",
+        )
+        .target(Target {
+            bound: Some(900_000.0),
+            stretch: Some(1_100_000.0),
+            of: None,
+            more: true,
+        })],
         cannot: &[(Axum, NO_WEBRTC)],
     },
     Scenario {
         name: "keyframe",
-        runs: &[run(Floor, &["media", "--viewers", "{viewers}", "--receivers", "gro", "--run", "48", "--fps", "5"])],
-        rows: &[row("RTP packet of a keyframe, the floor alone", Figure::CpuPerUnit, "µs")],
+        runs: &[run(
+            Floor,
+            &[
+                "media",
+                "--viewers",
+                "{viewers}",
+                "--receivers",
+                "gro",
+                "--run",
+                "48",
+                "--fps",
+                "5",
+            ],
+        )],
+        rows: &[row(
+            "RTP packet of a keyframe, the floor alone",
+            Figure::CpuPerUnit,
+            "µs",
+        )],
         cannot: &[],
     },
     Scenario {
@@ -194,8 +275,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "create-session",
-        runs: &[run(Server, &["sessions", "create"]), run(Go, &["sessions", "create"])],
-        rows: &[row("create a session", Figure::CpuPerUnit, "µs").target(at_most(60.0).stretch(35.0))],
+        runs: &[
+            run(Server, &["sessions", "create"]),
+            run(Go, &["sessions", "create"]),
+        ],
+        rows: &[
+            row("create a session", Figure::CpuPerUnit, "µs").target(at_most(60.0).stretch(35.0))
+        ],
         cannot: &[(Axum, NO_WEBRTC), (Janus, NO_HTTP_API)],
     },
     Scenario {
@@ -232,31 +318,69 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "get-alternating",
-        runs: &[run(Server, &["http", "--path", SESSION, "--owners", "alternating", "--shards", "2"])],
-        rows: &[
-            row("GET, owners alternating, two shards on one CPU", Figure::CpuPerUnit, "µs").target(at_most(12.0)),
-        ],
+        runs: &[run(
+            Server,
+            &[
+                "http",
+                "--path",
+                SESSION,
+                "--owners",
+                "alternating",
+                "--shards",
+                "2",
+            ],
+        )],
+        rows: &[row(
+            "GET, owners alternating, two shards on one CPU",
+            Figure::CpuPerUnit,
+            "µs",
+        )
+        .target(at_most(12.0))],
         cannot: &[],
     },
     Scenario {
         name: "get-alternating-two-cpus",
         runs: &[run(
             Server,
-            &["http", "--path", SESSION, "--owners", "alternating", "--shards", "2", "--server-cpu", "0,1"],
+            &[
+                "http",
+                "--path",
+                SESSION,
+                "--owners",
+                "alternating",
+                "--shards",
+                "2",
+                "--server-cpu",
+                "0,1",
+            ],
         )],
-        rows: &[
-            row("the same, shards on two CPUs, one shared with the client", Figure::CpuPerUnit, "µs")
-                .target(at_most(12.0)),
-        ],
+        rows: &[row(
+            "the same, shards on two CPUs, one shared with the client",
+            Figure::CpuPerUnit,
+            "µs",
+        )
+        .target(at_most(12.0))],
         cannot: &[],
     },
     Scenario {
         name: "frame-latency",
-        runs: &[run(Server, &["viewers", "--viewers", "{watchers}", "--latency"])],
+        runs: &[run(
+            Server,
+            &["viewers", "--viewers", "{watchers}", "--latency"],
+        )],
         rows: &[
-            row("frame in → last packet out, {watchers} viewers, P99 of P frames", Figure::P99, "ms")
-                .target(at_most(1.5)),
-            row("the same of paced keyframes", Figure::Count("keyframe_p99_us", 1e3), "ms").target(at_most(20.0)),
+            row(
+                "frame in → last packet out, {watchers} viewers, P99 of P frames",
+                Figure::P99,
+                "ms",
+            )
+            .target(at_most(1.5)),
+            row(
+                "the same of paced keyframes",
+                Figure::Count("keyframe_p99_us", 1e3),
+                "ms",
+            )
+            .target(at_most(20.0)),
         ],
         cannot: &[(Go, OWN_SOURCE), (Janus, OWN_SOURCE), (Axum, NO_WEBRTC)],
     },
@@ -266,14 +390,17 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             run(Server, &["http", "--path", SESSION, "--shards", "2"]),
             run(OneShard, &["http", "--path", SESSION]),
         ],
-        rows: &[
-            row("GET a session of the own shard, two shards on one CPU", Figure::CpuPerUnit, "µs").target(Target {
-                bound: None,
-                stretch: None,
-                of: Some((OneShard, 1.05)),
-                more: false,
-            }),
-        ],
+        rows: &[row(
+            "GET a session of the own shard, two shards on one CPU",
+            Figure::CpuPerUnit,
+            "µs",
+        )
+        .target(Target {
+            bound: None,
+            stretch: None,
+            of: Some((OneShard, 1.05)),
+            more: false,
+        })],
         cannot: &[],
     },
     Scenario {
@@ -286,8 +413,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             run(Floor, &["rooms", "--frames", "16"]),
         ],
         rows: &[
-            row("delivery to one of 1,000 members, 1 message in flight", Figure::CpuPerUnit, "µs")
-                .only(IN_FLIGHT, 1),
+            row(
+                "delivery to one of 1,000 members, 1 message in flight",
+                Figure::CpuPerUnit,
+                "µs",
+            )
+            .only(IN_FLIGHT, 1),
             row("the same, 4 in flight", Figure::CpuPerUnit, "µs").only(IN_FLIGHT, 4),
             row("the same, 16 in flight", Figure::CpuPerUnit, "µs").only(IN_FLIGHT, 16),
         ],

@@ -14,11 +14,25 @@ const PEERS: [Contender; 3] = [Go, Axum, Janus];
 const ALL: [Contender; 6] = [Server, OneShard, Go, Axum, Janus, Floor];
 
 /// One line for each row that was measured, with medians.
-pub(crate) fn summary(scenarios: &[&Scenario], records: &[Record], fill: &dyn Fn(&str) -> String) -> String {
+pub(crate) fn summary(
+    scenarios: &[&Scenario],
+    records: &[Record],
+    fill: &dyn Fn(&str) -> String,
+) -> String {
     let mut lines = vec![
-        ["work", "this server", "Go", "axum", "Janus", "floor", "× floor", "target", "reached"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "work",
+            "this server",
+            "Go",
+            "axum",
+            "Janus",
+            "floor",
+            "× floor",
+            "target",
+            "reached",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     for scenario in scenarios {
         for row in scenario.rows {
@@ -30,14 +44,21 @@ pub(crate) fn summary(scenarios: &[&Scenario], records: &[Record], fill: &dyn Fn
     markdown(&lines)
 }
 
-fn line(scenario: &Scenario, row: &Row, records: &[Record], fill: &dyn Fn(&str) -> String) -> Option<Vec<String>> {
+fn line(
+    scenario: &Scenario,
+    row: &Row,
+    records: &[Record],
+    fill: &dyn Fn(&str) -> String,
+) -> Option<Vec<String>> {
     let of = |who| rounds(scenario, row, records, who);
     let middle = |rounds: &Rounds| median(rounds.iter().map(|(_, figure)| *figure));
     let ours = of(Server);
     let own = middle(&ours);
     let mut cells = vec![
         fill(row.work),
-        own.map_or_else(String::new, |own| format!("**{}** {}", shown(own), row.unit)),
+        own.map_or_else(String::new, |own| {
+            format!("**{}** {}", shown(own), row.unit)
+        }),
     ];
     for peer in PEERS {
         let theirs = of(peer);
@@ -73,11 +94,18 @@ fn line(scenario: &Scenario, row: &Row, records: &[Record], fill: &dyn Fn(&str) 
 fn rounds(scenario: &Scenario, row: &Row, records: &[Record], who: Contender) -> Rounds {
     let wanted = |outcome: &Outcome| {
         row.only.is_none_or(|(names, value)| {
-            let of = |name: &&str| outcome.setting.get(*name).and_then(serde_json::Value::as_u64);
+            let of = |name: &&str| {
+                outcome
+                    .setting
+                    .get(*name)
+                    .and_then(serde_json::Value::as_u64)
+            };
             names.iter().find_map(of) == Some(value)
         })
     };
-    let records = records.iter().filter(|it| it.scenario == scenario.name && it.contender == who);
+    let records = records
+        .iter()
+        .filter(|it| it.scenario == scenario.name && it.contender == who);
     let records = records.filter(|it| wanted(&it.outcome));
     records
         .filter_map(|it| Some((it.round, row.figure.of(&it.outcome)?)))
@@ -103,12 +131,21 @@ fn wanted(target: Target, unit: &str) -> String {
 /// Whether it is, and how much is missing.
 fn reached(target: Target, own: f64, of_other: Option<f64>) -> String {
     // How many times too much of what is to be small, or too little of what is to be large.
-    let excess = |figure: f64, bound: f64| if target.more { bound / figure } else { figure / bound };
+    let excess = |figure: f64, bound: f64| {
+        if target.more {
+            bound / figure
+        } else {
+            figure / bound
+        }
+    };
     let mut short = Vec::new();
     if let Some(bound) = target.bound
         && excess(own, bound) > 1.0
     {
-        short.push(format!("short by {:.0} %", (excess(own, bound) - 1.0) * 100.0));
+        short.push(format!(
+            "short by {:.0} %",
+            (excess(own, bound) - 1.0) * 100.0
+        ));
     }
     if let Some((who, times)) = target.of {
         match of_other {
@@ -137,21 +174,32 @@ const DETAILS: [Column; 11] = [
     ("P99 µs", |it| Some(it.latency_us.as_ref()?.p99)),
     ("P99.9 µs", |it| Some(it.latency_us.as_ref()?.p999)),
     ("RSS MB", |it| Some(it.server.rss_after as f64 / 1e6)),
-    ("server CPU %", |it| Some(it.server.cpu_us() / it.seconds / 1e4)),
-    ("client CPU %", |it| Some(it.client_cpu_us / it.seconds / 1e4)),
+    ("server CPU %", |it| {
+        Some(it.server.cpu_us() / it.seconds / 1e4)
+    }),
+    ("client CPU %", |it| {
+        Some(it.client_cpu_us / it.seconds / 1e4)
+    }),
     ("lost", |it| Figure::Count("lost", 1.0).of(it)),
     ("errors", |it| Figure::Count("errors", 1.0).of(it)),
 ];
 
 /// One line for each contender, scenario and setting, with medians and the span of the first column.
 pub(crate) fn details(scenarios: &[&Scenario], records: &[Record]) -> String {
-    let mut head = vec!["scenario".to_owned(), "who".to_owned(), "setting".to_owned(), "rounds".to_owned()];
+    let mut head = vec![
+        "scenario".to_owned(),
+        "who".to_owned(),
+        "setting".to_owned(),
+        "rounds".to_owned(),
+    ];
     head.extend(DETAILS.iter().map(|(name, _)| (*name).to_owned()));
     head.insert(5, "lowest to highest".to_owned());
     let mut lines = vec![head];
     for scenario in scenarios {
         for who in ALL {
-            let of_who = records.iter().filter(|it| it.scenario == scenario.name && it.contender == who);
+            let of_who = records
+                .iter()
+                .filter(|it| it.scenario == scenario.name && it.contender == who);
             let mut settings: Vec<(String, Vec<&Outcome>)> = Vec::new();
             for record in of_who {
                 let setting = setting(&record.outcome);
@@ -168,7 +216,12 @@ pub(crate) fn details(scenarios: &[&Scenario], records: &[Record]) -> String {
     markdown(&lines)
 }
 
-fn detail(scenario: &Scenario, who: Contender, setting: String, outcomes: &[&Outcome]) -> Vec<String> {
+fn detail(
+    scenario: &Scenario,
+    who: Contender,
+    setting: String,
+    outcomes: &[&Outcome],
+) -> Vec<String> {
     let mut cells = vec![
         scenario.name.to_owned(),
         who.title().to_owned(),
@@ -179,7 +232,10 @@ fn detail(scenario: &Scenario, who: Contender, setting: String, outcomes: &[&Out
         let figures = outcomes.iter().filter_map(|outcome| of(outcome));
         cells.push(median(figures).map_or_else(String::new, shown));
     }
-    let mut costs: Vec<f64> = outcomes.iter().filter_map(|it| Figure::CpuPerUnit.of(it)).collect();
+    let mut costs: Vec<f64> = outcomes
+        .iter()
+        .filter_map(|it| Figure::CpuPerUnit.of(it))
+        .collect();
     costs.sort_by(f64::total_cmp);
     let span = costs.first().zip(costs.last());
     let span = span.map(|(low, high)| format!("{} to {}", shown(*low), shown(*high)));
