@@ -13,7 +13,6 @@ pub mod pipeline;
 pub mod publish;
 pub mod python;
 pub mod rooms;
-pub mod rtp;
 pub mod server;
 pub mod tls;
 pub mod tokens;
@@ -23,7 +22,7 @@ pub mod ws;
 
 use std::time::{Duration, Instant};
 
-pub use load::{SOON, http, json_lines, metrics, process};
+pub use load::{SOON, http, json_lines, metrics, process, rtp};
 
 /// The workspace.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");

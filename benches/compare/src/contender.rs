@@ -33,6 +33,8 @@ pub(crate) enum Contender {
 /// Where Janus' configuration puts its signalling and takes RTP.
 const JANUS_HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
 const JANUS_RTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5004);
+/// The number of the stream there.
+pub(crate) const JANUS_MOUNTPOINT: &str = "1";
 /// What a server may need until it takes connections.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// And to end, before it is made to.

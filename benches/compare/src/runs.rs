@@ -11,7 +11,7 @@ use load::report::Outcome;
 use load::viewers::clip::Clip;
 use tempfile::TempDir;
 
-use crate::contender::{Contender, Programs, end};
+use crate::contender::{Contender, JANUS_MOUNTPOINT, Programs, end};
 use crate::figures::Record;
 use crate::scenarios::{Run, Scenario};
 use crate::{Arguments, CompareError};
@@ -213,7 +213,7 @@ impl<'a> Runner<'a> {
                 command.args(["--pid", &running.pid().to_string()]);
                 command.args(["--server-cpu", &cpu.to_string()]);
                 if run.who == Contender::Janus {
-                    command.args(["--signalling", "janus"]);
+                    command.args(["--signalling", "janus", "--device", JANUS_MOUNTPOINT]);
                 }
                 Some(running)
             }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,26 @@ pub enum Error {
         status: u16,
         /// Of the answer.
         body: String,
+    },
+    /// A session's offer is not one that a viewer can answer.
+    #[error("the server's offer cannot be answered: {error}")]
+    Offer {
+        /// Of the viewer's WebRTC stack.
+        error: String,
+    },
+    /// The publisher was stopped by the server.
+    #[error("the server ended the publisher's request: {why}")]
+    Publisher {
+        /// What it said.
+        why: String,
+    },
+    /// What a load waits for does not come.
+    #[error("not within {limit:?}: {what}")]
+    TooSlow {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: Duration,
     },
     /// Arguments that contradict each other.
     #[error("{0}")]

@@ -5,6 +5,7 @@
 //! server's CPU time and memory, latencies.
 
 pub mod error;
+pub mod feed;
 pub mod http;
 pub mod json_lines;
 pub mod metrics;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod report;
 pub mod requests;
 pub mod rooms;
+pub mod rtp;
 pub mod sessions;
 pub mod target;
 pub mod viewers;
