@@ -1,5 +1,8 @@
 //! What `/proc` tells of a process, and pinning of our own threads.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::time::Duration;
 

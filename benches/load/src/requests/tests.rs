@@ -80,7 +80,7 @@ fn a_stall_is_in_the_latency_of_every_request_that_was_due_in_it() {
 fn a_closed_loop_sends_the_next_request_when_it_has_the_answer() {
     let outcome = measured(
         server(|_| ANSWER),
-        &["--connections", "1", "--seconds", "0.1"],
+        &["--connections", "1", "--seconds", "0.5"],
     );
     let latency = outcome.latency_us.expect("there were answers");
     assert!(outcome.units > 0);
