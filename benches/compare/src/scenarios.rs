@@ -311,7 +311,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             run(Server, &["http"]),
             run(Go, &["http"]),
             run(Axum, &["http"]),
-            run(Floor, &["http"]).serving(&["--body", "43"]),
+            run(Floor, &["http"]).serving(&["--body", "41"]),
         ],
         rows: &[row("GET /health", Figure::CpuPerUnit, "µs")],
         cannot: &[(Janus, NO_HTTP_API)],

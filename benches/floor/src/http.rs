@@ -28,8 +28,8 @@ pub(crate) struct Arguments {
     /// CPU of the server
     #[arg(long, default_value_t = 0)]
     server_cpu: usize,
-    /// Bytes of the answer's body: 242 are those of a session, 43 those of /health
-    #[arg(long, default_value_t = 242)]
+    /// Bytes of the answer's body: 217 are those of a session, 41 those of /health
+    #[arg(long, default_value_t = 217)]
     body: usize,
 }
 

@@ -94,7 +94,11 @@ fn packets(unit: &[u8], timestamp: u32, sequence: &mut u16) -> Vec<Vec<u8>> {
         let each = body.len().div_ceil(fragments);
         for (index, fragment) in body.chunks(each).enumerate() {
             let start = if index == 0 { FU_START } else { 0 };
-            let end = if (index + 1) * each >= body.len() { FU_END } else { 0 };
+            let end = if (index + 1) * each >= body.len() {
+                FU_END
+            } else {
+                0
+            };
             let indicator = header & !NAL_TYPE | FU_A;
             add([&[indicator, start | end | header & NAL_TYPE], fragment]);
         }
@@ -107,12 +111,22 @@ fn packets(unit: &[u8], timestamp: u32, sequence: &mut u16) -> Vec<Vec<u8>> {
 
 /// Without start codes, and without the zero that may stand before the next one.
 fn nal_units(unit: &[u8]) -> Vec<&[u8]> {
-    let begins: Vec<usize> = memmem::find_iter(unit, &[0, 0, 1]).map(|code| code + 3).collect();
-    let ends = begins.iter().skip(1).map(|next| next - 3).chain([unit.len()]);
+    let begins: Vec<usize> = memmem::find_iter(unit, &[0, 0, 1])
+        .map(|code| code + 3)
+        .collect();
+    let ends = begins
+        .iter()
+        .skip(1)
+        .map(|next| next - 3)
+        .chain([unit.len()]);
     begins
         .iter()
         .zip(ends)
-        .map(|(&begin, end)| unit[begin..end].strip_suffix(&[0]).unwrap_or(&unit[begin..end]))
+        .map(|(&begin, end)| {
+            unit[begin..end]
+                .strip_suffix(&[0])
+                .unwrap_or(&unit[begin..end])
+        })
         .collect()
 }
 
@@ -123,7 +137,10 @@ mod tests {
     /// Both parameter sets in packets of their own, the slice in equal fragments that make it whole again.
     #[test]
     fn a_keyframe_comes_in_packets_that_make_it_whole() {
-        let slice: Vec<u8> = [0x65].into_iter().chain((0..3_000).map(|i| 1 + (i % 255) as u8)).collect();
+        let slice: Vec<u8> = [0x65]
+            .into_iter()
+            .chain((0..3_000).map(|i| 1 + (i % 255) as u8))
+            .collect();
         let mut unit = vec![0, 0, 0, 1, 0x67, 1, 2, 0, 0, 0, 1, 0x68, 3, 0, 0, 1];
         unit.extend(&slice);
         let mut sequence = u16::MAX;
@@ -135,10 +152,18 @@ mod tests {
         let markers = packets.iter().map(|packet| packet[1] & MARKER != 0);
         assert!(markers.eq([false, false, false, false, true]));
         let mut whole = vec![packets[2][12] & !NAL_TYPE | packets[2][13] & NAL_TYPE];
-        let bits = packets[2..].iter().map(|packet| packet[13] & (FU_START | FU_END));
+        let bits = packets[2..]
+            .iter()
+            .map(|packet| packet[13] & (FU_START | FU_END));
         assert!(bits.eq([FU_START, 0, FU_END]));
-        packets[2..].iter().for_each(|packet| whole.extend(&packet[14..]));
+        packets[2..]
+            .iter()
+            .for_each(|packet| whole.extend(&packet[14..]));
         assert_eq!(whole, slice);
-        assert!(packets.iter().all(|packet| packet.len() <= 12 + PAYLOAD_BYTES));
+        assert!(
+            packets
+                .iter()
+                .all(|packet| packet.len() <= 12 + PAYLOAD_BYTES)
+        );
     }
 }

@@ -106,7 +106,7 @@ async fn health() -> Json<Health> {
 
 async fn create(State(sessions): State<Sessions>, Json(wanted): Json<Wanted>) -> Response {
     let session_id = Uuid::new_v4();
-    let now = Timestamp::now();
+    let now = now();
     let session = Session {
         session_id,
         device_id: wanted.device_id,
@@ -124,6 +124,12 @@ async fn create(State(sessions): State<Sessions>, Json(wanted): Json<Wanted>) ->
         format!("/api/media/sessions/{session_id}"),
     )];
     (StatusCode::CREATED, location, Json(Created { session_id })).into_response()
+}
+
+/// Times have milliseconds, as the server's do.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 async fn read(State(sessions): State<Sessions>, Path(id): Path<Uuid>) -> Response {
