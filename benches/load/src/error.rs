@@ -56,6 +56,12 @@ pub enum Error {
         /// Of the viewer's WebRTC stack.
         error: String,
     },
+    /// A viewer did not come as far as to be connected.
+    #[error("a viewer is over before it was connected: {why}")]
+    SetUp {
+        /// Its WebRTC stack's reason.
+        why: String,
+    },
     /// The publisher was stopped by the server.
     #[error("the server ended the publisher's request: {why}")]
     Publisher {

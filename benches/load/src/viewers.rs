@@ -14,6 +14,7 @@ pub mod sink;
 pub mod viewer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -55,9 +56,9 @@ pub struct Source {
     /// Nobody publishes: the viewers are connected, and that is all
     #[arg(long, conflicts_with_all = ["no_publish", "sink", "saturate", "loss", "latency"])]
     pub idle: bool,
-    /// H.264 in Annex B with one slice a picture
-    #[arg(long, default_value = "assets/demo.h264")]
-    pub clip: PathBuf,
+    /// H.264 in Annex B with one slice a picture; the demo clip by default
+    #[arg(long)]
+    pub clip: Option<PathBuf>,
     /// Frames a second
     #[arg(long, default_value_t = f64::from(FRAME_RATE))]
     pub fps: f64,
@@ -65,7 +66,7 @@ pub struct Source {
     /// as large
     #[arg(long, default_value_t = 2_000_000)]
     pub bitrate: u64,
-    /// Raises the frames a second until the server is busy all of the time, and measures there
+    /// Raises the frames a second until the server is busy all of the time, or sends no more for it, and measures there
     #[arg(long, conflicts_with = "no_publish")]
     pub saturate: bool,
 }
@@ -202,7 +203,8 @@ impl Arguments {
 pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Error> {
     arguments.check()?;
     arguments.target.prepare()?;
-    let clip = Clip::read(&arguments.source.clip, arguments.source.bitrate)?.into();
+    let clip = Clip::read(arguments.source.clip.as_deref(), arguments.source.bitrate)?;
+    let clip = Arc::new(clip);
     for _ in 0..arguments.target.rounds {
         report.push(round::run(arguments, &clip)?)?;
     }
@@ -228,10 +230,12 @@ fn columns() -> Vec<Column> {
     .concat()
 }
 
-const STREAMING: [Column; 5] = [
+const STREAMING: [Column; 6] = [
     Column::median("µs/packet", Outcome::us_per_unit),
     Column::median("(user)", |it| it.server.user_us / it.units as f64),
     Column::median("packets/s", |it| it.units as f64 / it.seconds),
+    // What the core would do if it did nothing else.
+    Column::median("packets/core·s", |it| 1e6 / it.us_per_unit()),
     Column::worst("lost", |it| given(it, "lost", 1.0)),
     Column::median("frames/s", |it| given(it, "published_frames", it.seconds)),
 ];

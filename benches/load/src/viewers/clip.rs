@@ -11,6 +11,9 @@ use crate::Error;
 const SLICE: u8 = 1;
 const IDR: u8 = 5;
 
+/// 720p30, so that the program needs no file.
+const DEMO: &[u8] = include_bytes!("../../../../assets/demo.h264");
+
 /// Frames a second at which a bit rate is meant.
 pub const FRAME_RATE: u32 = 30;
 
@@ -30,18 +33,23 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// Reads a file with one slice a picture, and fills it up to `bits_per_second` at [`FRAME_RATE`]; 0: as it is.
+    /// Cuts a file with one slice a picture, or the demo clip, and fills it up to `bits_per_second` at [`FRAME_RATE`]; 0: as
+    /// it is.
     ///
     /// # Errors
     /// When there is no such file, or no picture in it.
-    pub fn read(path: &Path, bits_per_second: u64) -> Result<Self, Error> {
-        let stream = std::fs::read(path).map_err(Error::machine(path.display().to_string()))?;
-        Self::cut(&stream)
-            .ok_or_else(|| {
-                let text = format!("{}: no H.264 with one slice a picture", path.display());
-                Error::Arguments(text)
-            })
-            .map(|clip| clip.filled_up_to(bits_per_second))
+    pub fn read(path: Option<&Path>, bits_per_second: u64) -> Result<Self, Error> {
+        let clip = match path {
+            None => Self::cut(DEMO),
+            Some(path) => {
+                let name = path.display();
+                let stream = std::fs::read(path).map_err(Error::machine(name.to_string()))?;
+                Self::cut(&stream)
+            }
+        };
+        let name = path.unwrap_or(Path::new("the demo clip")).display();
+        let error = || Error::Arguments(format!("{name}: no H.264 with one slice a picture"));
+        Ok(clip.ok_or_else(error)?.filled_up_to(bits_per_second))
     }
 
     /// Each picture ends with its only slice.
@@ -132,6 +140,15 @@ mod tests {
         assert!(Clip::cut(b"no video").is_none());
         let slices: [&[u8]; 3] = [&[0x41, 5], &[0x41, 6], &[0x65, 3, 4]];
         assert!(clip.slices().iter().eq(slices));
+    }
+
+    #[test]
+    fn the_demo_clip_has_pictures_of_the_rate_that_is_asked_for() {
+        let clip = Clip::read(None, 2_000_000).unwrap();
+        assert!(clip.unit(0).keyframe);
+        let share = clip.bits_per_second() / 2e6;
+        assert!((0.99..=1.0).contains(&share), "{share}");
+        assert!(Clip::read(Some(Path::new("nowhere.h264")), 0).is_err());
     }
 
     #[test]

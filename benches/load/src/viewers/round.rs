@@ -24,8 +24,10 @@ const JOINING_AT_ONCE: usize = 64;
 
 /// The rounds of saturation: from one raise of the frames a second to the next.
 const STEP: Duration = Duration::from_secs(1);
-/// Steps at most: 1.5⁴⁰ is more than any server has room for.
-const STEPS: usize = 40;
+/// Steps that bring no more packets until it is taken that there are no more.
+const STEPS_IN_VAIN: usize = 3;
+/// More by less is none.
+const GROWTH: f64 = 1.03;
 /// A server that is busy for this share of the time has no room for more.
 const BUSY: f64 = 0.97;
 /// What is aimed at, so that the last step reaches it.
@@ -165,23 +167,33 @@ impl Round<'_> {
         self.publisher.as_ref().map_or(Ok(()), Publisher::check)
     }
 
-    /// Raises the frames a second until the server has no time left.
+    /// Raises the frames a second until the server has no time left, or sends no more packets for it: a server that is not
+    /// alone on its CPU is never seen busy, and one that skips frames takes any number.
     fn saturate(&mut self) -> Result<(), Error> {
         let mut fps = self.arguments.source.fps;
-        for _ in 0..STEPS {
-            let meter = self.target.meter();
-            let frames = self.published();
+        let (mut most, mut in_vain) = (0.0, 0);
+        while in_vain < STEPS_IN_VAIN {
+            let (before, meter) = (self.counts()?, self.target.meter());
             self.stay(STEP)?;
             let cost = meter.stop();
+            let after = self.counts()?;
             let busy = cost.server.cpu_us() / cost.seconds / 1e6;
-            let taken = (self.published() - frames) as f64 / cost.seconds;
+            let rate = |count: u64| count as f64 / cost.seconds;
+            let packets = rate(after.packets - before.packets);
+            let taken = rate(after.frames - before.frames);
             eprintln!(
-                "{fps:.0} frames/s, {taken:.0} taken: server {:.0} % busy",
+                "{fps:.0} frames/s, {taken:.0} taken: {packets:.0} packets/s, server {:.0} % busy",
                 busy * 100.0
             );
             if busy >= BUSY {
                 return Ok(());
             }
+            in_vain = if packets > most * GROWTH {
+                0
+            } else {
+                in_vain + 1
+            };
+            most = packets.max(most);
             fps *= (AIM / busy).clamp(1.0, LARGEST_STEP);
             if let Some(publisher) = &self.publisher {
                 publisher.set_frames_per_second(fps);

@@ -264,10 +264,12 @@ impl Viewer {
         }
     }
 
-    /// Retransmissions are lost like everything else, but are nothing to ask for themselves.
+    /// Retransmissions are lost like everything else, but are nothing to ask for themselves. Of frames str0m does not tell
+    /// which packets it got again: a gap tells of those that did not come.
     fn is_lost(&mut self, now: Instant, header: &Header) -> bool {
         let lost = self.loss.as_mut().is_some_and(Loss::next_is_lost);
-        if lost && self.video.contains(&header.payload_type) {
+        let followed = self.media != Media::Frames && self.video.contains(&header.payload_type);
+        if lost && followed {
             self.missing.lost(header.ssrc, header.sequence, now);
         }
         lost
