@@ -48,7 +48,8 @@ struct Arguments {
     /// Few viewers, one round of a second: shows that everything runs, and measures nothing
     #[arg(long)]
     quick: bool,
-    /// Directory of the results; by default one of benches/runs that is named after this day and machine
+    /// Directory of the results; by default one of benches/runs that is named after this day and machine, and
+    /// target/compare with --only or --quick
     #[arg(long)]
     out: Option<PathBuf>,
     /// Another build of the server than the one beside this program
@@ -148,9 +149,14 @@ fn run(arguments: &Arguments) -> Result<bool, CompareError> {
         .map_err(CompareError::machine("the workspace"))?;
     let machine = Machine::read(&root);
     let today = jiff::Zoned::now().date();
-    let out = arguments.out.clone().unwrap_or_else(|| {
-        root.join("benches/runs")
-            .join(format!("{today}-{}", machine.slug))
+    // Only what was measured whole is a result to be kept.
+    let part = arguments.quick || !arguments.only.is_empty();
+    let out = arguments.out.clone().unwrap_or_else(|| match part {
+        true => root.join("target/compare"),
+        false => {
+            let name = format!("{today}-{}", machine.slug);
+            root.join("benches/runs").join(name)
+        }
     });
     fs::create_dir_all(&out).map_err(CompareError::machine(out.display().to_string()))?;
     let lines = out.join("compare.jsonl");
@@ -250,6 +256,9 @@ fn page(
         arguments.server_cpu,
         arguments.client_cpu
     );
+    if arguments.quick {
+        page += "**Quick: this shows that everything runs. Its figures mean nothing.**\n\n";
+    }
     page += &table::summary(scenarios, records, fill);
     page += "\n## Not measured, and what else to know\n\n";
     for (name, who, why) in scenarios

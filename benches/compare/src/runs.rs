@@ -19,7 +19,9 @@ use crate::{Arguments, CompareError};
 /// Viewers of the table's first line, and those whose frames are timed.
 const VIEWERS: usize = 300;
 const WATCHERS: usize = 100;
-/// Enough to see that it works.
+/// Sessions that are created.
+const SESSIONS: usize = 2_000;
+/// Enough of each to see that it works.
 const FEW: usize = 10;
 /// The demo clip is filled up to this, as the generator does for this server.
 const BITS_PER_SECOND: u64 = 2_000_000;
@@ -35,6 +37,7 @@ const LAST_LINES: usize = 2;
 pub(crate) struct Filling {
     viewers: usize,
     watchers: usize,
+    sessions: usize,
     clip: PathBuf,
     _directory: TempDir,
 }
@@ -56,14 +59,11 @@ impl Filling {
             .collect();
         let path = directory.path().join("clip.h264");
         fs::write(&path, bytes).map_err(CompareError::machine(path.display().to_string()))?;
-        let (viewers, watchers) = if quick {
-            (FEW, FEW)
-        } else {
-            (VIEWERS, WATCHERS)
-        };
+        let of = |all: usize| if quick { FEW } else { all };
         Ok(Self {
-            viewers,
-            watchers,
+            viewers: of(VIEWERS),
+            watchers: of(WATCHERS),
+            sessions: of(SESSIONS),
             clip: path,
             _directory: directory,
         })
@@ -72,6 +72,7 @@ impl Filling {
     pub(crate) fn fill(&self, text: &str) -> String {
         text.replace("{viewers}", &self.viewers.to_string())
             .replace("{watchers}", &self.watchers.to_string())
+            .replace("{sessions}", &self.sessions.to_string())
             .replace("{clip}", &self.clip.to_string_lossy())
             .replace("{body}", &SESSION_BYTES.to_string())
     }

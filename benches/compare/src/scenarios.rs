@@ -16,7 +16,8 @@ pub(crate) struct Scenario {
     pub(crate) cannot: &'static [(Contender, &'static str)],
 }
 
-/// A run of one contender. In arguments `{viewers}`, `{watchers}`, `{clip}` and `{body}` are filled in.
+/// A run of one contender. In arguments `{viewers}`, `{watchers}`, `{sessions}`, `{clip}` and `{body}` are
+/// filled in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) who: Contender,
@@ -34,6 +35,8 @@ pub(crate) struct Row {
     pub(crate) work: &'static str,
     pub(crate) figure: Figure,
     pub(crate) unit: &'static str,
+    /// The outcome's scenario: for runs with outcomes of more than one kind.
+    pub(crate) named: Option<&'static str>,
     /// Names of a setting, one of which must have this value: for runs with more than one outcome.
     pub(crate) only: Option<(&'static [&'static str], u64)>,
     pub(crate) target: Option<Target>,
@@ -98,6 +101,7 @@ const fn row(work: &'static str, figure: Figure, unit: &'static str) -> Row {
         work,
         figure,
         unit,
+        named: None,
         only: None,
         target: None,
     }
@@ -106,6 +110,11 @@ const fn row(work: &'static str, figure: Figure, unit: &'static str) -> Row {
 impl Row {
     const fn target(mut self, target: Target) -> Self {
         self.target = Some(target);
+        self
+    }
+
+    const fn named(mut self, name: &'static str) -> Self {
+        self.named = Some(name);
         self
     }
 
@@ -276,20 +285,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "create-session",
         runs: &[
-            run(Server, &["sessions", "create"]),
-            run(Go, &["sessions", "create"]),
+            run(Server, &["sessions", "--sessions", "{sessions}"]),
+            run(Go, &["sessions", "--sessions", "{sessions}"]),
         ],
-        rows: &[
-            row("create a session", Figure::CpuPerUnit, "µs").target(at_most(60.0).stretch(35.0))
-        ],
+        rows: &[row("create a session", Figure::CpuPerUnit, "µs")
+            .named("sessions-create")
+            .target(at_most(60.0).stretch(35.0))],
         cannot: &[(Axum, NO_WEBRTC), (Janus, NO_HTTP_API)],
     },
     Scenario {
         name: "set-up",
         runs: &[
-            run(Server, &["sessions", "set-up"]),
-            run(Go, &["sessions", "set-up", "--no-publish"]).serving(GO_STREAM),
-            run(Janus, &["sessions", "set-up", "--no-publish"]).fed("30"),
+            run(Server, &["sessions", "--setup", "--sessions", "{viewers}"]),
+            run(Go, &["sessions", "--setup", "--sessions", "{viewers}"]),
+            run(Janus, &["sessions", "--setup", "--sessions", "{viewers}"]),
         ],
         rows: &[row("full set-up of a viewer", Figure::CpuPerUnit, "µs").target(at_most(450.0))],
         cannot: &[(Axum, NO_WEBRTC)],

@@ -93,15 +93,17 @@ fn line(
 /// A row's figures of one contender.
 fn rounds(scenario: &Scenario, row: &Row, records: &[Record], who: Contender) -> Rounds {
     let wanted = |outcome: &Outcome| {
-        row.only.is_none_or(|(names, value)| {
-            let of = |name: &&str| {
-                outcome
-                    .setting
-                    .get(*name)
-                    .and_then(serde_json::Value::as_u64)
-            };
-            names.iter().find_map(of) == Some(value)
-        })
+        let named = row.named.is_none_or(|name| outcome.scenario == name);
+        named
+            && row.only.is_none_or(|(names, value)| {
+                let of = |name: &&str| {
+                    outcome
+                        .setting
+                        .get(*name)
+                        .and_then(serde_json::Value::as_u64)
+                };
+                names.iter().find_map(of) == Some(value)
+            })
     };
     let records = records
         .iter()
