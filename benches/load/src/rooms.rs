@@ -85,7 +85,7 @@ impl Arguments {
 }
 
 /// Columns of the tables; each has those of them that have a figure.
-pub const COLUMNS: [Column; 6] = [
+pub const COLUMNS: [Column; 7] = [
     Column::median("µs/delivery", |it| it.us_per_unit()),
     Column::median("(user)", |it| it.server.user_us / it.units as f64),
     Column::median("(shard)", |it| it.per_unit("shard_us")),
@@ -93,6 +93,7 @@ pub const COLUMNS: [Column; 6] = [
     Column::median("messages/read", |it| {
         it.units as f64 / it.counted("reads") as f64
     }),
+    Column::median("deliveries/core·s", |it| 1e6 / it.us_per_unit()),
     Column::median("deliveries/s", |it| it.units as f64 / it.seconds),
 ];
 
@@ -177,7 +178,7 @@ impl Scenario {
             Self::OneRoom | Self::Paced | Self::ManyRooms => {
                 [&COLUMNS[..], &LATENCY, &BUSY, &DOUBTS].concat()
             }
-            Self::Neighbours => [&COLUMNS[5..], &LATENCY, &NEIGHBOURS, &BUSY, &DOUBTS].concat(),
+            Self::Neighbours => [&COLUMNS[6..], &LATENCY, &NEIGHBOURS, &BUSY, &DOUBTS].concat(),
             Self::Stalled => [&COLUMNS[..], &LATENCY, &STALLED, &BUSY, &DOUBTS].concat(),
             Self::Store => [&ACKS[..], &LATENCY, &BUSY, &DOUBTS].concat(),
             Self::Idle => IDLE.to_vec(),
