@@ -167,7 +167,7 @@ fn run(arguments: &Arguments) -> Result<bool, CompareError> {
 
     let mut notes = Vec::new();
     let mut whole = true;
-    let filling = Filling::new(arguments.quick, &root)?;
+    let filling = Filling::new(arguments.quick)?;
     if !arguments.table {
         check_cpus(arguments)?;
         let before = load_average();

@@ -32,9 +32,9 @@ pub struct Arguments {
     /// Where the server takes RTP
     #[arg(long)]
     pub to: SocketAddr,
-    /// H.264 in Annex B with one slice a picture
-    #[arg(long, default_value = "assets/demo.h264")]
-    pub clip: PathBuf,
+    /// H.264 in Annex B with one slice a picture; the demo clip by default
+    #[arg(long)]
+    pub clip: Option<PathBuf>,
     /// Frames a second
     #[arg(long, default_value_t = f64::from(FRAME_RATE))]
     pub fps: f64,
@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     if !(1.0..=10_000.0).contains(&arguments.fps) {
         return Err(Error::Arguments("--fps: 1 to 10000".to_owned()));
     }
-    let clip = Clip::read(&arguments.clip, arguments.bitrate)?;
+    let clip = Clip::read(arguments.clip.as_deref(), arguments.bitrate)?;
     let open = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(arguments.to)?;
