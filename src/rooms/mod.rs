@@ -136,8 +136,6 @@ pub struct Rooms {
     kept: Kept,
     ranking: Ranking,
     wheel: Wheel<Timer>,
-    /// What the wheel has just named.
-    fired: Vec<Timer>,
     /// What is due.
     due: VecDeque<Timer>,
     /// Rooms whose retention has passed.
@@ -171,7 +169,6 @@ impl Rooms {
             kept: Kept::default(),
             ranking: Ranking::default(),
             wheel: Wheel::new(now),
-            fired: Vec::new(),
             due: VecDeque::new(),
             retiring: VecDeque::new(),
             events: Vec::new(),
