@@ -61,8 +61,13 @@ pub struct Wheel<K> {
     levels: [Level; LEVELS],
     /// What is left of the slot that begins at `elapsed`: to be handed out, or moved down.
     opened: u32,
-    /// Keys whose deadline had passed when they were scheduled.
+    /// Keys whose deadline had passed when they were scheduled, before this expiry began.
     overdue: VecDeque<K>,
+    /// The same, since then: for the next one, so that a timer that is always due does not keep one
+    /// going for ever.
+    late: VecDeque<K>,
+    /// The last call has left something to the next one.
+    unfinished: bool,
     nodes: Vec<Node<K>>,
     free: u32,
     len: usize,
@@ -96,6 +101,8 @@ impl<K> Wheel<K> {
             levels: [level; LEVELS],
             opened: NIL,
             overdue: VecDeque::new(),
+            late: VecDeque::new(),
+            unfinished: false,
             nodes: Vec::new(),
             free: NIL,
             len: 0,
@@ -119,7 +126,7 @@ impl<K> Wheel<K> {
         self.len += 1;
         let tick = self.tick_at_or_after(at);
         if tick <= self.elapsed {
-            self.overdue.push_back(key);
+            self.late.push_back(key);
         } else {
             let node = self.allocate(tick, key);
             self.link(node);
@@ -128,10 +135,14 @@ impl<K> Wheel<K> {
 
     /// Hands the keys to `due` that are due at `now`: none before its deadline, each at most one
     /// [`TICK`] after it, in the order of their ticks. Looks at `most` timers at most. True: there are
-    /// more to look at, with the same `now` or a later one. A `now` before the last one finds nothing
-    /// but what was overdue when it was scheduled.
+    /// more, so it is to be called again with the same `now`; what is scheduled meanwhile and overdue
+    /// already waits for the next `now`. One before the last one finds nothing but what was overdue when
+    /// it was scheduled.
     pub fn expire(&mut self, now: Instant, most: usize, due: &mut impl Extend<K>) -> bool {
         let target = self.ticks_until(now);
+        if !self.unfinished {
+            std::mem::swap(&mut self.overdue, &mut self.late);
+        }
         for _ in 0..most {
             if let Some(key) = self.overdue.pop_front() {
                 self.len -= 1;
@@ -139,6 +150,7 @@ impl<K> Wheel<K> {
                 continue;
             }
             if self.opened == NIL && !self.open(target) {
+                self.unfinished = false;
                 return false;
             }
             let node = self.opened;
@@ -150,13 +162,14 @@ impl<K> Wheel<K> {
                 self.link(node);
             }
         }
-        !self.overdue.is_empty() || self.opened != NIL || self.open(target)
+        self.unfinished = !self.overdue.is_empty() || self.opened != NIL || self.open(target);
+        self.unfinished
     }
 
     /// An instant before which nothing becomes due (a lower bound: a timer far away is known only
     /// to the width of its slot), or `None` if no timer is pending.
     pub fn next_deadline_hint(&self) -> Option<Instant> {
-        if !self.overdue.is_empty() || self.opened != NIL {
+        if self.unfinished || !self.late.is_empty() {
             return Some(self.instant_of(self.elapsed));
         }
         self.next_slot().map(|(_, _, tick)| self.instant_of(tick))

@@ -44,7 +44,7 @@ pub use self::views::{HotRoom, RoomFilter, RoomView, ViewerPage, ViewerView};
 use self::fail::At;
 use self::heat::Ranking;
 use self::kept::Kept;
-use self::people::Online;
+pub(crate) use self::people::UserCounts;
 use self::rate::Rate;
 use self::room::Room;
 use self::slots::Slots;
@@ -130,7 +130,7 @@ pub struct Rooms {
     by_status: [BTreeSet<RoomId>; Status::ALL.len()],
     /// How many rooms each anchor has that have not ended.
     open: BTreeMap<UserId, usize>,
-    online: Online,
+    online: UserCounts,
     members: usize,
     sweeps: Sweeps,
     kept: Kept,
@@ -163,7 +163,7 @@ impl Rooms {
             by_id: BTreeMap::new(),
             by_status: Default::default(),
             open: BTreeMap::new(),
-            online: Online::default(),
+            online: UserCounts::default(),
             members: 0,
             sweeps: Sweeps::default(),
             kept: Kept::default(),

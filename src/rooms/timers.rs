@@ -55,8 +55,7 @@ impl Rooms {
     /// there are.
     pub fn tick(&mut self, time: Time) {
         self.clock.see(time.now);
-        self.wheel
-            .expire(time.now, TIMERS_PER_TICK, &mut self.due);
+        self.wheel.expire(time.now, TIMERS_PER_TICK, &mut self.due);
         // One by one: what is left after a panic is due with the next tick.
         while let Some(timer) = self.due.pop_front() {
             self.at = Some(At::Room(timer.room()));
