@@ -384,7 +384,7 @@ impl Shard {
                     match result(&mut exchange) {
                         Ok(response) => {
                             shard.refund(&exchange);
-                            shard.respond(now, connection, &exchange, &response);
+                            shard.respond(now, connection, &exchange, response);
                         }
                         Err(error) => shard.refuse(now, connection, exchange, error),
                     }
