@@ -12,10 +12,9 @@
 #[path = "../hall/mod.rs"]
 mod hall;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
-use executor::TICK;
 use media_service::limits::Cap;
 use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
@@ -56,7 +55,10 @@ const CASES: [Case; 6] = [
 fn main() {
     let options = Options::parse();
     let wanted = |name: &str| options.cases.is_empty() || options.cases.iter().any(|it| it == name);
-    println!("| {} sessions | turns | P50 | P99 | max | together |", options.sessions);
+    println!(
+        "| {} sessions | turns | P50 | P99 | max | together |",
+        options.sessions
+    );
     println!("|---|---|---|---|---|---|");
     for (name, measure) in CASES.into_iter().filter(|(name, _)| wanted(name)) {
         print(name, measure(options.sessions));
@@ -115,13 +117,9 @@ fn expire(sessions: usize) -> Vec<Duration> {
 fn drain(sessions: usize) -> Vec<Duration> {
     let (mut hall, _) = filled(sessions);
     let deadline = hall.now + Duration::from_secs(30);
-    let (took, mut more) = hall.mail(Message::Drain { deadline });
+    let (took, _) = hall.mail(Message::Drain { deadline });
     let mut turns = vec![took];
-    while more {
-        let (took, again) = hall.turn(false);
-        turns.push(took);
-        more = again;
-    }
+    turns.extend(hall.finish());
     turns
 }
 
@@ -160,21 +158,14 @@ fn scrape(sessions: usize) -> Vec<Duration> {
         let text = encode(last.update(job.snapshots), &ProcessFigures::default());
         let text = text.expect("figures that can be written");
         side.push(cpu() - before);
-        let began = Instant::now();
-        let bytes = text.len();
         let message = Message::Encoded {
             connection: job.connection,
             gather: job.gather,
             text,
         };
-        let (took, mut more) = hall.mail(message);
+        let (took, _) = hall.mail(message);
         turns.push(took);
-        while more {
-            let (took, again) = hall.turn(false);
-            turns.push(took);
-            more = again;
-        }
-        eprintln!("{bytes} B in {:?}", began.elapsed());
+        turns.extend(hall.finish());
     }
     print("scrape: side thread", side);
     turns
@@ -193,5 +184,3 @@ fn devices(sessions: usize) -> Vec<Duration> {
     let path = "/api/media/devices";
     (0..10).flat_map(|_| asked(&mut hall, path)).collect()
 }
-
-const _: Duration = TICK;

@@ -114,11 +114,10 @@ impl Shard {
     /// Goes on with timers and passes as far as this turn may. True: there is more to do.
     pub(super) fn go_on(&mut self, now: Instant) -> bool {
         // Whoever comes first may use the turn up; the other one has the next.
-        let more = if self.turn.is_multiple_of(2) {
-            self.go_on_with_timers(now) | self.go_on_with_passes(now)
-        } else {
-            self.go_on_with_passes(now) | self.go_on_with_timers(now)
-        };
+        let timers_first = self.turn.is_multiple_of(2);
+        let mut more = timers_first && self.go_on_with_timers(now);
+        more |= self.go_on_with_passes(now);
+        more |= !timers_first && self.go_on_with_timers(now);
         self.work = Work::default();
         more
     }
