@@ -249,6 +249,8 @@ impl Shard {
         let config = seed.config;
         let metrics = reload::metrics(seed.shards, &config);
         let origins = reload::origins(&seed.listen, &config);
+        let mut plane = Plane::new(now, seed.plane)?;
+        plane.set_time_of_day(now, wall);
         let mut shard = Self {
             id: seed.id,
             shards: seed.shards,
@@ -261,7 +263,7 @@ impl Shard {
             totals: seed.totals,
             auth: seed.auth,
             metrics: ShardMetrics::new(metrics),
-            plane: Plane::new(now, seed.plane)?,
+            plane,
             rtc: rtc::Outbox::default(),
             connections: Connections::default(),
             devices: BTreeMap::new(),

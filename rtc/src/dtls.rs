@@ -9,8 +9,9 @@ use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
 use crate::IdentityError;
-use crate::egress::{self, GuardedSrtp};
+use crate::egress::{self, PROBE};
 use crate::sctp::Gate;
+use crate::signing::SharedKeys;
 
 /// Certificate, key and DTLS configuration of the process. Cheap to clone; every shard uses the
 /// same.
@@ -37,7 +38,6 @@ impl Identity {
             .map_err(|e| IdentityError::Configuration(e.to_string()))?;
         let mut crypto = str0m_aws_lc_rs::default_provider();
         crypto.dtls_provider = &CachedDtls;
-        crypto.srtp_provider = &GuardedSrtp;
         let digest = crypto.sha256_provider.sha256(&certificate.certificate);
         let hex: Vec<String> = digest.iter().map(|b| format!("{b:02X}")).collect();
         let fingerprint = format!("sha-256 {}", hex.join(":"));
@@ -131,13 +131,15 @@ fn configuration(mtu: usize) -> Result<Arc<dimpl::Config>, dimpl::Error> {
         Some(seed) => builder.dangerously_set_rng_seed(*seed),
         None => builder,
     };
+    let mut crypto = str0m_aws_lc_rs::dimpl_crypto_provider();
+    crypto.key_provider = &SharedKeys;
     let built = builder
         // ICE has shown the peer's address to be real before DTLS begins.
         .use_server_cookie(false)
         .mtu(mtu)
         .flight_start_rto(FLIGHT_RTO)
         .flight_retries(FLIGHT_RETRIES)
-        .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
+        .with_crypto_provider(crypto)
         .build()?;
     let built = Arc::new(built);
     if mtu == str0m::DATAGRAM_MTU_TARGET {
@@ -163,22 +165,38 @@ impl DtlsProvider for CachedDtls {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let dtls = self.bare(certificate, now, version, mtu)?;
+        let gate = Gate::default();
+        Ok(Box::new(Instance { dtls, gate }))
+    }
+}
+
+impl CachedDtls {
+    /// DTLS that keeps nothing from str0m.
+    pub(crate) fn bare(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<dimpl::Dtls, CryptoError> {
         let config = configuration(mtu.unwrap_or(str0m::DATAGRAM_MTU_TARGET))
             .map_err(|e| CryptoError::Other(format!("DTLS configuration: {e}")))?;
         let certificate = dimpl::DtlsCertificate {
             certificate: certificate.certificate.clone(),
             private_key: certificate.private_key.clone(),
         };
-        let dtls = match version {
-            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
-            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
-            DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),
-            other => return Err(CryptoError::Other(format!("unknown DTLS version {other}"))),
-        };
-        let gate = Gate::default();
-        Ok(Box::new(Instance { dtls, gate }))
+        match version {
+            DtlsVersion::Dtls12 => Ok(dimpl::Dtls::new_12(config, certificate, now)),
+            DtlsVersion::Dtls13 => Ok(dimpl::Dtls::new_13(config, certificate, now)),
+            DtlsVersion::Auto => Ok(dimpl::Dtls::new_auto(config, certificate, now)),
+            other => Err(CryptoError::Other(format!("unknown DTLS version {other}"))),
+        }
     }
 }
+
+/// Stands for an output that str0m does not get: no packet, which SCTP passes over.
+const NOTHING: DtlsOutput<'static> = DtlsOutput::ApplicationData(&[]);
 
 /// str0m's face of a `dimpl::Dtls`.
 struct Instance {
@@ -206,18 +224,22 @@ impl DtlsInstance for Instance {
             // Before the end of the handshake there is nobody to tell, and nothing to tell it with.
             let _ = self.dtls.close();
         }
+        if buf.len() >= PROBE.len() && egress::take_probe() {
+            let probe = &mut buf[..PROBE.len()];
+            probe.copy_from_slice(&PROBE);
+            return DtlsOutput::Packet(probe);
+        }
         let output = self.dtls.poll_output(buf);
         match &output {
-            DtlsOutput::KeyingMaterial(material, profile) => egress::keyed(
-                &GuardedSrtp,
-                *profile,
-                material.as_ref(),
-                self.dtls.is_active(),
-            ),
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                if egress::keyed(*profile, material.as_ref(), self.dtls.is_active()) {
+                    // Whoever has no key can use no nonce twice.
+                    return NOTHING;
+                }
+            }
             DtlsOutput::ApplicationData(packet) if !self.gate.admits(packet) => {
                 KEPT_BACK.set(KEPT_BACK.get() + 1);
-                // No packet, which SCTP passes over.
-                return DtlsOutput::ApplicationData(&[]);
+                return NOTHING;
             }
             _ => {}
         }

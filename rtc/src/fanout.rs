@@ -205,6 +205,7 @@ impl Plane {
             route: None,
             paced: false,
         });
+        session.begin_reports(now, out);
         self.refit(key);
         self.resume(now, key, out);
     }

@@ -4,7 +4,7 @@ mod ingress;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use str0m::Candidate;
 
@@ -36,6 +36,8 @@ pub struct Plane {
     pub(crate) random: Random,
     /// When the plane was made.
     pub(crate) epoch: Instant,
+    /// An instant, and the time of day that it was.
+    clock: (Instant, SystemTime),
     identity: Identity,
     sockets: Rc<[MediaSocket]>,
     candidates: Vec<Candidate>,
@@ -87,6 +89,7 @@ impl Plane {
             counters: PlaneCounters::default(),
             random: Random::new(config.seed),
             epoch: now,
+            clock: (now, SystemTime::UNIX_EPOCH),
             identity: config.identity,
             sockets: config.sockets.into(),
             candidates,
@@ -95,6 +98,12 @@ impl Plane {
             #[cfg(feature = "fault-injection")]
             strikes: Strikes::default(),
         })
+    }
+
+    /// Sender reports of sessions that are created from now on carry the time of day, which is `time` now.
+    /// Before, they count from when the plane was made (RFC 3550 §6.4.1 allows either).
+    pub fn set_time_of_day(&mut self, now: Instant, time: SystemTime) {
+        self.clock = (now, time);
     }
 
     /// A viewer may add so many candidates to a session from now on.
@@ -181,6 +190,7 @@ impl Plane {
             sockets: self.sockets.clone(),
             candidates: &self.candidates,
             credentials: fresh_credentials(&mut self.random, &self.demux),
+            clock: self.clock,
             formats,
         };
         let Ok(mut session) = Session::new(now, birth) else {
@@ -197,7 +207,7 @@ impl Plane {
             return Err(SessionError::Internal);
         }
         self.demux.map_ufrags(&session);
-        let key = self.sessions.insert(Box::new(session));
+        let key = self.sessions.insert(session);
         if let Some(source) = self.sources.get_mut(source) {
             source.sessions += 1;
         }

@@ -8,12 +8,13 @@ mod events;
 mod negotiation;
 mod replay;
 mod reports;
+mod rtcp;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::PayloadParams;
@@ -26,10 +27,10 @@ use self::alarm::Alarm;
 use self::negotiation::Negotiation;
 use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
-use crate::demux::Admitted;
+use self::rtcp::Rtcp;
+use crate::demux::{Admitted, Kind};
 use crate::dtls;
 use crate::egress::{self, Keying, Route};
-use crate::stats::STATS_INTERVAL;
 use crate::{
     CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
     SessionStats, SourceKey,
@@ -86,9 +87,12 @@ pub struct Session {
     pub(crate) audio: TrackReports,
     clock: Clock,
     replays: Replays,
+    rtcp: Rtcp,
     stats: SessionStats,
     /// When the last statistics were taken.
     stats_at: Instant,
+    /// Bytes of the datagrams that str0m made.
+    unsealed_bytes: u64,
     deadline: Instant,
     alarm: Alarm,
     /// A turn has panicked: there is no further one.
@@ -144,17 +148,19 @@ pub(crate) struct Birth<'a> {
     pub(crate) sockets: Rc<[MediaSocket]>,
     pub(crate) candidates: &'a [Candidate],
     pub(crate) credentials: IceCreds,
+    /// An instant, and the time of day that it was.
+    pub(crate) clock: (Instant, SystemTime),
     pub(crate) formats: Vec<PayloadParams>,
 }
 
 impl Session {
     /// A session with its first offer open.
-    pub(crate) fn new(now: Instant, birth: Birth<'_>) -> Result<Self, Panicked> {
+    pub(crate) fn new(now: Instant, birth: Birth<'_>) -> Result<Box<Self>, Panicked> {
         // str0m's constructors panic where they fail, which must not end the shard.
         catch_unwind(AssertUnwindSafe(|| Self::build(now, birth))).map_err(|_| Panicked)
     }
 
-    fn build(now: Instant, birth: Birth<'_>) -> Self {
+    fn build(now: Instant, birth: Birth<'_>) -> Box<Self> {
         let mut rtc = configuration(&birth).build(now);
         for candidate in birth.candidates {
             rtc.add_local_candidate(candidate.clone());
@@ -180,7 +186,7 @@ impl Session {
             &offer.to_sdp_string(),
             pending,
         );
-        Self {
+        Box::new(Self {
             key: birth.key,
             source: birth.source,
             rtc,
@@ -205,15 +211,17 @@ impl Session {
             route: None,
             video: TrackReports::new(Codec::H264.clock_rate()),
             audio: TrackReports::new(Codec::Opus.clock_rate()),
-            clock: Clock::default(),
+            clock: Clock::new(birth.clock),
             replays: Replays::default(),
+            rtcp: Rtcp::default(),
             stats: SessionStats::new(),
             stats_at: now,
+            unsealed_bytes: 0,
             deadline: now,
             alarm: Alarm::default(),
             failed: false,
             signals: Signals::default(),
-        }
+        })
     }
 
     /// Its key.
@@ -257,7 +265,7 @@ impl Session {
         self.control.open
     }
 
-    /// Statistics, up to date to the second.
+    /// Statistics, up to date to a second or two.
     pub fn stats(&self) -> &SessionStats {
         &self.stats
     }
@@ -290,7 +298,6 @@ impl Session {
         if self.failed {
             return Err(Panicked);
         }
-        let reports = [self.video.report(now), self.audio.report(now)];
         let turn = AssertUnwindSafe(|| {
             #[cfg(feature = "fault-injection")]
             if std::mem::take(&mut self.signals.struck) {
@@ -307,16 +314,16 @@ impl Session {
             }
             result
         });
-        let (turned, keying) = egress::during(reports, || catch_unwind(turn));
-        if let Some(keying) = &keying {
-            self.replays.keyed(keying);
-        }
-        if keying.is_some() {
-            self.keying = keying;
+        let (turned, keyed) = egress::during(|| catch_unwind(turn));
+        if let Some((keying, keys)) = keyed {
+            self.replays.keyed(&keying);
+            self.rtcp.keys = keys;
+            self.keying = Some(keying);
             self.signals.refitted = true;
         }
         match turned {
             Ok(result) => {
+                self.take_stats(now);
                 self.arm(now, out);
                 Ok(result)
             }
@@ -334,6 +341,10 @@ impl Session {
         if self.ice_lost.is_some_and(|lost| now >= lost + ICE_GONE) {
             self.signals.closed.get_or_insert(CloseReason::IceTimeout);
         }
+        self.report(now, out)?;
+        if self.next_deadline() > now {
+            return Ok(());
+        }
         let refused = self.turn(now, out, |rtc| {
             rtc.handle_input(Input::Timeout(now)).is_err()
         })?;
@@ -350,6 +361,9 @@ impl Session {
         bytes: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Panicked> {
+        if Kind::of(bytes) != Kind::Stun {
+            self.stats.connection.bytes_received += bytes.len() as u64;
+        }
         let refused = self.turn(now, out, |rtc| {
             let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
                 return true;
@@ -361,7 +375,7 @@ impl Session {
         Ok(())
     }
 
-    /// SRTCP from an authenticated address. str0m does not know what it had before.
+    /// SRTCP from an authenticated address. Where str0m opens it, it does not know what it had before.
     pub(crate) fn reports(
         &mut self,
         now: Instant,
@@ -377,6 +391,16 @@ impl Session {
         if self.replays.has(sent) {
             self.signals.replayed += 1;
             return Ok(());
+        }
+        if let Some(keys) = &self.rtcp.keys {
+            let Some(compound) = keys.open(bytes) else {
+                self.signals.refused += 1;
+                return Ok(());
+            };
+            self.stats.connection.bytes_received += bytes.len() as u64;
+            self.replays.insert(sent);
+            self.on_feedback(now, &compound);
+            return self.report(now, out);
         }
         self.signals.reported = false;
         self.datagram(now, from, to, bytes, out)?;
@@ -394,6 +418,7 @@ impl Session {
 
     /// Says goodbye: RTCP BYE and DTLS `close_notify` go into the outbox.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Outbox) {
+        self.say_goodbye(now, out);
         // What fails or panics here has nobody left to tell.
         let closed = self.turn(now, out, |rtc| rtc.close().is_ok());
         if closed == Ok(false) {
@@ -433,7 +458,8 @@ impl Session {
 
     fn next_deadline(&self) -> Instant {
         let gone = self.ice_lost.map(|lost| lost + ICE_GONE);
-        gone.map_or(self.deadline, |gone| gone.min(self.deadline))
+        let others = [gone, self.reports_at()].into_iter().flatten();
+        others.fold(self.deadline, Instant::min)
     }
 
     fn arm(&mut self, now: Instant, out: &mut Outbox) {
@@ -456,7 +482,6 @@ fn configuration(birth: &Birth<'_>) -> RtcConfig {
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_extension_map(extensions)
-        .set_stats_interval(Some(STATS_INTERVAL))
         // Of RTCP: what viewers report is read here.
         .enable_raw_packets(true)
         .set_send_buffer_audio(SEND_BUFFER_PACKETS)

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::{Codec, IceState};
 
-/// How often str0m reports, and over what rates are taken.
+/// Least time that rates are taken over: a session counts when something wakes it, which its own or
+/// its viewer's reports do about each second.
 pub(crate) const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is known of a session.
@@ -28,9 +29,10 @@ pub struct TrackStats {
     pub frames_sent: u64,
     /// Pictures that the viewer was not sent because it lay too far behind.
     pub frames_skipped: u64,
-    /// Pictures (or audio packets) sent over the last second.
+    /// Pictures (or audio packets) sent per second, over the last second or two.
     pub fps: f64,
-    /// Bits of RTP payload per second, retransmissions included, over the last second.
+    /// Bits of RTP payload per second, retransmissions included, over the last second or
+    /// two.
     pub bitrate_bps: u64,
     /// RTP packets sent, retransmissions included.
     pub packets_sent: u64,

@@ -52,6 +52,8 @@ pub(crate) struct Negotiated {
     pub(crate) ssrc: Option<Ssrc>,
     /// Of the retransmissions.
     pub(crate) resend: Option<Ssrc>,
+    /// Canonical name (RFC 3550 §6.5.1).
+    pub(crate) name: Box<str>,
     pub(crate) formats: Vec<Format>,
     pub(crate) header: Header,
 }

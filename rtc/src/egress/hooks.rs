@@ -1,17 +1,16 @@
-//! What the ciphers and the DTLS instance of a session share with it during its turn.
+//! What the DTLS instance of a session shares with it during its turn.
 //!
-//! str0m makes both through factories that are the same for every session, so they cannot be given
-//! anything of their own. A session lends its sender reports to the thread for the time of a turn,
-//! and takes away the keys that passed.
+//! str0m makes it through a factory that is the same for every session, so it cannot be given anything
+//! of its own. A session takes away the keys that passed, and asks where its viewer is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use str0m::crypto::SrtpProvider;
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::rtp::Ssrc;
 
 use super::keys;
 use super::seal::Sealer;
+use super::srtcp::Srtcp;
 
 /// What our sender reports say of one track (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy)]
@@ -27,51 +26,47 @@ pub(crate) struct Report {
 /// Keys that a handshake has agreed on. They replace all that were before.
 #[derive(Debug)]
 pub(crate) enum Keying {
-    /// The session's media is ours.
+    /// The session's media is ours, and so is its RTCP.
     Sealed(Sealer),
     /// Without AES-GCM: str0m seals.
     Through,
 }
 
-/// The reports of video and audio.
-type Reports = [Option<Report>; 2];
-
-#[derive(Default)]
-struct Lent {
-    reports: Reports,
-    keying: Option<Keying>,
-}
+/// What a DTLS instance puts out when it is asked where the viewer is: str0m addresses it, and it goes
+/// no further. Its first byte is none of DTLS, STUN or RTP (RFC 7983 §7).
+pub(crate) const PROBE: [u8; 1] = [0xff];
 
 thread_local! {
-    static LENT: RefCell<Lent> = RefCell::default();
+    static PASSED: RefCell<Option<(Keying, Option<Srtcp>)>> = const { RefCell::new(None) };
+    static PROBING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a session's turn, which must not panic. Returns the keys that passed, too.
-pub(crate) fn during<R>(reports: Reports, turn: impl FnOnce() -> R) -> (R, Option<Keying>) {
-    LENT.set(Lent {
-        reports,
-        keying: None,
-    });
+pub(crate) fn during<R>(turn: impl FnOnce() -> R) -> (R, Option<(Keying, Option<Srtcp>)>) {
+    PASSED.take();
     let result = turn();
-    (result, LENT.take().keying)
+    PROBING.set(false);
+    (result, PASSED.take())
 }
 
-/// A handshake of the session whose turn it is has come to an end. `client`: we were the client.
-pub(crate) fn keyed(
-    provider: &dyn SrtpProvider,
-    profile: SrtpProfile,
-    material: &[u8],
-    client: bool,
-) {
-    let sealer = keys::derive(provider, profile, material, client);
-    let keying = sealer.map_or(Keying::Through, Keying::Sealed);
-    LENT.with_borrow_mut(|lent| lent.keying = Some(keying));
+/// The session whose turn it is wants to know where its viewer is.
+pub(crate) fn probe() {
+    PROBING.set(true);
 }
 
-/// The report of a track of the session whose turn it is.
-pub(super) fn report(ssrc: u32) -> Option<Report> {
-    LENT.with_borrow(|lent| {
-        let mut reports = lent.reports.iter().flatten();
-        reports.find(|report| *report.ssrc == ssrc).copied()
-    })
+/// Whether it does. Once.
+pub(crate) fn take_probe() -> bool {
+    PROBING.take()
+}
+
+/// A handshake of the session whose turn it is has come to an end. `client`: we were the client. True
+/// when its keys are ours alone.
+pub(crate) fn keyed(profile: SrtpProfile, material: &[u8], client: bool) -> bool {
+    let (keying, keys) = match keys::derive(profile, material, client) {
+        Some((sealer, srtcp)) => (Keying::Sealed(sealer), Some(srtcp)),
+        None => (Keying::Through, None),
+    };
+    let ours = keys.is_some();
+    PASSED.set(Some((keying, keys)));
+    ours
 }

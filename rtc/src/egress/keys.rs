@@ -1,14 +1,15 @@
-//! From the keying material of a DTLS handshake to the key that seals our RTP.
+//! From the keying material of a DTLS handshake to the keys of our RTP and RTCP.
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Algorithm, LessSafeKey, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Algorithm};
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::crypto::{AeadAes128Gcm, AeadAes256Gcm, SrtpProvider};
 
 use super::seal::{SALT_BYTES, Sealer};
+use super::srtcp::{Key, Srtcp};
 
-/// Labels of the key derivation (RFC 3711 §4.3.1). RTCP has others, and so has keys of its own.
-const LABEL_RTP_ENCRYPTION: u8 = 0;
-const LABEL_RTP_SALT: u8 = 2;
+/// Labels of the key derivation (RFC 3711 §4.3.1): encryption and salt.
+const RTP: (u8, u8) = (0, 2);
+const RTCP: (u8, u8) = (3, 5);
 /// Block of AES.
 const BLOCK_BYTES: usize = 16;
 
@@ -18,37 +19,51 @@ struct Master<'m> {
     salt: &'m [u8],
 }
 
-/// The key of the packets that we send, or nothing where the profile is not AES-GCM.
+/// The keys of a session, or nothing where the profile is not AES-GCM.
 ///
 /// `client`: we are the DTLS client. The material holds the client's key, the server's key, the
 /// client's salt and the server's salt (RFC 5764 §4.2).
 pub(super) fn derive(
-    provider: &dyn SrtpProvider,
     profile: SrtpProfile,
     material: &[u8],
     client: bool,
-) -> Option<Sealer> {
+) -> Option<(Sealer, Srtcp)> {
+    let provider = str0m_aws_lc_rs::default_provider().srtp_provider;
     let (algorithm, key_bytes): (&'static Algorithm, usize) = match profile {
         SrtpProfile::AEAD_AES_128_GCM => (&AES_128_GCM, AeadAes128Gcm::KEY_LEN),
         SrtpProfile::AEAD_AES_256_GCM => (&AES_256_GCM, AeadAes256Gcm::KEY_LEN),
         _ => return None,
     };
     let (keys, salts) = material.split_at_checked(2 * key_bytes)?;
-    let side = usize::from(!client);
-    let master = Master {
-        key: keys.chunks_exact(key_bytes).nth(side)?,
-        salt: salts.chunks_exact(SALT_BYTES).nth(side)?,
+    let master = |client: bool| {
+        let side = usize::from(!client);
+        Some(Master {
+            key: keys.chunks_exact(key_bytes).nth(side)?,
+            salt: salts.chunks_exact(SALT_BYTES).nth(side)?,
+        })
     };
-    let mut key = [0; AeadAes256Gcm::KEY_LEN];
-    let key = &mut key[..key_bytes];
-    master.derive(provider, LABEL_RTP_ENCRYPTION, key);
-    let mut salt = [0; SALT_BYTES];
-    master.derive(provider, LABEL_RTP_SALT, &mut salt);
-    let key = UnboundKey::new(algorithm, key).ok()?;
-    Some(Sealer::new(LessSafeKey::new(key), salt))
+    let (ours, theirs) = (master(client)?, master(!client)?);
+    let media = ours.key(provider, algorithm, RTP);
+    let srtcp = Srtcp::new(
+        ours.key(provider, algorithm, RTCP),
+        theirs.key(provider, algorithm, RTCP),
+    );
+    Some((Sealer::new(media.cipher()?, media.salt), srtcp))
 }
 
 impl Master<'_> {
+    fn key(
+        &self,
+        provider: &dyn SrtpProvider,
+        algorithm: &'static Algorithm,
+        (encryption, salting): (u8, u8),
+    ) -> Key {
+        let mut key = Key::new(algorithm);
+        self.derive(provider, encryption, key.bytes_mut());
+        self.derive(provider, salting, &mut key.salt);
+        key
+    }
+
     /// The key derivation function of RFC 3711 §4.3.1 and §4.3.3, at a key derivation rate of 0:
     /// AES in counter mode over the label. RFC 7714 §11 fills the shorter salt up with zeros.
     fn derive(&self, provider: &dyn SrtpProvider, label: u8, key: &mut [u8]) {
@@ -91,17 +106,16 @@ mod tests {
         };
         let provider = str0m_aws_lc_rs::default_provider().srtp_provider;
         let mut derived = [0; 16];
-        master.derive(provider, LABEL_RTP_ENCRYPTION, &mut derived);
+        master.derive(provider, RTP.0, &mut derived);
         assert_eq!(derived.to_vec(), hex("C61E7A93744F39EE10734AFE3FF7A087"));
         let mut derived = [0; 14];
-        master.derive(provider, LABEL_RTP_SALT, &mut derived);
+        master.derive(provider, RTP.1, &mut derived);
         assert_eq!(derived.to_vec(), hex("30CBBC08863D8C85D49DB34A9AE1"));
     }
 
     #[test]
     fn material_of_the_wrong_length_or_profile_gives_no_key() {
-        let provider = str0m_aws_lc_rs::default_provider().srtp_provider;
-        let derive = |profile, len| derive(provider, profile, &vec![7; len], true).is_some();
+        let derive = |profile, len| derive(profile, &vec![7; len], true).is_some();
         assert!(derive(SrtpProfile::AEAD_AES_256_GCM, 88));
         assert!(derive(SrtpProfile::AEAD_AES_128_GCM, 56));
         assert!(!derive(SrtpProfile::AEAD_AES_256_GCM, 63));

@@ -6,7 +6,7 @@ use str0m::channel::ChannelData;
 use str0m::{Output, RtcError};
 
 use super::{CONTROL_MESSAGE_BYTES, Session};
-use crate::egress::Route;
+use crate::egress::{PROBE, Route};
 use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
 
 impl Session {
@@ -53,8 +53,12 @@ impl Session {
             self.route = route;
             self.signals.refitted = true;
         }
+        if *transmit.contents == PROBE {
+            return;
+        }
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
+        self.unsealed_bytes += transmit.contents.len() as u64;
         self.signals.rtp_packets += u64::from(media);
         out.datagram(self.key, socket, to, media, &transmit.contents);
     }
@@ -80,7 +84,6 @@ impl Session {
                 self.signals.keyframe_requests += 1;
             }
             E::RawPacket(packet) => self.on_packet(now, *packet),
-            E::PeerStats(report) => self.on_peer_stats(&report),
             E::Closed => {
                 self.signals.closed.get_or_insert(CloseReason::PeerClosed);
             }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::Mid;
-use str0m::rtp::ExtensionMap;
+use str0m::rtp::{ExtensionMap, Ssrc};
 use str0m::{IceCreds, Rtc};
 
 use super::{Panicked, Session};
@@ -32,6 +32,17 @@ pub(crate) struct Negotiation {
     open: Option<OpenOffer>,
     answered: Option<Answered>,
     offers: u64,
+    /// The streams that str0m was relieved of.
+    streams: Vec<Stream>,
+}
+
+/// What str0m sends a track as. It holds 8 kB for each, and reports of each that it has, so it has them
+/// only while it reads or writes a description, and where it seals.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    mid: Mid,
+    ssrc: Ssrc,
+    resend: Option<Ssrc>,
 }
 
 struct OpenOffer {
@@ -68,7 +79,12 @@ impl Negotiation {
             open,
             answered: None,
             offers: 1,
+            streams: Vec::new(),
         }
+    }
+
+    fn mids(&self) -> [Mid; 2] {
+        [self.video, self.audio]
     }
 
     /// An answer was accepted, so DTLS and SRTP may come.
@@ -161,17 +177,26 @@ impl Session {
         else {
             return Err(SessionError::NoOpenOffer);
         };
+        let mids = self.negotiation.mids();
+        let streams = std::mem::take(&mut self.negotiation.streams);
+        let relieved = !self.is_served_through();
         let taken = self.turn(now, out, |rtc| {
+            give_back(rtc, &streams);
             let taken = rtc.sdp_api().accept_answer(pending, answer);
             if taken.is_ok()
                 && let Some(ours) = &restart
             {
                 rtc.direct_api().set_local_ice_credentials(ours.clone());
             }
-            taken
+            let streams = if relieved {
+                relieve(rtc, mids)
+            } else {
+                Vec::new()
+            };
+            taken.map(|()| streams)
         });
         match taken {
-            Ok(Ok(())) => {}
+            Ok(Ok(streams)) => self.negotiation.streams = streams,
             // The check above let something through: str0m has half taken it, the offer is used up.
             Ok(Err(error)) => {
                 self.signals.closed = Some(CloseReason::Fault);
@@ -191,7 +216,6 @@ impl Session {
         self.touch(now);
         if self.state() == SessionState::New {
             self.move_to(SessionState::Connecting, out);
-            self.bound_retransmission(now, out);
         }
         Ok(offered - taken_candidates)
     }
@@ -208,12 +232,16 @@ impl Session {
         if !self.negotiation.is_answered() {
             return self.repeat_offer(now, restart, out);
         }
+        let streams = self.negotiation.streams.clone();
         let made = self.turn(now, out, |rtc| {
+            give_back(rtc, &streams);
             let mut changes = rtc.sdp_api();
             let drawn = changes.ice_restart(true);
-            changes
-                .apply()
-                .map(|(offer, pending)| (offer.to_sdp_string(), pending, drawn))
+            let made = changes.apply();
+            for stream in &streams {
+                rtc.direct_api().remove_stream_tx(stream.ssrc);
+            }
+            made.map(|(offer, pending)| (offer.to_sdp_string(), pending, drawn))
         });
         let Ok(Some((text, pending, drawn))) = made else {
             return Err(SessionError::Internal);
@@ -264,9 +292,18 @@ impl Session {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(Negotiated, Negotiated), Panicked> {
-        let (video, audio) = (self.negotiation.video, self.negotiation.audio);
-        let (video, audio) = self.turn(now, out, |rtc| {
-            (negotiated(rtc, video), negotiated(rtc, audio))
+        let mids = self.negotiation.mids();
+        if self.is_served_through() {
+            // str0m sends, so it has its streams again.
+            let streams = std::mem::take(&mut self.negotiation.streams);
+            self.turn(now, out, |rtc| {
+                give_back(rtc, &streams);
+                bound_retransmission(rtc, mids[0]);
+            })?;
+        }
+        let streams = self.negotiation.streams.clone();
+        let [video, audio] = self.turn(now, out, |rtc| {
+            mids.map(|mid| negotiated(rtc, mid, &streams))
         })?;
         // Two tracks that count indices under one SSRC would use a nonce twice.
         let mut ssrcs = vec![video.ssrc, video.resend, audio.ssrc, audio.resend];
@@ -281,23 +318,46 @@ impl Session {
         Ok((video, audio))
     }
 
-    fn bound_retransmission(&mut self, now: Instant, out: &mut Outbox) {
-        let video = self.negotiation.video;
-        // A panic is in the signals already.
-        let _ = self.turn(now, out, |rtc| {
-            if let Some(stream) = rtc.direct_api().stream_tx_by_mid(video, None) {
-                // No cap on the share of resent packets: a lost keyframe is most of a second's
-                // bytes.
-                stream.set_rtx_cache(RETRANSMIT_PACKETS, RETRANSMIT_AGE, None);
-            }
-        });
+    /// str0m seals, for want of AES-GCM.
+    fn is_served_through(&self) -> bool {
+        self.replays.is_keyed() && self.rtcp.keys.is_none()
     }
 }
 
-fn negotiated(rtc: &mut Rtc, mid: Mid) -> Negotiated {
+/// Takes the streams of the tracks from str0m.
+fn relieve(rtc: &mut Rtc, mids: [Mid; 2]) -> Vec<Stream> {
+    let mut api = rtc.direct_api();
+    let mut streams = Vec::with_capacity(mids.len());
+    for mid in mids {
+        if let Some(stream) = api.stream_tx_by_mid(mid, None) {
+            let (ssrc, resend) = (stream.ssrc(), stream.rtx());
+            api.remove_stream_tx(ssrc);
+            streams.push(Stream { mid, ssrc, resend });
+        }
+    }
+    streams
+}
+
+/// str0m has its streams again.
+fn give_back(rtc: &mut Rtc, streams: &[Stream]) {
+    for stream in streams {
+        rtc.direct_api()
+            .declare_stream_tx(stream.ssrc, stream.resend, stream.mid, None);
+    }
+}
+
+fn bound_retransmission(rtc: &mut Rtc, video: Mid) {
+    if let Some(stream) = rtc.direct_api().stream_tx_by_mid(video, None) {
+        // No cap on the share of resent packets: a lost keyframe is most of a second's bytes.
+        stream.set_rtx_cache(RETRANSMIT_PACKETS, RETRANSMIT_AGE, None);
+    }
+}
+
+fn negotiated(rtc: &mut Rtc, mid: Mid, streams: &[Stream]) -> Negotiated {
     let refused = Negotiated {
         ssrc: None,
         resend: None,
+        name: Box::default(),
         formats: Vec::new(),
         header: Header::new(mid, &ExtensionMap::empty()),
     };
@@ -308,6 +368,7 @@ fn negotiated(rtc: &mut Rtc, mid: Mid) -> Negotiated {
         return refused;
     }
     let header = Header::new(mid, media.remote_extmap());
+    let name = media.cname().into();
     let remote = media.remote_pts();
     let formats = rtc
         .codec_config()
@@ -322,13 +383,20 @@ fn negotiated(rtc: &mut Rtc, mid: Mid) -> Negotiated {
             })
         })
         .collect();
-    let mut api = rtc.direct_api();
-    let Some(stream) = api.stream_tx_by_mid(mid, None) else {
+    let ours = streams.iter().find(|stream| stream.mid == mid).copied();
+    let theirs = || {
+        let mut api = rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None)?;
+        let (ssrc, resend) = (stream.ssrc(), stream.rtx());
+        Some(Stream { mid, ssrc, resend })
+    };
+    let Some(stream) = ours.or_else(theirs) else {
         return refused;
     };
     Negotiated {
-        ssrc: Some(stream.ssrc()),
-        resend: stream.rtx(),
+        ssrc: Some(stream.ssrc),
+        resend: stream.resend,
+        name,
         formats,
         header,
     }

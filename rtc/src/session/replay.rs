@@ -50,6 +50,11 @@ impl Replays {
         });
     }
 
+    /// There are keys.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.tag_bytes.is_some()
+    }
+
     /// What the packet says to be, which nobody has proved yet. Nothing before there are keys, or
     /// when it is too short.
     pub(super) fn read(&self, srtcp: &[u8]) -> Option<Sent> {

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use str0m::rtp::rtcp::{ReceptionReport, Rtcp};
 use str0m::rtp::{RawPacket, Ssrc};
-use str0m::stats::PeerStats;
 
 use super::Session;
 use crate::TrackStats;
 use crate::egress::{Report, Sent, Tally};
+use crate::rtcp::Missing;
+use crate::stats::STATS_INTERVAL;
 use crate::viewer::Negotiated;
 
 /// From 1900, where NTP time begins, to 1970 (RFC 868).
@@ -27,6 +28,8 @@ pub(super) const MAX_LOST: usize = 31 * 17;
 pub(crate) struct TrackReports {
     pub(super) ssrc: Option<Ssrc>,
     resend: Option<Ssrc>,
+    /// Its canonical name (RFC 3550 §6.5.1), as the offer says it.
+    pub(super) name: Box<str>,
     clock_rate: u32,
     /// What its lane has sent, and had at the last statistics.
     pub(crate) tally: Tally,
@@ -44,10 +47,12 @@ struct Received {
     lost: i32,
 }
 
-/// The time of day that our sender reports carry. str0m makes it up from instants once per process.
-#[derive(Default)]
+/// The time of day that sender reports carry.
 pub(super) struct Clock {
-    reported: Option<(Instant, SystemTime)>,
+    /// An instant, and the time of day that it was.
+    start: (Instant, SystemTime),
+    /// Of the last report: ours, or one that str0m has made, whose clock is its own.
+    pub(super) reported: Option<(Instant, SystemTime)>,
 }
 
 impl TrackReports {
@@ -55,6 +60,7 @@ impl TrackReports {
         Self {
             ssrc: None,
             resend: None,
+            name: Box::default(),
             clock_rate,
             tally: Tally::default(),
             counted: Sent::default(),
@@ -66,6 +72,9 @@ impl TrackReports {
         // A track refused for a while keeps its SSRC.
         self.ssrc = self.ssrc.or(track.ssrc);
         self.resend = self.resend.or(track.resend);
+        if self.name.is_empty() {
+            self.name = track.name.clone();
+        }
     }
 
     /// What a sender report made now should say.
@@ -122,6 +131,23 @@ impl TrackReports {
 }
 
 impl Clock {
+    pub(super) fn new(start: (Instant, SystemTime)) -> Self {
+        Self {
+            start,
+            reported: None,
+        }
+    }
+
+    pub(super) fn time(&self, now: Instant) -> SystemTime {
+        let (at, time) = self.start;
+        time + now.saturating_duration_since(at)
+    }
+
+    /// As an NTP timestamp: units of 2⁻³² s since 1900.
+    pub(super) fn ntp(&self, now: Instant) -> u64 {
+        ntp(self.time(now))
+    }
+
     /// The round trip that a reception report tells (RFC 3550 §6.4.1).
     fn round_trip(&self, now: Instant, report: &ReceptionReport) -> Option<Duration> {
         let (at, time) = self.reported?;
@@ -140,17 +166,21 @@ impl Clock {
     }
 }
 
-/// The middle 32 bits of an NTP timestamp: seconds, with 16 bits after the point.
-fn middle(time: SystemTime) -> u32 {
+fn ntp(time: SystemTime) -> u64 {
     let unix = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     let ntp = unix + NTP_TO_UNIX;
-    ((ntp.as_nanos() << 16) / 1_000_000_000) as u32
+    ((ntp.as_nanos() << 32) / 1_000_000_000) as u64
+}
+
+/// The middle 32 bits of an NTP timestamp: seconds, with 16 bits after the point.
+fn middle(time: SystemTime) -> u32 {
+    (ntp(time) >> 16) as u32
 }
 
 impl Session {
-    /// A packet of RTCP that came or went, or one of RTP that str0m has sealed.
+    /// A packet of RTCP that came or went, or one of RTP, where str0m seals.
     pub(super) fn on_packet(&mut self, now: Instant, packet: RawPacket) {
         match packet {
             RawPacket::RtcpRx(rtcp) => {
@@ -177,16 +207,12 @@ impl Session {
             Rtcp::SenderReport(report) => {
                 report.reports.iter().for_each(|r| self.on_report(now, r));
             }
-            Rtcp::Nack(nack) if Some(nack.ssrc) == self.video.ssrc => {
-                self.signals.nacks += 1;
-                self.stats.video.nacks += 1;
-                for entry in nack.reports.iter() {
-                    let following = (0..16).filter(|bit| entry.blp >> bit & 1 == 1);
-                    let following = following.map(|bit| entry.pid.wrapping_add(bit + 1));
-                    self.signals.lost.push(entry.pid);
-                    self.signals.lost.extend(following);
-                }
-                self.signals.lost.truncate(MAX_LOST);
+            Rtcp::Nack(nack) => {
+                let missing = nack.reports.iter().map(|entry| Missing {
+                    sequence: entry.pid,
+                    following: entry.blp,
+                });
+                self.on_nack(nack.ssrc, missing);
             }
             Rtcp::Pli(pli) if Some(pli.ssrc) == self.video.ssrc => self.stats.video.plis += 1,
             Rtcp::Fir(fir) => {
@@ -198,7 +224,27 @@ impl Session {
         }
     }
 
-    fn on_report(&mut self, now: Instant, report: &ReceptionReport) {
+    /// The viewer asks for packets of a track again.
+    pub(super) fn on_nack(&mut self, ssrc: Ssrc, missing: impl IntoIterator<Item = Missing>) {
+        if Some(ssrc) != self.video.ssrc {
+            return;
+        }
+        self.signals.nacks += 1;
+        self.stats.video.nacks += 1;
+        for Missing {
+            sequence,
+            following,
+        } in missing
+        {
+            let after = (0..16).filter(|bit| following >> bit & 1 == 1);
+            let after = after.map(|bit| sequence.wrapping_add(bit + 1));
+            self.signals.lost.push(sequence);
+            self.signals.lost.extend(after);
+        }
+        self.signals.lost.truncate(MAX_LOST);
+    }
+
+    pub(super) fn on_report(&mut self, now: Instant, report: &ReceptionReport) {
         let (track, stats) = if Some(report.ssrc) == self.video.ssrc {
             (&mut self.video, &mut self.stats.video)
         } else if Some(report.ssrc) == self.audio.ssrc {
@@ -219,20 +265,19 @@ impl Session {
         Some(Duration::from_secs_f64(ms / 1_000.0))
     }
 
-    /// Another second has passed.
-    pub(super) fn on_peer_stats(&mut self, report: &PeerStats) {
-        let span = report.timestamp.saturating_duration_since(self.stats_at);
-        self.stats_at = report.timestamp;
+    /// Takes statistics, where the last ones are a second old.
+    pub(super) fn take_stats(&mut self, now: Instant) {
+        let span = now.saturating_duration_since(self.stats_at);
+        if span < STATS_INTERVAL {
+            return;
+        }
+        self.stats_at = now;
         self.video.count(span, &mut self.stats.video);
         self.audio.count(span, &mut self.stats.audio);
         let sealed = self.video.tally.get().sealed_bytes + self.audio.tally.get().sealed_bytes;
         let connection = &mut self.stats.connection;
-        connection.bytes_sent = report.peer_bytes_tx + sealed;
-        connection.bytes_received = report.peer_bytes_rx;
-        connection.remote = report
-            .selected_candidate_pair
-            .as_ref()
-            .map(|pair| pair.remote.addr);
+        connection.bytes_sent = self.unsealed_bytes + sealed;
+        connection.remote = self.route.map(|route| route.to);
     }
 }
 
@@ -288,6 +333,7 @@ mod tests {
         let now = start();
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let clock = Clock {
+            start: (now, time),
             reported: Some((now, time)),
         };
         let ms = |ms| Duration::from_millis(ms);

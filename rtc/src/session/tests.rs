@@ -47,7 +47,7 @@ fn a_panic_closes_its_session_alone() {
 }
 
 #[test]
-fn an_idle_session_wakes_once_a_second() {
+fn an_idle_session_wakes_at_most_once_a_second() {
     let start = start();
     let (mut plane, mut out) = (plane(start), Outbox::new());
     let source = plane.add_source();
@@ -62,7 +62,7 @@ fn an_idle_session_wakes_once_a_second() {
         next = out.timers().collect();
         wakes += 1;
     }
-    assert!((9..=16).contains(&wakes), "{wakes} wakes in 10 s");
+    assert!((3..=10).contains(&wakes), "{wakes} wakes in 10 s");
 }
 
 #[test]

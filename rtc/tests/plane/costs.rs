@@ -8,8 +8,8 @@ use rtc::{MAX_SDP_BYTES, SocketIndex};
 
 use crate::attacks::descriptions::{BOMBS, answered, filled};
 use crate::security::{client_hello, stranger};
-use crate::support::Sim;
-use crate::support::media::Stream;
+use crate::support::media::{self, Stream};
+use crate::support::{FAN_OUT_PACKETS, Sim};
 
 const ROUNDS: u32 = 20_000;
 
@@ -120,4 +120,41 @@ fn costs_of_datagrams() {
         }
     }
     println!("WORST {worst:?}");
+}
+
+#[test]
+#[ignore = "it measures, which only an optimised build can"]
+fn costs_of_fan_out() {
+    const VIEWERS: usize = 300;
+    const FRAMES: u32 = 200;
+    let mut sim = Sim::new(402);
+    let source = sim.plane.add_source();
+    for _ in 0..VIEWERS {
+        sim.watch(source);
+    }
+    let mut stream = Stream::new(rtc::Codec::H264, usize::MAX);
+    sim.publish_for(source, &mut stream, 2);
+    // From here on nothing arrives anywhere: what is left is the fan-out alone.
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        let (mut took, mut packets, mut runs) = (Duration::ZERO, 0, 0);
+        for _ in 0..FRAMES {
+            sim.now += media::FRAME;
+            let au = stream.next();
+            sim.plane.write(sim.now, source, sim.now, &au, &mut sim.out);
+            let mut more = true;
+            while more {
+                let start = clock();
+                more = sim.plane.fan_out(sim.now, FAN_OUT_PACKETS, &mut sim.out);
+                took += start.elapsed();
+                packets += sim.out.runs().map(|run| run.datagrams()).sum::<usize>();
+                runs += sim.out.runs().count();
+                sim.out.clear_runs();
+            }
+        }
+        rounds.push((took.as_nanos() / packets as u128, packets, runs));
+    }
+    rounds.sort_unstable();
+    let (nanos, packets, runs) = rounds[rounds.len() / 2];
+    println!("COST a packet to {VIEWERS} viewers: {nanos} ns ({packets} in {runs} runs)");
 }

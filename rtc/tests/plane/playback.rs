@@ -280,6 +280,37 @@ fn statistics_say_what_was_sent() {
 }
 
 #[test]
+fn sender_reports_come_often_enough_and_wake_no_session_by_themselves() {
+    const SECONDS: u32 = 60;
+    let mut sim = Sim::new(9);
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    let mut stream = Stream::small(Codec::H264, 25);
+    sim.publish_for(source, &mut stream, 5 * 25);
+    let (begin, fired) = (sim.now, sim.fired);
+    sim.publish_for(source, &mut stream, SECONDS as usize * 25);
+    let seen = sim.viewer(viewer);
+    let reports = seen.reports.iter();
+    let times: Vec<_> = reports
+        .filter(|(at, mid, _)| *at >= begin && Some(*mid) == seen.video)
+        .map(|(at, ..)| *at)
+        .collect();
+    let gap = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(gap.is_some_and(|gap| gap <= 3 * SECOND), "{gap:?}");
+    assert!(times.len() >= SECONDS as usize / 3, "{}", times.len());
+    let fired = sim.fired - fired;
+    assert!(fired <= u64::from(SECONDS), "{fired} timers in {SECONDS} s");
+    let stats = sim.plane.session(sim.key(viewer)).unwrap().stats();
+    assert!((24.0..=26.0).contains(&stats.video.fps), "{stats:?}");
+    assert!(
+        stats
+            .video
+            .rtt_ms
+            .is_some_and(|ms| (19.0..25.0).contains(&ms))
+    );
+}
+
+#[test]
 fn real_streams_play_from_their_containers() {
     let files: [(Container, &[u8]); 3] = [
         (

@@ -40,6 +40,8 @@ pub(crate) struct Sim {
     pub(crate) events: Vec<(Duration, Event)>,
     /// Datagrams of each run that was sent, with its session, when they were media.
     pub(crate) media_runs: Vec<(SessionKey, usize)>,
+    /// Timers that fired.
+    pub(crate) fired: u64,
     timers: BTreeSet<(Instant, SessionKey)>,
 }
 
@@ -83,6 +85,7 @@ impl Sim {
             viewers: Vec::new(),
             events: Vec::new(),
             media_runs: Vec::new(),
+            fired: 0,
             timers: BTreeSet::new(),
         }
     }
@@ -193,6 +196,7 @@ impl Sim {
             && at <= self.now
         {
             self.timers.pop_first();
+            self.fired += 1;
             self.plane.timeout(self.now, key, &mut self.out);
             self.flush();
         }
