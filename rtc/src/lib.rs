@@ -47,9 +47,14 @@ mod stun;
 mod support;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+#[path = "../tests/plane/through_str0m.rs"]
+mod through_str0m;
 mod timeline;
 mod track;
 mod viewer;
+#[cfg(test)]
+mod without_gcm;
 
 pub use access_unit::{AccessUnit, Codec};
 pub use config::{MediaSocket, PlaneConfig, PlaneLimits, SocketIndex};

@@ -1,22 +1,16 @@
 //! Sealed media as a viewer gets it, and what must never happen.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use str0m::config::{DtlsCert, DtlsVersion};
-use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{
-    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, KeyingMaterial, ProtocolVersion,
-    SrtpProfile,
-};
+use str0m::crypto::dtls::SrtpProfile;
 use str0m::rtp::RtpWrite;
 
 use super::keyed;
 use super::keys::derive;
-use crate::dtls::CachedDtls;
 use crate::support::media::{Stream, picture};
-use crate::support::{Sim, Viewer, ViewerId, plane_address};
-use crate::{Codec, Identity, MediaSocket, Plane, PlaneConfig, PlaneLimits, SourceKey};
+use crate::support::{Sim, Simulation, ViewerId};
+use crate::without_gcm::WithoutGcm;
+use crate::{Codec, SourceKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -202,96 +196,11 @@ fn packets_are_not_resent_forever() {
     assert!((100..500).contains(&resent), "{resent} packets in 0.2 s");
 }
 
-/// DTLS that ends with AES-CM: a prefix of the same exported bytes, as the exporter would give.
-#[derive(Debug)]
-struct WithoutGcm;
-
-struct Downgraded(dimpl::Dtls);
-
-impl std::fmt::Debug for Downgraded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Downgraded")
-    }
-}
-
-impl DtlsProvider for WithoutGcm {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        CachedDtls.generate_certificate()
-    }
-
-    fn new_dtls(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let dtls = CachedDtls.bare(certificate, now, version, mtu)?;
-        Ok(Box::new(Downgraded(dtls)))
-    }
-}
-
-impl DtlsInstance for Downgraded {
-    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        match self.0.poll_output(buf) {
-            DtlsOutput::KeyingMaterial(material, _) => {
-                let (material, profile) = (&material[..60], SrtpProfile::AES128_CM_SHA1_80);
-                assert!(!keyed(profile, material, self.0.is_active()));
-                DtlsOutput::KeyingMaterial(KeyingMaterial::new(material), profile)
-            }
-            output => output,
-        }
-    }
-
-    fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
-    }
-
-    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
-    }
-
-    fn is_active(&self) -> bool {
-        self.0.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
-    }
-}
-
 #[test]
 fn a_viewer_without_aes_gcm_is_served_through_str0m() {
-    let mut sim = Sim::new(108);
-    let identity = Identity::generate().unwrap().with_dtls(&WithoutGcm);
-    let crypto = Arc::clone(identity.crypto());
-    let address = plane_address();
-    let socket = MediaSocket {
-        bound: address,
-        advertised: address,
-    };
-    let config = PlaneConfig {
-        identity,
-        sockets: vec![socket],
-        limits: PlaneLimits::default(),
-        seed: [8; 32],
-    };
-    sim.plane = Plane::new(sim.now, config).unwrap();
+    let mut sim = Simulation::<WithoutGcm>::new(108);
     let source = sim.plane.add_source();
-    let viewer = Viewer::with(sim.now, 0, |config| config.set_crypto_provider(crypto));
-    let viewer = sim.join_as(source, viewer);
+    let viewer = sim.join(source);
     sim.connect(viewer);
     sim.network.loss = 0.02;
     let mut stream = Stream::new(Codec::H264, 25);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rtc::SessionState;
 
-use crate::support::{Mishap, Network, Sim};
+use super::support::{Mishap, Network, Sim};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -34,6 +34,9 @@ pub struct Network {
     /// Addresses that are cut off.
     pub cut: Vec<SocketAddr>,
     pub lost: u64,
+    /// Who hears only one of so many datagrams.
+    pub deaf: Option<(SocketAddr, u64)>,
+    unheard: u64,
     /// What befalls the datagram that is sent as this one, counted from 0.
     pub mishap: Option<(u64, Mishap)>,
     /// What is sent, from when on somebody listens.
@@ -56,6 +59,8 @@ impl Network {
             loss: 0.0,
             cut: Vec::new(),
             lost: 0,
+            deaf: None,
+            unheard: 0,
             mishap: None,
             record: None,
             flying: BinaryHeap::new(),
@@ -70,6 +75,14 @@ impl Network {
         if self.cut.contains(&from) || self.cut.contains(&to) || self.draw() < self.loss {
             self.lost += 1;
             return;
+        }
+        if let Some((deaf, every)) = self.deaf
+            && to == deaf
+        {
+            self.unheard += 1;
+            if !self.unheard.is_multiple_of(every) {
+                return;
+            }
         }
         let mishap = self.mishap.filter(|(number, _)| *number == self.sent);
         let mishap = mishap.map(|(_, mishap)| mishap);
@@ -118,6 +131,11 @@ impl Network {
     /// The last STUN message sent to an address.
     pub fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
         self.stun_to.get(&to).cloned()
+    }
+
+    /// When the next datagram arrives.
+    pub fn next(&self) -> Option<Instant> {
+        Some(self.flying.peek()?.0.0)
     }
 
     pub fn arrived(&mut self, now: Instant) -> Option<Arrival> {
