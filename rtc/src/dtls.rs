@@ -231,11 +231,11 @@ impl DtlsInstance for Instance {
         }
         let output = self.dtls.poll_output(buf);
         match &output {
-            DtlsOutput::KeyingMaterial(material, profile) => {
-                if egress::keyed(*profile, material.as_ref(), self.dtls.is_active()) {
-                    // Whoever has no key can use no nonce twice.
-                    return NOTHING;
-                }
+            // Whoever has no key can use no nonce twice.
+            DtlsOutput::KeyingMaterial(material, profile)
+                if egress::keyed(*profile, material.as_ref(), self.dtls.is_active()) =>
+            {
+                return NOTHING;
             }
             DtlsOutput::ApplicationData(packet) if !self.gate.admits(packet) => {
                 KEPT_BACK.set(KEPT_BACK.get() + 1);

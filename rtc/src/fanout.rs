@@ -16,7 +16,7 @@ use crate::egress::{Keying, SendTime, Shipped};
 use crate::session::{Panicked, Session};
 use crate::source::RESTART_INTERVAL;
 use crate::track::Track;
-use crate::viewer::{Beginning, Lane, Negotiated, Outgoing, Viewer};
+use crate::viewer::{Beginning, Lane, Negotiated, Viewer};
 use crate::{CloseReason, Codec, Outbox, Plane, SessionKey, SourceKey};
 
 /// RTP packets that a viewer gets at a time. A frame of 720p at 2 Mbit/s has 7, a keyframe 41:
@@ -400,24 +400,22 @@ fn write_lane(now: Instant, rtc: &mut Rtc, lane: &mut Lane, track: &Track, limit
     let mut written = 0;
     let mut api = rtc.direct_api();
     let mut stream = lane.ssrc().and_then(|ssrc| api.stream_tx(&ssrc));
+    let tally = lane.tally.clone();
     while written < limit
-        && let Some(outgoing) = lane.next(now, track)
+        && let Some(outgoing) = lane.next(now, track, limit - written)
     {
-        let Outgoing {
-            packet,
-            payload_type,
-            index,
-            rtp,
-            wallclock,
-        } = outgoing;
-        written += 1;
-        lane.tally.update(|sent| sent.count(packet, rtp, wallclock));
-        if let Some(stream) = &mut stream {
-            let (sequence, payload) = (index.value().into(), packet.payload.clone());
-            let write = RtpWrite::new(payload_type, sequence, rtp, wallclock, payload)
-                .marker(packet.marker)
-                .nackable(packet.codec.is_video());
-            stream.write_rtp(write);
+        let (rtp, wallclock) = (outgoing.rtp, outgoing.wallclock);
+        for packet in outgoing.packets {
+            let index = outgoing.indices.take();
+            written += 1;
+            tally.update(|sent| sent.count(packet, rtp, wallclock));
+            if let Some(stream) = &mut stream {
+                let (sequence, payload) = (index.value().into(), packet.payload.clone());
+                let write = RtpWrite::new(outgoing.payload_type, sequence, rtp, wallclock, payload)
+                    .marker(packet.marker)
+                    .nackable(packet.codec.is_video());
+                stream.write_rtp(write);
+            }
         }
     }
     written

@@ -31,6 +31,7 @@ struct RunHead {
     segment: usize,
     start: usize,
     end: usize,
+    segments: usize,
 }
 
 /// Datagrams to one destination that one `UDP_SEGMENT` send can carry: all of `segment` bytes, but
@@ -172,6 +173,7 @@ impl Outbox {
             && last.takes(len)
         {
             last.end = end;
+            last.segments += 1;
             return;
         }
         self.runs.push(RunHead {
@@ -182,6 +184,7 @@ impl Outbox {
             segment: len,
             start,
             end,
+            segments: 1,
         });
     }
 }
@@ -191,8 +194,8 @@ impl RunHead {
     fn takes(&self, len: usize) -> bool {
         let held = self.end - self.start;
         len <= self.segment
-            && held.is_multiple_of(self.segment)
-            && held / self.segment < RUN_MAX_SEGMENTS
+            && held == self.segments * self.segment
+            && self.segments < RUN_MAX_SEGMENTS
             && held + len <= RUN_MAX_BYTES
     }
 }

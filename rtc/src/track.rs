@@ -2,6 +2,7 @@
 //! keyframe for those who join.
 
 use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,19 @@ impl Track {
     pub(crate) fn get(&self, position: u64) -> Option<&LogPacket> {
         self.log
             .get(usize::try_from(position.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The packets of one frame from `position` on, at most `limit`.
+    pub(crate) fn rest_of_frame(&self, position: u64, limit: usize) -> Iter<'_, LogPacket> {
+        let begin = position
+            .saturating_sub(self.first)
+            .min(self.log.len() as u64) as usize;
+        let mut rest = self.log.range(begin..).take(limit);
+        let count = match rest.position(|packet| packet.last) {
+            Some(last) => last + 1,
+            None => limit.min(self.log.len() - begin),
+        };
+        self.log.range(begin..begin + count)
     }
 
     pub(crate) fn last(&self) -> Option<&LogPacket> {
@@ -239,6 +253,31 @@ mod tests {
         );
         track.trim(track.recent(3));
         assert_eq!((track.first(), track.recent(3)), (2, 2));
+    }
+
+    #[test]
+    fn a_frame_is_read_to_its_end_or_to_the_limit() {
+        let now = start();
+        let mut track = Track::new();
+        for count in [3, 1, 2] {
+            let packet = Packet {
+                payload: vec![0; 10].into(),
+                marker: false,
+            };
+            let frame = Frame {
+                codec: Codec::Vp8,
+                keyframe: count == 3,
+                rtp: 0,
+                capture: now,
+            };
+            track.push(now, frame, &mut vec![packet; count], LIMITS);
+        }
+        let read = |position, limit| track.rest_of_frame(position, limit).len();
+        assert_eq!(
+            [read(0, 16), read(1, 16), read(3, 16), read(4, 16)],
+            [3, 2, 1, 2]
+        );
+        assert_eq!([read(0, 2), read(5, 16), read(6, 16)], [2, 1, 0]);
     }
 
     #[test]

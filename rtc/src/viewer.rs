@@ -1,6 +1,7 @@
 //! A viewer's place in its source's tracks, and the RTP numbers it is sent.
 
 use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
 use std::time::{Duration, Instant};
 
 use str0m::media::Pt;
@@ -104,11 +105,13 @@ struct Replay {
     rtp: u64,
 }
 
-/// The next packet for a viewer.
-pub(crate) struct Outgoing<'t> {
-    pub(crate) packet: &'t LogPacket,
+/// The next packets for a viewer: of one frame, in order. All of them are to be sent, each with the
+/// next index.
+pub(crate) struct Outgoing<'l, 't> {
+    pub(crate) packets: Iter<'t, LogPacket>,
+    pub(crate) indices: &'l mut Indices,
+    pub(crate) header: &'l Header,
     pub(crate) payload_type: Pt,
-    pub(crate) index: Index,
     pub(crate) rtp: u32,
     /// What `rtp` stands for on the source's timeline.
     pub(crate) wallclock: Instant,
@@ -258,31 +261,39 @@ impl Lane {
         self.unsupported.take()
     }
 
-    /// The next packet, and steps over it.
-    pub(crate) fn next<'t>(&mut self, now: Instant, track: &'t Track) -> Option<Outgoing<'t>> {
-        loop {
+    /// The next packets, at least one and at most `limit`, and steps over them.
+    pub(crate) fn next<'t>(
+        &mut self,
+        now: Instant,
+        track: &'t Track,
+        limit: usize,
+    ) -> Option<Outgoing<'_, 't>> {
+        let (position, packets, format) = loop {
             let position = self.resolve(track)?;
-            let packet = track.get(position)?;
-            self.position = Position::At(position + 1);
-            let format = self.format(packet.codec);
-            let (Some(format), Some(indices)) = (format, &mut self.indices) else {
-                self.unsupported = Some(packet.codec);
-                continue;
-            };
-            let index = indices.take();
-            let ticks = self.ticks(packet);
-            let rtp = self.beginning.rtp.wrapping_add(ticks as u32);
-            if packet.first && self.resend_indices.is_some() && format.resend.is_some() {
-                self.history.begin(now, index.value(), position, rtp);
+            let packets = track.rest_of_frame(position, limit);
+            let codec = packets.clone().next()?.codec;
+            self.position = Position::At(position + packets.len() as u64);
+            match self.format(codec) {
+                Some(format) if self.indices.is_some() => break (position, packets, format),
+                Some(_) | None => self.unsupported = Some(codec),
             }
-            return Some(Outgoing {
-                packet,
-                payload_type: format.payload_type,
-                index,
-                rtp,
-                wallclock: self.wallclock(packet, ticks),
-            });
+        };
+        let first = packets.clone().next()?;
+        let ticks = self.ticks(first);
+        let rtp = self.beginning.rtp.wrapping_add(ticks as u32);
+        let wallclock = self.wallclock(first, ticks);
+        let indices = self.indices.as_mut()?;
+        if first.first && self.resend_indices.is_some() && format.resend.is_some() {
+            self.history.begin(now, indices.next(), position, rtp);
         }
+        Some(Outgoing {
+            packets,
+            indices,
+            header: &self.header,
+            payload_type: format.payload_type,
+            rtp,
+            wallclock,
+        })
     }
 
     /// Where to read next: past what is gone, and past what a newer keyframe makes worthless.

@@ -164,7 +164,7 @@ fn rooms_that_are_due_let_nobody_rest() {
         "its retention has passed long ago"
     );
     let (wall, mut ticks) = (UNIX_EPOCH + WALL, 0);
-    while shard.rooms.len() > 0 || shard.outbox.rows.is_empty() {
+    while !shard.rooms.is_empty() || shard.outbox.rows.is_empty() {
         ticks += 1;
         assert!(ticks < 100, "the room goes");
         shard.tick(now + executor::TICK * ticks, wall);

@@ -207,22 +207,4 @@ impl Clip {
         self.units.truncate(units);
         self
     }
-
-    /// The same pictures at a higher rate of bits: filled up behind their slice data. No decoder wants this; a server
-    /// that carries pictures without decoding them cannot tell.
-    pub fn padded_to(mut self, bits_per_second: u64) -> Self {
-        assert_eq!(self.kind, Kind::H264, "only Annex B is padded");
-        let have: usize = self.units.iter().map(Vec::len).sum();
-        let seconds = self.interval.as_secs_f64() * self.units.len() as f64;
-        let want = (bits_per_second as f64 / 8.0 * seconds) as usize;
-        // In proportion, so that keyframes stay as much larger as they are.
-        let factor = want as f64 / have as f64;
-        for unit in &mut self.units {
-            let add = (unit.len() as f64 * factor) as usize;
-            // No zero among them: nothing that looks like a start code, or that would need to be escaped.
-            let filling = (0..add.saturating_sub(unit.len())).map(|i| 1 + (i % 255) as u8);
-            unit.extend(filling.collect::<Vec<_>>());
-        }
-        self
-    }
 }

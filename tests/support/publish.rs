@@ -1,11 +1,11 @@
 //! Publishers: a device's media over a live `PUT`, or over the agent's WebSocket.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::http::{Connection, LAST_CHUNK, Response, chunk, head};
 use super::media::Clip;
@@ -138,80 +138,4 @@ fn run(
         };
     }
     unreachable!("the numbers do not end")
-}
-
-/// Publishes a clip, again and again, as fast as the server takes it: `?fps=` paces it by back-pressure.
-pub struct PacedPublisher {
-    socket: TcpStream,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// How long a write may wait before the publisher looks whether it shall stop.
-const WRITE_PATIENCE: Duration = Duration::from_millis(200);
-
-impl PacedPublisher {
-    /// Starts to publish on a thread of its own, at `fps` pictures a second.
-    pub fn start(http: SocketAddr, device: &str, clip: Clip, fps: u32) -> Self {
-        let mut connection = Connection::open(http);
-        let target = format!(
-            "/api/media/devices/{device}/{}?fps={fps}",
-            clip.kind.track()
-        );
-        let headers = [
-            ("Content-Type", clip.kind.content_type()),
-            ("Transfer-Encoding", "chunked"),
-        ];
-        let mut request = head(http, "PUT", &target, &headers);
-        request.extend(b"\r\n");
-        connection
-            .send(request)
-            .expect("a fresh connection takes a request");
-        let (mut stream, _) = connection.into_parts();
-        let socket = stream.try_clone().expect("a socket can be cloned");
-        stream
-            .set_write_timeout(Some(WRITE_PATIENCE))
-            .expect("a timeout that is not zero");
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let mut next = chunk(&[clip.header.clone(), clip.unit(0)].concat());
-            for number in 1.. {
-                if write_patiently(&mut stream, &next, &stopped).is_err() {
-                    return;
-                }
-                next = chunk(&clip.unit(number));
-            }
-        });
-        Self {
-            socket,
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for PacedPublisher {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.socket.shutdown(Shutdown::Both);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn write_patiently(stream: &mut TcpStream, mut bytes: &[u8], stop: &AtomicBool) -> io::Result<()> {
-    while !bytes.is_empty() {
-        if stop.load(Ordering::Relaxed) {
-            return Err(ErrorKind::Interrupted.into());
-        }
-        match stream.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n) => bytes = &bytes[n..],
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

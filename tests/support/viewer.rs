@@ -1,12 +1,11 @@
 //! A viewer: str0m over a real UDP socket. [`super::viewers::Viewers`] drives one or hundreds of them.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use quinn_udp::{RecvMeta, UdpSocketState};
 use serde_json::{Value, json};
 use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
@@ -23,7 +22,7 @@ use super::rtp::Streams;
 /// Asked of the kernel for each socket, which gives what it allows: a keyframe of 720p is some 50 kB in one burst.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
-/// One read; with GRO it holds up to 64 datagrams.
+/// One read: no datagram is longer.
 pub const READ_BYTES: usize = 64 * 1024;
 
 /// Reads per wake-up, so that no viewer starves the others.
@@ -40,8 +39,6 @@ pub struct ViewerOptions {
     pub nack: bool,
     /// Loses each nth RTP packet before the viewer sees it; 0: none.
     pub lose_each: u32,
-    /// Whether the kernel may hand over several datagrams at once (UDP_GRO).
-    pub gro: bool,
     /// Address of its socket.
     pub local: IpAddr,
 }
@@ -54,7 +51,6 @@ impl Default for ViewerOptions {
             frames: true,
             nack: true,
             lose_each: 0,
-            gro: false,
             local: Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -78,7 +74,6 @@ pub struct Viewer {
     rtc: Rtc,
     socket: UdpSocket,
     local: SocketAddr,
-    gro: Option<UdpSocketState>,
     options: ViewerOptions,
     deadline: Instant,
     rtp_seen: u32,
@@ -162,9 +157,6 @@ impl Viewer {
         socket.set_nonblocking(true).expect("a UDP socket");
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
         let local = socket.local_addr().expect("it is bound");
-        let gro = options
-            .gro
-            .then(|| UdpSocketState::new((&socket).into()).expect("a kernel with GRO"));
 
         let now = Instant::now();
         let mut rtc = config(options).build(now);
@@ -173,7 +165,6 @@ impl Viewer {
             rtc,
             socket,
             local,
-            gro,
             options,
             deadline: now,
             rtp_seen: 0,
@@ -300,32 +291,12 @@ impl Viewer {
     /// The socket is readable.
     pub fn readable(&mut self, buffer: &mut [u8]) {
         for _ in 0..READS_PER_TURN {
-            match self.read(buffer) {
-                Ok(meta) => {
-                    let now = Instant::now();
-                    for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                        self.datagram(now, meta.addr, datagram);
-                    }
-                }
+            match self.socket.recv_from(buffer) {
+                Ok((length, from)) => self.datagram(Instant::now(), from, &buffer[..length]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {} // ICMP of a server that is gone: ICE finds out
             }
         }
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> io::Result<RecvMeta> {
-        let mut meta = [RecvMeta::default()];
-        if let Some(gro) = &self.gro {
-            gro.recv(
-                (&self.socket).into(),
-                &mut [io::IoSliceMut::new(buffer)],
-                &mut meta,
-            )?;
-        } else {
-            let (length, from) = self.socket.recv_from(buffer)?;
-            (meta[0].len, meta[0].stride, meta[0].addr) = (length, length, from);
-        }
-        Ok(meta[0])
     }
 
     fn datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {

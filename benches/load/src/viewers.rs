@@ -230,13 +230,14 @@ fn columns() -> Vec<Column> {
     .concat()
 }
 
-const STREAMING: [Column; 6] = [
+const STREAMING: [Column; 7] = [
     Column::median("µs/packet", Outcome::us_per_unit),
     Column::median("(user)", |it| it.server.user_us / it.units as f64),
     Column::median("packets/s", |it| it.units as f64 / it.seconds),
     // What the core would do if it did nothing else.
     Column::median("packets/core·s", |it| 1e6 / it.us_per_unit()),
     Column::worst("lost", |it| given(it, "lost", 1.0)),
+    Column::worst("overflowed", |it| given(it, "overflowed", 1.0)),
     Column::median("frames/s", |it| given(it, "published_frames", it.seconds)),
 ];
 

@@ -56,7 +56,6 @@ impl Indices {
     }
 
     /// The index that [`take`](Self::take) returns next.
-    #[cfg(test)]
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
@@ -164,8 +163,13 @@ impl Packet<'_> {
         self.header.len + self.prefix.len() + self.payload.len() + TAG_BYTES
     }
 
+    /// Writes the header to the front of the datagram, and zeros behind it, where the payload comes:
+    /// a length that is always the same is copied without a call.
     fn write_header(&self, index: &Index, out: &mut [u8]) {
-        out.copy_from_slice(&self.header.bytes[..self.header.len]);
+        match out.first_chunk_mut() {
+            Some(front) => *front = self.header.bytes,
+            None => out[..self.header.len].copy_from_slice(&self.header.bytes[..self.header.len]),
+        }
         out[1] = u8::from(self.marker) << 7 | *self.payload_type;
         out[2..4].copy_from_slice(&(index.value as u16).to_be_bytes());
         out[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
@@ -199,8 +203,8 @@ impl Sealer {
         if index.value >= MAX_INDEX || out.len() != packet.sealed_len() {
             return false;
         }
+        packet.write_header(&index, out);
         let (header, body) = out.split_at_mut(packet.header.len);
-        packet.write_header(&index, header);
         let (prefix, rest) = body.split_at_mut(packet.prefix.len());
         // RFC 7714 §8.1.
         let (rollovers, sequence) = ((index.value >> 16) as u32, index.value as u16);

@@ -22,8 +22,9 @@ pub(crate) struct SendTime(u32);
 
 impl SendTime {
     pub(crate) fn new(now: Instant, epoch: Instant) -> Self {
-        let micros = now.saturating_duration_since(epoch).as_micros();
-        Self(((micros << 18) / 1_000_000) as u32 & 0x00ff_ffff)
+        let since = now.saturating_duration_since(epoch);
+        let fraction = (u64::from(since.subsec_micros()) << 18) / 1_000_000;
+        Self((since.as_secs() << 18 | fraction) as u32 & 0x00ff_ffff)
     }
 }
 
@@ -84,30 +85,37 @@ impl Press<'_> {
 
     /// What the viewer has not got of a track.
     fn send(&mut self, now: Instant, lane: &mut Lane, track: &Track) {
+        if !lane.has_work(track) {
+            return;
+        }
         let mut sent = lane.tally.get();
         while self.has_room()
-            && let Some(outgoing) = lane.next(now, track)
+            && let Some(outgoing) = lane.next(now, track, self.limit - self.shipped.packets)
         {
             let Outgoing {
-                packet,
+                packets,
+                indices,
+                header,
                 payload_type,
-                index,
                 rtp,
                 wallclock,
             } = outgoing;
-            let rtp_packet = Packet {
-                header: &lane.header,
-                payload_type,
-                marker: packet.marker,
-                timestamp: rtp,
-                send_time: self.send_time.0,
-                prefix: &[],
-                payload: &packet.payload,
-            };
-            let (sealer, len) = (self.sealer, rtp_packet.sealed_len());
-            if self.ship(len, |out| sealer.seal(index, &rtp_packet, out)) {
-                sent.count(packet, rtp, wallclock);
-                sent.sealed_bytes += len as u64;
+            for packet in packets {
+                let index = indices.take();
+                let rtp_packet = Packet {
+                    header,
+                    payload_type,
+                    marker: packet.marker,
+                    timestamp: rtp,
+                    send_time: self.send_time.0,
+                    prefix: &[],
+                    payload: &packet.payload,
+                };
+                let (sealer, len) = (self.sealer, rtp_packet.sealed_len());
+                if self.ship(len, |out| sealer.seal(index, &rtp_packet, out)) {
+                    sent.count(packet, rtp, wallclock);
+                    sent.sealed_bytes += len as u64;
+                }
             }
         }
         lane.tally.update(|tally| *tally = sent);

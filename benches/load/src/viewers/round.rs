@@ -112,6 +112,11 @@ impl Round<'_> {
         let after = self.counts()?;
         let rss = cost.server.rss_after.saturating_sub(rss_of_one);
         let mut outcome = self.outcome(cost, &before, &after);
+        if !self.arguments.behaviour.sink {
+            let overflowed = sink::dropped(&self.crowd.ports());
+            let overflowed = overflowed.map_err(Error::machine("/proc/net/udp"))?;
+            outcome.count("overflowed", overflowed);
+        }
         let others = (self.crowd.len() as u64 - 1).max(1);
         outcome.count("rss_per_viewer", rss / others);
         self.count_joins(&mut outcome);
@@ -284,6 +289,9 @@ impl Round<'_> {
                     repairs.record(time.as_nanos() as u64);
                 }
             }
+            let pending = self.crowd.iter_mut();
+            let pending: usize = pending.map(|viewer| viewer.missing().pending(now)).sum();
+            outcome.count("pending", pending as u64);
             outcome.count("dropped", sum.dropped);
             outcome.count("recovered", sum.recovered);
             outcome.count("late", sum.late);

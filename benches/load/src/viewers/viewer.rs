@@ -2,7 +2,7 @@
 //! where that is asked for.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -108,7 +108,7 @@ impl Viewer {
     pub fn answer(offer: &str, options: &Options) -> Result<(Self, String), Error> {
         let machine = |what| move |error| Error::machine(what)(error);
         let socket =
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(machine("a viewer's socket"))?;
+            UdpSocket::bind((own_address(offer), 0)).map_err(machine("a viewer's socket"))?;
         socket
             .set_nonblocking(true)
             .map_err(machine("a viewer's socket"))?;
@@ -369,6 +369,31 @@ fn config(options: &Options) -> RtcConfig {
         .enable_opus(true, false)
 }
 
+/// The address of this host that reaches the offer's first candidate (RFC 8839 §5.1): a server may not answer a check of
+/// loopback to another address of its own.
+fn own_address(offer: &str) -> IpAddr {
+    let address = |line: &str| {
+        let fields = line.strip_prefix("a=candidate:")?;
+        fields.split_ascii_whitespace().nth(4)?.parse().ok()
+    };
+    let candidate: Option<IpAddr> = offer.lines().find_map(address);
+    candidate
+        .and_then(|candidate| {
+            let any: IpAddr = match candidate {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            // Connecting sends nothing, but chooses a way.
+            let probe = UdpSocket::bind((any, 0)).ok()?;
+            probe.connect((candidate, DISCARD)).ok()?;
+            Some(probe.local_addr().ok()?.ip())
+        })
+        .unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// A port that nothing is sent to (RFC 863).
+const DISCARD: u16 = 9;
+
 /// Generic NACK (RFC 4585 §6.2.1) taken out of a description; PLI stays.
 fn without_nack(sdp: &str) -> String {
     let generic_nack = |line: &&str| line.starts_with("a=rtcp-fb:") && line.ends_with(" nack");
@@ -397,6 +422,14 @@ mod tests {
             m=video 9 UDP/TLS/RTP/SAVPF 102 103 96\r\na=rtpmap:102 H264/90000\r\n\
             a=rtpmap:103 rtx/90000\r\na=rtpmap:96 VP8/90000\r\n";
         assert_eq!(video_payload_types(sdp), [96, 102].into());
+    }
+
+    #[test]
+    fn the_socket_has_an_address_from_which_the_candidate_is_reached() {
+        let candidate =
+            |address| format!("a=candidate:1 1 udp 2015363327 {address} 33811 typ host\r\n");
+        assert_eq!(own_address(&candidate("127.0.0.1")), Ipv4Addr::LOCALHOST);
+        assert_eq!(own_address(""), Ipv4Addr::LOCALHOST);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Janus {
     /// Waits for the next event of a handle that `wanted` takes. Those of others tell of their progress and are passed over.
     fn event<T>(&mut self, handle: &str, wanted: impl Fn(&Value) -> Option<T>) -> Result<T, Error> {
         let deadline = Instant::now() + SOON;
-        let target = format!("{}?maxev=1", self.session);
+        let target = self.session.clone();
         loop {
             let response = self.requests.request("GET", &target, &Value::Null)?;
             let event: Value = serde_json::from_slice(&response.body).unwrap_or_default();
