@@ -34,6 +34,8 @@ mod keys;
 mod outbox;
 mod packetise;
 mod plane;
+#[cfg(test)]
+mod rekeyed;
 mod rtcp;
 mod sctp;
 mod sdp;
@@ -53,8 +55,6 @@ mod through_str0m;
 mod timeline;
 mod track;
 mod viewer;
-#[cfg(test)]
-mod without_gcm;
 
 pub use access_unit::{AccessUnit, Codec};
 pub use config::{MediaSocket, PlaneConfig, PlaneLimits, SocketIndex};

@@ -1,15 +1,18 @@
 //! Sealed media as a viewer gets it, and what must never happen.
 
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::rtp::RtpWrite;
 
-use super::keyed;
 use super::keys::derive;
+use super::{SendTime, keyed};
+use crate::rekeyed::{WithGcm, WithoutGcm, rekey};
 use crate::support::media::{Stream, picture};
-use crate::support::{Sim, Simulation, ViewerId};
-use crate::without_gcm::WithoutGcm;
+use crate::support::{Ends, Sim, Simulation, ViewerId, is_media, plane_address};
+use crate::testing::start;
 use crate::{Codec, SourceKey};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -156,6 +159,111 @@ fn new_keys_replace_the_old_ones_and_indices_go_on() {
     };
     assert!(opens(&material), "the newest keys");
     assert!(!opens(&[1; 56]), "not those before");
+}
+
+/// Keys change three times while packets fly. Gives the keys, and all that was sent.
+#[allow(clippy::type_complexity)] // what the network recorded
+fn rekeyed<E: Ends>(seed: u64) -> (Vec<Vec<u8>>, Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
+    let mut sim = Simulation::<E>::new(seed);
+    sim.network.record = Some(Vec::new());
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    let key = sim.key(viewer);
+    let mut stream = Stream::new(Codec::H264, 25);
+    sim.publish_for(source, &mut stream, 30);
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        sim.publish(source, &stream.next());
+        sim.step();
+        keys.push(rekey());
+        let now = sim.now;
+        sim.plane
+            .send_text(now, key, "wakes both sides", &mut sim.out);
+        sim.viewer_mut(viewer).wake(now);
+        sim.publish_for(source, &mut stream, 40);
+    }
+    sim.run_for(SECOND);
+    sim.viewer(viewer).assert_smooth();
+    assert_eq!(sim.viewer(viewer).pictures().len(), stream.next as usize);
+    let stats = sim.plane.session(key).unwrap().stats();
+    assert!(stats.video.nacks >= 3, "what was on its way was asked for");
+    let sent = sim.network.record.take().unwrap();
+    let to_viewer = sent.into_iter().filter(|(to, ..)| *to != plane_address());
+    (keys, to_viewer.collect())
+}
+
+#[test]
+fn keys_that_change_in_the_middle_lose_nothing() {
+    rekeyed::<WithoutGcm>(110);
+}
+
+#[test]
+fn keys_that_change_in_the_middle_lose_nothing_and_no_nonce_is_used_twice() {
+    let (keys, sent) = rekeyed::<WithGcm>(109);
+    let sealers: Vec<_> = keys
+        .iter()
+        .map(|keys| {
+            derive(SrtpProfile::AEAD_AES_256_GCM, keys, false)
+                .unwrap()
+                .0
+        })
+        .collect();
+    // Before the first of them the keys are those of the handshake.
+    let mut current = 0;
+    let mut packets = [0; 4];
+    let mut first = HashMap::new();
+    let mut nonces = HashSet::new();
+    let mut last_report = None;
+    for (_, _, bytes) in &sent {
+        if is_media(bytes) {
+            let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+            let ssrc = u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+            let first = *first.entry(ssrc).or_insert(sequence);
+            let index = u64::from(first) + u64::from(sequence.wrapping_sub(first));
+            let opens = sealers.iter().position(|sealer| sealer.opens(bytes, index));
+            let key = opens.map_or(0, |at| at + 1);
+            assert!(key >= current, "older keys after newer ones");
+            current = key;
+            packets[key] += 1;
+            assert!(nonces.insert((ssrc, index)), "{ssrc} {index}");
+        } else if matches!(bytes[..], [128..=191, ..]) {
+            let index: [u8; 4] = *bytes.last_chunk().unwrap();
+            let index = u32::from_be_bytes(index);
+            assert!(last_report.is_none_or(|last| last < index), "SRTCP");
+            last_report = Some(index);
+        }
+    }
+    assert!(packets.iter().all(|packets| *packets > 200), "{packets:?}");
+}
+
+#[test]
+fn send_times_and_counts_wrap() {
+    let now = start();
+    for (ms, expected) in [(0, 0), (500, 1 << 17), (63_999, 16_776_953), (64_000, 0)] {
+        let time = SendTime::new(now + Duration::from_millis(ms), now);
+        assert_eq!(time.get(), expected, "{ms} ms");
+    }
+    let (mut sim, source, viewer, mut stream) = watching(111);
+    let before = lane(&mut sim, source).tally.get();
+    lane(&mut sim, source).tally.update(|sent| {
+        sent.packets = (1 << 32) - 20;
+        sent.bytes = (1 << 32) - 20_000;
+    });
+    let begin = sim.now;
+    sim.publish_for(source, &mut stream, 50);
+    let sent = lane(&mut sim, source).tally.get();
+    assert!(before.packets < sent.packets && sent.packets > 1 << 32);
+    let mid = sim.viewer(viewer).video.unwrap();
+    let reports = sim.viewer(viewer).reports.iter();
+    let mut reports = reports.filter(|(at, of, _)| *of == mid && *at > begin);
+    let (_, _, last) = reports.next_back().expect("a report since");
+    assert!((100..1_000).contains(&last.sender_packet_count), "{last:?}");
+    assert!(
+        (10_000..1_000_000).contains(&last.sender_octet_count),
+        "{last:?}"
+    );
+    let stats = sim.plane.session(sim.key(viewer)).unwrap().stats();
+    assert!(stats.video.packets_sent > 1 << 32);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rtc::Codec;
 
-use super::support::Sim;
 use super::support::media::Stream;
+use super::support::{Sim, is_media};
 
 /// What the first of the viewers does.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +33,6 @@ struct Seen {
     payload_type: u8,
     sequence: u16,
     time: u32,
-}
-
-/// RTP, and not RTCP.
-fn is_media(datagram: &[u8]) -> bool {
-    matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
 }
 
 /// What the other viewers are sent, each in the order of sending.

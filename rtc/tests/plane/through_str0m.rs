@@ -21,7 +21,9 @@ mod sync;
 
 /// As `crate::support`, but for the DTLS of its simulations.
 mod support {
-    pub(crate) use crate::support::{Mishap, Network, STEP, Viewer, ViewerId, media, viewer};
+    pub(crate) use crate::support::{
+        Mishap, Network, STEP, Viewer, ViewerId, is_media, media, viewer,
+    };
 
-    pub(crate) type Sim = crate::support::Simulation<crate::without_gcm::WithoutGcm>;
+    pub(crate) type Sim = crate::support::Simulation<crate::rekeyed::WithoutGcm>;
 }

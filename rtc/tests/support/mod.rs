@@ -25,7 +25,7 @@ use rtc::{
 };
 
 #[allow(unused_imports)]
-pub(crate) use network::{Mishap, Network};
+pub(crate) use network::{Mishap, Network, is_media};
 pub(crate) use viewer::{Viewer, ViewerId};
 
 /// One step of virtual time: finer than the pacing, so that its order shows.

@@ -21,6 +21,11 @@ pub enum Mishap {
     Twice,
 }
 
+/// RTP, and not RTCP (RFC 5761 §4).
+pub fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
+}
+
 /// A network between any addresses.
 pub struct Network {
     /// One way.
@@ -45,6 +50,8 @@ pub struct Network {
     sent: u64,
     /// Datagrams by destination.
     sent_to: HashMap<SocketAddr, u64>,
+    /// RTP packets by destination.
+    media_to: HashMap<SocketAddr, u64>,
     /// The last STUN message by destination.
     stun_to: HashMap<SocketAddr, Vec<u8>>,
     random: u64,
@@ -66,6 +73,7 @@ impl Network {
             flying: BinaryHeap::new(),
             sent: 0,
             sent_to: HashMap::new(),
+            media_to: HashMap::new(),
             stun_to: HashMap::new(),
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
         }
@@ -91,6 +99,7 @@ impl Network {
             record.push((to, from, bytes.to_vec()));
         }
         *self.sent_to.entry(to).or_default() += 1;
+        *self.media_to.entry(to).or_default() += u64::from(is_media(bytes));
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());
         }
@@ -126,6 +135,11 @@ impl Network {
     /// Datagrams sent to an address so far.
     pub fn sent_to(&self, to: SocketAddr) -> u64 {
         self.sent_to.get(&to).copied().unwrap_or(0)
+    }
+
+    /// RTP packets sent to an address so far.
+    pub fn media_to(&self, to: SocketAddr) -> u64 {
+        self.media_to.get(&to).copied().unwrap_or(0)
     }
 
     /// The last STUN message sent to an address.
