@@ -176,7 +176,7 @@ impl DtlsProvider for CachedDtls {
             dtls,
             gate: Gate::default(),
             #[cfg(test)]
-            rekeyed: Rekeyed::default(),
+            rekeyed: Rekeyed::new(),
         }))
     }
 }
@@ -221,11 +221,14 @@ impl DtlsInstance for Instance {
         #[cfg(test)]
         let output = self.rekeyed.instead_of(output);
         match &output {
-            // Whoever has no key can use no nonce twice.
-            DtlsOutput::KeyingMaterial(material, profile)
-                if egress::keyed(*profile, material.as_ref(), self.dtls.is_active()) =>
-            {
-                return NOTHING;
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                let ours = egress::keyed(*profile, material.as_ref(), self.dtls.is_active());
+                #[cfg(test)]
+                let ours = ours && !self.rekeyed.of_viewer;
+                if ours {
+                    // Whoever has no key can use no nonce twice.
+                    return NOTHING;
+                }
             }
             DtlsOutput::ApplicationData(packet) if !self.gate.admits(packet) => {
                 KEPT_BACK.set(KEPT_BACK.get() + 1);
