@@ -167,7 +167,8 @@ mod tests {
                 let old = highest >= index + WINDOW_PACKETS;
                 prop_assert_eq!(replays.has(sent), old || taken.contains(&index));
                 if !replays.has(sent) {
-                    replays.insert(sent);
+                    let newest = taken.last().is_none_or(|last| index > *last);
+                    prop_assert_eq!(replays.insert(sent), newest);
                     taken.insert(index);
                 }
             }

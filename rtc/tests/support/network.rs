@@ -26,6 +26,11 @@ pub fn is_media(datagram: &[u8]) -> bool {
     matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
 }
 
+/// RTCP.
+fn is_report(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, ..]) && !is_media(datagram)
+}
+
 /// A network between any addresses.
 pub struct Network {
     /// One way.
@@ -42,6 +47,8 @@ pub struct Network {
     /// Who hears only one of so many datagrams.
     pub deaf: Option<(SocketAddr, u64)>,
     unheard: u64,
+    /// RTCP gets lost after they were recorded.
+    pub reports_lost: bool,
     /// What befalls the datagram that is sent as this one, counted from 0.
     pub mishap: Option<(u64, Mishap)>,
     /// What is sent, from when on somebody listens.
@@ -68,6 +75,7 @@ impl Network {
             lost: 0,
             deaf: None,
             unheard: 0,
+            reports_lost: false,
             mishap: None,
             record: None,
             flying: BinaryHeap::new(),
@@ -97,6 +105,10 @@ impl Network {
         self.sent += 1;
         if let Some(record) = &mut self.record {
             record.push((to, from, bytes.to_vec()));
+        }
+        if self.reports_lost && is_report(bytes) {
+            self.lost += 1;
+            return;
         }
         *self.sent_to.entry(to).or_default() += 1;
         *self.media_to.entry(to).or_default() += u64::from(is_media(bytes));
