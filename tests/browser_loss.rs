@@ -76,7 +76,7 @@ impl Scene {
 struct Span {
     fps: f64,
     freezes: f64,
-    /// The longest time without a new picture.
+    /// The longest time without a new picture, as seen each [`LOOK`].
     longest: Duration,
     nacks: f64,
     retransmitted: f64,
@@ -107,11 +107,11 @@ impl Span {
         while Instant::now() < end {
             std::thread::sleep(LOOK);
             let now = scene.browser.inbound("viewer")["video"]["framesDecoded"].as_u64();
+            longest = longest.max(last.elapsed());
             if now > decoded {
                 last = Instant::now();
             }
             decoded = now;
-            longest = longest.max(last.elapsed());
         }
         let (end, nacks_then, resent_then) = counts(scene);
         let value = |of: &Value, kind: &str, name: &str| of[kind][name].as_f64().unwrap_or(0.0);
