@@ -1,5 +1,6 @@
 //! A TCP connection as the shard sees it: bytes in, bytes out, and what the peer is doing.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -220,8 +221,10 @@ pub const OUTPUT_HIGH_WATER_BYTES: usize = 256 << 10;
 /// Bytes on their way to the peer.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// What comes before `bytes` where those are a large body, which is not copied for its head.
+    first: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
-    /// How many of `bytes` the socket has taken.
+    /// How many of `first`, or else of `bytes`, the socket has taken.
     written: usize,
     /// Where the messages of a WebSocket end, counted like `written`.
     ends: VecDeque<usize>,
@@ -230,14 +233,35 @@ pub struct Output {
 }
 
 impl Output {
-    /// What the socket has still to take.
+    /// What the socket is to take next.
     pub fn pending(&self) -> &[u8] {
-        &self.bytes[self.written..]
+        match self.first.is_empty() {
+            true => &self.bytes[self.written..],
+            false => &self.first[self.written..],
+        }
     }
 
     /// Bytes still to be taken.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.written
+        self.first.len() + self.bytes.len() - self.written
+    }
+
+    /// All of them.
+    pub(crate) fn rest(&self) -> Vec<u8> {
+        match self.first.is_empty() {
+            true => self.pending().to_vec(),
+            false => [self.pending(), &self.bytes].concat(),
+        }
+    }
+
+    /// The body of the answer whose head stands at the end.
+    pub(crate) fn body(&mut self, body: Cow<'static, [u8]>) {
+        match body {
+            Cow::Owned(body) if body.len() > OUTPUT_HIGH_WATER_BYTES && self.first.is_empty() => {
+                self.first = std::mem::replace(&mut self.bytes, body);
+            }
+            body => self.bytes.extend_from_slice(&body),
+        }
     }
 
     /// Nothing is left to be taken.
@@ -252,7 +276,7 @@ impl Output {
 
     /// Puts bytes before everything else; nothing of that may have been sent.
     pub(crate) fn put_first(&mut self, bytes: &[u8]) {
-        debug_assert!(!self.has_begun());
+        debug_assert!(!self.has_begun() && self.first.is_empty());
         self.bytes.splice(..0, bytes.iter().copied());
         self.ends.iter_mut().for_each(|end| *end += bytes.len());
     }
@@ -270,6 +294,9 @@ impl Output {
     /// The socket took `count` bytes.
     pub(crate) fn wrote(&mut self, now: Instant, count: usize) {
         self.written += count;
+        if !self.first.is_empty() && self.written == self.first.len() {
+            (self.first, self.written) = (Vec::new(), 0);
+        }
         while self.ends.front().is_some_and(|&end| end <= self.written) {
             self.ends.pop_front();
         }
@@ -279,5 +306,46 @@ impl Output {
         } else if count > 0 || self.stalled_since.is_none() {
             self.stalled_since = Some(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_body_stands_between_what_was_there_and_what_comes() {
+        let now = Instant::now();
+        let large = vec![b'x'; OUTPUT_HIGH_WATER_BYTES + 1];
+        let mut expected = b"before,head,".to_vec();
+        expected.extend_from_slice(&large);
+        expected.extend_from_slice(b"after");
+        for step in [5, 1_000, usize::MAX] {
+            let mut output = Output::default();
+            output.bytes.extend_from_slice(b"before,");
+            output.bytes.extend_from_slice(b"head,");
+            output.body(large.clone().into());
+            output.bytes.extend_from_slice(b"after");
+            assert_eq!(output.rest(), expected);
+            let mut taken = Vec::new();
+            while !output.is_empty() {
+                assert_eq!(output.len(), expected.len() - taken.len());
+                let count = step.min(output.pending().len());
+                taken.extend_from_slice(&output.pending()[..count]);
+                output.wrote(now, count);
+            }
+            assert!(taken == expected, "in pieces of {step} bytes");
+        }
+    }
+
+    #[test]
+    fn a_large_body_is_not_copied() {
+        let body = vec![b'x'; OUTPUT_HIGH_WATER_BYTES + 1];
+        let place = body.as_ptr();
+        let mut output = Output::default();
+        output.bytes.extend_from_slice(b"head");
+        output.body(body.into());
+        output.wrote(Instant::now(), 4);
+        assert_eq!(output.pending().as_ptr(), place);
     }
 }

@@ -14,6 +14,7 @@ mod guard;
 mod holdings;
 mod jobs;
 mod members;
+mod passes;
 mod rates;
 mod reload;
 mod requests;
@@ -44,6 +45,7 @@ use self::guard::{Blame, Panics};
 #[cfg(feature = "fault-injection")]
 pub use self::holdings::Holdings;
 pub use self::jobs::{Job, Read, ReadJob, Scrape};
+use self::passes::{Passes, Work};
 pub(crate) use self::requests::{Reply, Step};
 use self::rows::Unstored;
 pub(crate) use self::sessions::Session;
@@ -63,7 +65,7 @@ use crate::message::{GatherId, Message};
 use crate::metrics::{LoadCells, ShardMetrics};
 use crate::placement::{ShardId, Shards};
 use crate::rates::Buckets;
-use crate::rooms::{Orphan, RoomRecord, Rooms};
+use crate::rooms::{Orphan, RoomRecord, Rooms, UserCounts};
 use crate::store::{Entry, MessageRow, Windows};
 use crate::totals::{Total, Totals};
 
@@ -114,6 +116,11 @@ pub struct Shard {
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) by_source: HashMap<SourceKey, DeviceId>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
+    /// In the order of their creation.
+    by_age: BTreeMap<u64, SessionId>,
+    last_session: u64,
+    /// How many viewers' sessions each user has.
+    watching: UserCounts,
     pub(crate) by_key: HashMap<SessionKey, SessionId>,
     pub(crate) gathers: HashMap<GatherId, Gather>,
     pub(crate) last_gather: u64,
@@ -144,7 +151,14 @@ pub struct Shard {
     receipts_due: usize,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
-    due: Vec<Timer>,
+    /// Timers that have come and are not handled yet.
+    due: VecDeque<Timer>,
+    /// Timers until then are being handled; the wheel has named the last of them.
+    expiring: Option<Instant>,
+    expired: bool,
+    passes: Passes,
+    /// What is left of this turn for timers and passes.
+    work: Work,
     media_timers: Vec<(SessionKey, Instant)>,
     /// Requests answered in this turn, which are counted at its end.
     pub(crate) answered: Vec<Answered>,
@@ -269,6 +283,9 @@ impl Shard {
             devices: BTreeMap::new(),
             by_source: HashMap::new(),
             sessions: BTreeMap::new(),
+            by_age: BTreeMap::new(),
+            last_session: 0,
+            watching: UserCounts::default(),
             by_key: HashMap::new(),
             gathers: HashMap::new(),
             last_gather: 0,
@@ -291,7 +308,11 @@ impl Shard {
             receipts_due: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
-            due: Vec::new(),
+            due: VecDeque::new(),
+            expiring: None,
+            expired: false,
+            passes: Passes::default(),
+            work: Work::default(),
             media_timers: Vec::new(),
             answered: Vec::new(),
             random: ChaCha20Rng::from_seed(seed.random),
@@ -314,15 +335,10 @@ impl Shard {
         });
     }
 
-    /// The tick: whatever is due, and the wall clock's anchor.
+    /// The tick: what is due, as far as one turn goes, and the wall clock's anchor.
     pub fn tick(&mut self, now: Instant, wall: SystemTime) {
         self.clock = WallClock::new(now, wall);
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(now, &mut due);
-        for timer in due.drain(..) {
-            self.fire(now, timer);
-        }
-        self.due = due;
+        self.fire_due(now);
         self.close_acknowledged(now);
         let time = self.time(now);
         self.guarded(now, Blame::Rooms, |shard| shard.rooms.tick(time));
@@ -332,8 +348,8 @@ impl Shard {
         self.count_held();
     }
 
-    /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the rooms' sweeps.
-    /// True: there is more to do, take another turn at once.
+    /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the timers that are due
+    /// and of the [passes](passes) over everything, a slice of the rooms' sweeps. True: there is more to do, take another turn at once.
     ///
     /// # Panics
     /// After a panic that was to end the shard, and that somebody else has caught: TLS hands its bytes to the
@@ -341,6 +357,7 @@ impl Shard {
     pub fn end_turn(&mut self, now: Instant) -> bool {
         assert!(!self.panics.given_up(), "the shard has failed in this turn");
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
+        more |= self.go_on(now);
         self.take_media_events(now);
         self.turn = self.turn.wrapping_add(1);
         more |= self.resume_paused(now);
@@ -453,7 +470,7 @@ impl Shard {
     }
 
     pub(crate) fn timers(&self) -> usize {
-        self.wheel.len()
+        self.wheel.len() + self.due.len()
     }
 
     /// Gauges of what is not admitted by itself, for whoever looks for leaks.

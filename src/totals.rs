@@ -122,10 +122,10 @@ impl Totals {
             .sum()
     }
 
-    /// Whether no shard has work any more, nor will: all of them drain, without connections and with
-    /// none on its way between two of them.
+    /// Whether no shard has work any more, nor will: all of them drain, without sessions, without
+    /// connections and with none on its way between two of them.
     pub fn is_quiet(&self) -> bool {
-        if self.sum(Total::Draining) < self.shards.len() {
+        if self.sum(Total::Draining) < self.shards.len() || self.sum(Total::Sessions) > 0 {
             return false;
         }
         // A connection is counted where it comes to before it is not where it was, and in between it has

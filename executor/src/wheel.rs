@@ -18,7 +18,7 @@
 //!
 //! let mut due = Vec::new();
 //! let now = start + Duration::from_secs(301);
-//! wheel.expire(now, &mut due);
+//! wheel.expire(now, 64, &mut due);
 //! for key in due.drain(..) {
 //!     if expires_at > now {
 //!         wheel.schedule(expires_at, key); // re-armed lazily
@@ -31,8 +31,9 @@
 //! `n` has 64 slots of 64ⁿ ticks. A timer sits on the level of the highest base-64 digit in which
 //! its tick differs from the current one, and moves down when that digit is reached, at most once
 //! per level. Slots are lists inside one slab, so nothing is allocated while the number of timers
-//! stays within what it has been.
+//! stays within what it has been. A call looks at so many timers at most, also of one slot.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::reactor::TICK;
@@ -58,8 +59,15 @@ pub struct Wheel<K> {
     /// Every timer of this tick or an earlier one has been handed out, or is in `overdue`.
     elapsed: u64,
     levels: [Level; LEVELS],
-    /// Keys whose deadline had passed when they were scheduled.
-    overdue: Vec<K>,
+    /// What is left of the slot that begins at `elapsed`: to be handed out, or moved down.
+    opened: u32,
+    /// Keys whose deadline had passed when they were scheduled, before this expiry began.
+    overdue: VecDeque<K>,
+    /// The same, since then: for the next one, so that a timer that is always due does not keep one
+    /// going for ever.
+    late: VecDeque<K>,
+    /// The last call has left something to the next one.
+    unfinished: bool,
     nodes: Vec<Node<K>>,
     free: u32,
     len: usize,
@@ -91,7 +99,10 @@ impl<K> Wheel<K> {
             start,
             elapsed: 0,
             levels: [level; LEVELS],
-            overdue: Vec::new(),
+            opened: NIL,
+            overdue: VecDeque::new(),
+            late: VecDeque::new(),
+            unfinished: false,
             nodes: Vec::new(),
             free: NIL,
             len: 0,
@@ -115,35 +126,50 @@ impl<K> Wheel<K> {
         self.len += 1;
         let tick = self.tick_at_or_after(at);
         if tick <= self.elapsed {
-            self.overdue.push(key);
+            self.late.push_back(key);
         } else {
             let node = self.allocate(tick, key);
             self.link(node);
         }
     }
 
-    /// Appends the keys that are due at `now` to `due`: none before its deadline, each at most one
-    /// [`TICK`] after it, in the order of their ticks. A `now` before the last one finds nothing
-    /// but what was overdue when it was scheduled.
-    pub fn expire(&mut self, now: Instant, due: &mut Vec<K>) {
-        let before = due.len();
-        due.append(&mut self.overdue);
+    /// Hands the keys to `due` that are due at `now`: none before its deadline, each at most one
+    /// [`TICK`] after it, in the order of their ticks. Looks at `most` timers at most. True: there are
+    /// more, so it is to be called again with the same `now`; what is scheduled meanwhile and overdue
+    /// already waits for the next `now`. One before the last one finds nothing but what was overdue when
+    /// it was scheduled.
+    pub fn expire(&mut self, now: Instant, most: usize, due: &mut impl Extend<K>) -> bool {
         let target = self.ticks_until(now);
-        while let Some((level, slot, tick)) = self.next_slot() {
-            if tick > target {
-                break;
-            }
-            self.elapsed = tick;
-            self.empty(level, slot, due);
+        if !self.unfinished {
+            std::mem::swap(&mut self.overdue, &mut self.late);
         }
-        self.elapsed = self.elapsed.max(target);
-        self.len -= due.len() - before;
+        for _ in 0..most {
+            if let Some(key) = self.overdue.pop_front() {
+                self.len -= 1;
+                due.extend(Some(key));
+                continue;
+            }
+            if self.opened == NIL && !self.open(target) {
+                self.unfinished = false;
+                return false;
+            }
+            let node = self.opened;
+            self.opened = self.nodes[node as usize].next;
+            if self.nodes[node as usize].tick == self.elapsed {
+                self.len -= 1;
+                due.extend(self.release(node));
+            } else {
+                self.link(node);
+            }
+        }
+        self.unfinished = !self.overdue.is_empty() || self.opened != NIL || self.open(target);
+        self.unfinished
     }
 
     /// An instant before which nothing becomes due (a lower bound: a timer far away is known only
     /// to the width of its slot), or `None` if no timer is pending.
     pub fn next_deadline_hint(&self) -> Option<Instant> {
-        if !self.overdue.is_empty() {
+        if self.unfinished || !self.late.is_empty() {
             return Some(self.instant_of(self.elapsed));
         }
         self.next_slot().map(|(_, _, tick)| self.instant_of(tick))
@@ -159,18 +185,20 @@ impl<K> Wheel<K> {
         Some((level, slot, block | (slot as u64) << shift))
     }
 
-    /// Hands out the timers of a slot whose tick is now, and moves the others down.
-    fn empty(&mut self, level: usize, slot: usize, due: &mut Vec<K>) {
-        self.levels[level].occupied &= !(1 << slot);
-        let mut node = std::mem::replace(&mut self.levels[level].heads[slot], NIL);
-        while node != NIL {
-            let next = self.nodes[node as usize].next;
-            if self.nodes[node as usize].tick == self.elapsed {
-                due.extend(self.release(node));
-            } else {
-                self.link(node);
+    /// Goes on to the next slot that begins until `target` and has timers; false where there is none.
+    fn open(&mut self, target: u64) -> bool {
+        match self.next_slot() {
+            Some((level, slot, tick)) if tick <= target => {
+                self.elapsed = tick;
+                let level = &mut self.levels[level];
+                level.occupied &= !(1 << slot);
+                self.opened = std::mem::replace(&mut level.heads[slot], NIL);
+                true
             }
-            node = next;
+            _ => {
+                self.elapsed = self.elapsed.max(target);
+                false
+            }
         }
     }
 

@@ -55,14 +55,7 @@ impl Shard {
         Ok(Reply::Agent { key, socket })
     }
 
-    pub(crate) fn device_views(&self) -> Vec<DeviceView> {
-        self.devices
-            .values()
-            .map(|device| self.device_view(device))
-            .collect()
-    }
-
-    fn device_view(&self, device: &Device) -> DeviceView {
+    pub(crate) fn device_view(&self, device: &Device) -> DeviceView {
         let stats = self.plane.source_stats(device.source);
         let video = stats
             .as_ref()

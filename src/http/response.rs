@@ -12,6 +12,8 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Room for the lines that every response has, so that `out` grows once for one.
 const USUAL_HEAD_BYTES: usize = 256;
+/// Room for a body beside its head, for the same reason; a larger one may be sent from where it is.
+const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// An answer, independent of the connection that it goes out on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,13 +114,34 @@ impl Response {
         self.body.len()
     }
 
-    /// Appends the response to `out`: status line, the lines of [`Framing`], its own headers, and
-    /// the body unless the request was HEAD. 1xx, 204 and 304 have neither body nor length
-    /// (RFC 9112 §6.3); a 1xx says nothing of the connection's end.
+    /// Appends the response to `out`: its [head](Self::encode_head), and the body unless the request was
+    /// HEAD.
     pub fn encode(&self, how: &Framing<'_>, out: &mut Vec<u8>) {
+        self.encode_head(how, out);
+        if !self.is_bodyless() && !how.head {
+            out.extend_from_slice(&self.body);
+        }
+    }
+
+    /// What is sent after the head.
+    pub fn into_body(self, how: &Framing<'_>) -> Cow<'static, [u8]> {
+        match self.is_bodyless() || how.head {
+            true => Cow::Borrowed(&[]),
+            false => self.body,
+        }
+    }
+
+    fn is_bodyless(&self) -> bool {
+        matches!(self.status, ..200 | 204 | 304)
+    }
+
+    /// Appends the status line, the lines of [`Framing`] and its own headers to `out`. 1xx, 204 and 304
+    /// have neither body nor length (RFC 9112 §6.3); a 1xx says nothing of the connection's end.
+    pub fn encode_head(&self, how: &Framing<'_>, out: &mut Vec<u8>) {
         let informational = self.status < 200;
-        let bodyless = informational || matches!(self.status, 204 | 304);
-        out.reserve(USUAL_HEAD_BYTES + self.headers_len(how) + self.body.len());
+        let bodyless = self.is_bodyless();
+        let small_body = self.body.len().min(SMALL_BODY_BYTES);
+        out.reserve(USUAL_HEAD_BYTES + self.headers_len(how) + small_body);
         push_status_line(out, self.status);
         push_header(out, "Date", how.date);
         if !bodyless {
@@ -146,9 +169,6 @@ impl Response {
             push_header(out, name, value);
         }
         out.extend_from_slice(b"\r\n");
-        if !bodyless && !how.head {
-            out.extend_from_slice(&self.body);
-        }
     }
 
     /// Bytes of the header lines whose length is not the usual.

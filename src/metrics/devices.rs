@@ -65,6 +65,28 @@ impl DeviceCells {
         self.named.remove(device_id);
     }
 
+    /// Takes the named ones out, and leaves the rest to be copied at little cost.
+    pub(super) fn take_named(&mut self) -> HashMap<Box<str>, DeviceCell> {
+        std::mem::take(&mut self.named)
+    }
+
+    /// Puts back what was taken out.
+    pub(super) fn put_named(&mut self, named: HashMap<Box<str>, DeviceCell>) {
+        self.named = named;
+    }
+
+    /// Room for so many named ones.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.named.reserve(count);
+    }
+
+    /// Copies the cell of a device that has one.
+    pub(super) fn copy(&mut self, from: &Self, device_id: &str) {
+        if let Some((id, cell)) = from.named.get_key_value(device_id) {
+            self.named.insert(id.clone(), cell.clone());
+        }
+    }
+
     /// `(device_id, cell)`, sorted; those without a series of their own last, if there are any.
     pub(super) fn series(&self) -> Vec<(&str, &DeviceCell)> {
         let mut series: Vec<_> = self.named.iter().map(|(id, cell)| (&**id, cell)).collect();

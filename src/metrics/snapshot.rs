@@ -146,38 +146,52 @@ pub struct Snapshot {
 }
 
 impl ShardMetrics {
-    /// Copies the cells and adds what the shard holds now. `sessions` are all sessions of the
-    /// shard, oldest first: past the cap the youngest go without series of their own, and count in
-    /// the totals alone.
-    pub fn snapshot<'a>(
-        &self,
-        gauges: ShardGauges,
-        sessions: impl IntoIterator<Item = SessionGauges<'a>>,
-    ) -> Snapshot {
-        let mut totals = SessionTotals::default();
-        let mut series = Vec::new();
-        for session in sessions {
-            totals.add(&session);
-            if series.len() < self.config.session_series {
-                series.push(SessionSeries {
-                    session_id: session.session_id.to_string(),
-                    device_id: session.device_id.to_owned(),
-                    ice_state: session.ice_state,
-                    frame_rate: session.frame_rate,
-                    bitrate_bps: session.bitrate_bps,
-                    loss_ratio: session.loss_ratio,
-                    rtt_ms: session.rtt_ms,
-                    jitter_ms: session.jitter_ms,
-                    candidates: session.candidates,
-                });
-            }
-        }
+    /// Begins a snapshot: copies the cells, but for those of devices, and takes what the shard holds now,
+    /// about so many sessions among it. Devices and sessions follow one by one.
+    pub fn snapshot(&mut self, gauges: ShardGauges, sessions: usize) -> Snapshot {
+        let series = self.config.session_series.min(sessions);
+        let named = self.devices.take_named();
+        let mut metrics = self.clone();
+        metrics.devices.reserve(named.len());
+        self.devices.put_named(named);
         Snapshot {
-            metrics: self.clone(),
+            metrics,
             gauges,
-            totals,
-            sessions: series,
+            totals: SessionTotals::default(),
+            // Its memory is touched as it fills.
+            sessions: Vec::with_capacity(series),
             answered: true,
+        }
+    }
+}
+
+impl Snapshot {
+    /// What the shard holds, to be added to.
+    pub(crate) fn gauges(&mut self) -> &mut ShardGauges {
+        &mut self.gauges
+    }
+
+    /// Copies the cells of a device, if it has any of its own.
+    pub fn add_device(&mut self, metrics: &ShardMetrics, device_id: &str) {
+        self.metrics.devices.copy(&metrics.devices, device_id);
+    }
+
+    /// Adds a session; the oldest first, for past the cap they go without series of their own and count in
+    /// the totals alone.
+    pub fn add_session(&mut self, session: &SessionGauges<'_>) {
+        self.totals.add(session);
+        if self.sessions.len() < self.metrics.config.session_series {
+            self.sessions.push(SessionSeries {
+                session_id: session.session_id.to_string(),
+                device_id: session.device_id.to_owned(),
+                ice_state: session.ice_state,
+                frame_rate: session.frame_rate,
+                bitrate_bps: session.bitrate_bps,
+                loss_ratio: session.loss_ratio,
+                rtt_ms: session.rtt_ms,
+                jitter_ms: session.jitter_ms,
+                candidates: session.candidates,
+            });
         }
     }
 }

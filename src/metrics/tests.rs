@@ -23,8 +23,24 @@ fn page(shards: &[Option<Snapshot>]) -> Page {
     Page::parse(&encode(shards, &ProcessFigures::read()).unwrap())
 }
 
+/// What a shard answers that has counted this, and has these sessions.
+fn snapshot<'a>(
+    metrics: &ShardMetrics,
+    gauges: ShardGauges,
+    sessions: impl IntoIterator<Item = SessionGauges<'a>>,
+) -> Snapshot {
+    let mut snapshot = metrics.clone().snapshot(gauges, 0);
+    for (device, _) in metrics.devices.series() {
+        snapshot.add_device(metrics, device);
+    }
+    for session in sessions {
+        snapshot.add_session(&session);
+    }
+    snapshot
+}
+
 fn page_of(metrics: &ShardMetrics) -> Page {
-    page(&[Some(metrics.snapshot(ShardGauges::default(), []))])
+    page(&[Some(snapshot(metrics, ShardGauges::default(), []))])
 }
 
 /// A session that plays well.
@@ -47,7 +63,7 @@ fn crowd(metrics: &ShardMetrics, name: &str, sessions: usize) -> Option<Snapshot
     let ids: Vec<String> = (0..sessions).map(|n| format!("{name}-{n}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let sessions = ids.iter().map(|id| session(id, "cam-1"));
-    Some(metrics.snapshot(ShardGauges::default(), sessions))
+    Some(snapshot(metrics, ShardGauges::default(), sessions))
 }
 
 #[test]
@@ -61,7 +77,7 @@ fn every_promised_series_is_there() {
         websockets: 3,
         ..ShardGauges::default()
     };
-    let snapshot = metrics.snapshot(gauges, [session(&"s-1", "cam-1")]);
+    let snapshot = snapshot(&metrics, gauges, [session(&"s-1", "cam-1")]);
     let page = page(&[Some(snapshot)]);
 
     let s1 = ("session_id", "s-1");
@@ -323,7 +339,7 @@ fn what_is_not_known_has_no_series() {
     let metrics = shard_of(1);
     let mut fresh = session(&"s-1", "cam-1");
     (fresh.rtt_ms, fresh.loss_ratio) = (f64::NAN, f64::INFINITY);
-    let page = page(&[Some(metrics.snapshot(ShardGauges::default(), [fresh]))]);
+    let page = page(&[Some(snapshot(&metrics, ShardGauges::default(), [fresh]))]);
     assert_eq!(page.series_of("media_rtt_milliseconds"), 0);
     assert_eq!(page.series_of("media_packet_loss_ratio"), 0);
     assert_eq!(page.series_of("media_sessions_rtt_milliseconds"), 0);
@@ -362,7 +378,7 @@ proptest! {
         let mut metrics = shard_of(1);
         metrics.session_created(&device);
         let page = page(&[Some(
-            metrics.snapshot(ShardGauges::default(), [session(&&*id, &device)]),
+            snapshot(&metrics, ShardGauges::default(), [session(&&*id, &device)]),
         )]);
         let labels = [("session_id", &*id), ("device_id", &*device)];
         prop_assert_eq!(page.get("media_session_info", &labels), Some(1.0));

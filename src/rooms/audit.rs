@@ -1,6 +1,6 @@
 //! What must be true of the rooms between any two calls.
 
-use super::people::Online;
+use super::people::UserCounts;
 use super::{MemberKey, Rooms, Status};
 use crate::connection::ConnectionId;
 
@@ -15,7 +15,7 @@ impl Rooms {
     pub fn audit(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let (mut members, mut bytes, mut open) = (0, 0, 0);
-        let mut online = Online::default();
+        let mut online = UserCounts::default();
         for (&id, &slot) in &self.by_id {
             let mut check = |holds: bool, what: &str| {
                 if !holds {

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::people::Online;
+use super::people::UserCounts;
 use super::room::{Live, Room};
 use super::{MemberKey, Rooms, Status, Time};
 use crate::connection::ConnectionId;
@@ -63,7 +63,7 @@ impl Rooms {
     fn recount(&mut self) {
         self.by_status = Default::default();
         self.open.clear();
-        (self.online, self.members, self.kept.bytes) = (Online::default(), 0, 0);
+        (self.online, self.members, self.kept.bytes) = (UserCounts::default(), 0, 0);
         for (&id, &slot) in &self.by_id {
             let Some(Room { record, live }) = self.rooms.get(slot) else {
                 continue;

@@ -45,7 +45,7 @@ pub use self::views::{HotRoom, RoomFilter, RoomView, ViewerPage, ViewerView};
 use self::fail::At;
 use self::heat::Ranking;
 use self::kept::Kept;
-use self::people::Online;
+pub(crate) use self::people::UserCounts;
 use self::rate::Rate;
 use self::room::Room;
 use self::slots::Slots;
@@ -131,14 +131,12 @@ pub struct Rooms {
     by_status: [BTreeSet<RoomId>; Status::ALL.len()],
     /// How many rooms each anchor has that have not ended.
     open: BTreeMap<UserId, usize>,
-    online: Online,
+    online: UserCounts,
     members: usize,
     sweeps: Sweeps,
     kept: Kept,
     ranking: Ranking,
     wheel: Wheel<Timer>,
-    /// What the wheel has just named.
-    fired: Vec<Timer>,
     /// What is due.
     due: VecDeque<Timer>,
     /// Rooms whose retention has passed.
@@ -166,13 +164,12 @@ impl Rooms {
             by_id: BTreeMap::new(),
             by_status: Default::default(),
             open: BTreeMap::new(),
-            online: Online::default(),
+            online: UserCounts::default(),
             members: 0,
             sweeps: Sweeps::default(),
             kept: Kept::default(),
             ranking: Ranking::default(),
             wheel: Wheel::new(now),
-            fired: Vec::new(),
             due: VecDeque::new(),
             retiring: VecDeque::new(),
             events: Vec::new(),

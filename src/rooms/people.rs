@@ -262,32 +262,32 @@ impl People {
     }
 }
 
-/// The users of all rooms of a shard, and in how many of them each is. A tree: a table of a million
-/// users would stop the shard while it grows.
+/// Users of a shard, and in how many rooms each is, or how many sessions each has. A tree: a table of a
+/// million users would stop the shard while it grows.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Online(BTreeMap<UserId, u32>);
+pub(crate) struct UserCounts(BTreeMap<UserId, u32>);
 
-impl Online {
-    pub(super) fn contains(&self, user: &UserId) -> bool {
+impl UserCounts {
+    pub(crate) fn contains(&self, user: &UserId) -> bool {
         self.0.contains_key(user)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn users(&self) -> impl Iterator<Item = &UserId> {
+    pub(crate) fn users(&self) -> impl Iterator<Item = &UserId> {
         self.0.keys()
     }
 
-    pub(super) fn arrive(&mut self, user: &UserId) {
+    pub(crate) fn arrive(&mut self, user: &UserId) {
         match self.0.get_mut(user) {
             Some(rooms) => *rooms += 1,
             None => _ = self.0.insert(user.clone(), 1),
         }
     }
 
-    pub(super) fn depart(&mut self, user: &UserId) {
+    pub(crate) fn depart(&mut self, user: &UserId) {
         if let Some(rooms) = self.0.get_mut(user) {
             *rooms -= 1;
             if *rooms == 0 {

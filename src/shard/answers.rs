@@ -31,7 +31,7 @@ impl Shard {
             "refused: {error}",
         );
         let response = error.response(exchange.id.as_str());
-        self.respond(now, connection, &exchange, &response);
+        self.respond(now, connection, &exchange, response);
     }
 
     /// Writes the answer; the connection is ready for its next request, or closes.
@@ -40,7 +40,7 @@ impl Shard {
         now: Instant,
         connection: &mut Connection,
         exchange: &Exchange,
-        response: &Response,
+        response: Response,
     ) {
         let request = &exchange.request;
         let most = self.config.http.requests_per_connection;
@@ -54,7 +54,7 @@ impl Shard {
         let origin = Some(&verdict).filter(|_| request.method != Method::Options);
         // Over a plain connection it must not be sent (RFC 6797 §7.2).
         let hsts = self.hsts.as_deref().filter(|_| connection.tls);
-        let security = SecurityHeaders::new(response, origin, hsts);
+        let security = SecurityHeaders::new(&response, origin, hsts);
         let framing = Framing {
             version: request.version,
             head: request.method == Method::Head,
@@ -63,8 +63,10 @@ impl Shard {
             request_id: exchange.id.as_str(),
             extra: security.lines(),
         };
-        response.encode(&framing, &mut connection.output.bytes);
-        self.count_answer(exchange, response.status());
+        let status = response.status();
+        response.encode_head(&framing, &mut connection.output.bytes);
+        connection.output.body(response.into_body(&framing));
+        self.count_answer(exchange, status);
         if keep_alive {
             self.set_phase(connection, Phase::Head);
             self.set_alarm(connection, now + self.config.http.idle_timeout);

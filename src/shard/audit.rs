@@ -1,8 +1,11 @@
 //! What must be true of a shard between any two calls, whatever has happened to it before.
 
+use std::collections::BTreeSet;
+
 use super::Shard;
 use crate::connection::{ConnectionId, Fate, OUTPUT_HIGH_WATER_BYTES, Phase, Role};
 use crate::limits::READ_BYTES;
+use crate::rooms::UserCounts;
 use crate::store::STORE_ROWS_PER_SHARD;
 use crate::totals::Total;
 
@@ -22,6 +25,14 @@ impl Shard {
             self.sessions.len() == self.by_key.len(),
             "each session has one key",
         );
+        check(
+            self.by_age.values().collect::<BTreeSet<_>>() == self.sessions.keys().collect(),
+            "each session has its age",
+        );
+        let mut watching = UserCounts::default();
+        let users = self.sessions.values().map(|session| &session.user);
+        users.for_each(|user| watching.arrive(user));
+        check(watching == self.watching, "each session has its user");
         check(
             self.sessions.len() == self.plane.sessions(),
             "each session is one of the media plane's",

@@ -82,15 +82,25 @@ impl Connections {
     }
 
     /// All that are not being handled.
+    #[cfg(feature = "fault-injection")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.slots
             .iter()
             .filter_map(|slot| slot.connection.as_deref())
     }
 
-    /// Their ids.
-    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
-        self.iter().map(|connection| connection.id).collect()
+    /// Those in so many slots from this one on. `None`: there are no such slots.
+    pub(crate) fn in_slots(&self, from: u32, count: usize) -> Option<Vec<&Connection>> {
+        let rest = self
+            .slots
+            .get(from as usize..)
+            .filter(|it| !it.is_empty())?;
+        let slots = rest.iter().take(count);
+        Some(
+            slots
+                .filter_map(|slot| slot.connection.as_deref())
+                .collect(),
+        )
     }
 
     fn slot(&self, id: ConnectionId) -> Option<&Slot> {

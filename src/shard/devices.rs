@@ -144,7 +144,7 @@ impl Shard {
                     access_units: publisher.access_units(),
                     bytes: publisher.bytes(),
                 };
-                self.respond(now, connection, &exchange, &Response::json(200, &published));
+                self.respond(now, connection, &exchange, Response::json(200, &published));
             }
         }
     }

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
+use super::passes::{Pass, next_keys};
 use super::sockets::GOING_AWAY;
 use super::{Blame, Shard};
-use crate::connection::{ConnectionId, Fate, Phase, Role};
+use crate::connection::{Connection, Fate, Phase, Role};
 use crate::error::ApiError;
+use crate::ids::SessionId;
 use crate::limits::LINGER;
 use crate::metrics::{ConnectionEnd, SessionEnd};
 use crate::totals::Total;
@@ -24,7 +26,7 @@ const ACKS_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) const SHUTTING_DOWN: &str = "the server is shutting down";
 
 impl Shard {
-    /// Closes what is there. Requests in flight are still answered.
+    /// Closes what is there, in the next turns. Requests in flight are still answered.
     pub(super) fn drain(&mut self, now: Instant, deadline: Instant) {
         if self.draining.is_some() {
             return;
@@ -32,13 +34,7 @@ impl Shard {
         self.draining = Some(deadline);
         self.totals.set(self.id, Total::Draining, 1);
         self.demo = None;
-        let ids: Vec<_> = self.sessions.keys().copied().collect();
-        let closed = ids.len();
-        for id in ids {
-            self.guarded(now, Blame::Session(id), |shard| {
-                shard.end_session(now, id, SessionEnd::Drain)
-            });
-        }
+        let closed = self.sessions.len();
         let members = self.rooms.members();
         self.totals.set(self.id, Total::Drained, closed);
         self.totals.set(self.id, Total::DrainedMembers, members);
@@ -46,11 +42,23 @@ impl Shard {
         let left = deadline.saturating_duration_since(now);
         self.rooms_close_by = Some(now + ACKS_PATIENCE.min(left / 2));
         self.close_acknowledged(now);
-        for id in self.connections.ids() {
-            self.drain_connection(now, id);
-        }
+        self.passes.begin(Pass::EndSessions(None));
         let shard = self.id.index();
         info!(shard, sessions = closed, members, "draining");
+    }
+
+    /// Closes the next sessions of a shard that drains; after the last one its connections are told.
+    pub(super) fn end_sessions(&mut self, now: Instant, after: Option<SessionId>) -> Pass {
+        let ids = next_keys(&self.sessions, after);
+        let Some(&last) = ids.last() else {
+            return Pass::DrainConnections(0);
+        };
+        for id in ids {
+            self.guarded(now, Blame::Session(id), |shard| {
+                shard.end_session(now, id, SessionEnd::Drain)
+            });
+        }
+        Pass::EndSessions(Some(last))
     }
 
     /// Tells and closes the members of a shard that drains, once nobody waits for the store any more.
@@ -61,37 +69,33 @@ impl Shard {
         }
     }
 
-    fn drain_connection(&mut self, now: Instant, id: ConnectionId) {
-        self.with(now, id, |shard, connection| {
-            if connection.fate != Fate::Stay {
-                return None;
+    pub(super) fn drain_connection(&mut self, now: Instant, connection: &mut Connection) {
+        if connection.fate != Fate::Stay {
+            return;
+        }
+        connection.end = ConnectionEnd::Drain;
+        if matches!(connection.role, Role::Member(_)) {
+            // Its room's log ends with a close frame.
+            return;
+        }
+        let Role::Http(http) = &mut connection.role else {
+            return self.say_goodbye(now, connection, GOING_AWAY, SHUTTING_DOWN);
+        };
+        match std::mem::replace(&mut http.phase, Phase::Done) {
+            Phase::Publish(exchange, publisher) => {
+                self.stop_publishing(now, connection.id, &publisher);
+                self.refuse(now, connection, exchange, ApiError::Draining);
             }
-            connection.end = ConnectionEnd::Drain;
-            if matches!(connection.role, Role::Member(_)) {
-                // Its room's log ends with a close frame.
-                return None;
+            // Its request is in flight: answered, with `Connection: close`.
+            phase => {
+                let rests = matches!(phase, Phase::Head) && http.decoder.between_requests();
+                http.phase = phase;
+                // A resting one has time to see that the server is not ready any more.
+                let patience = if rests { LINGER } else { REQUEST_PATIENCE };
+                let at = now + patience;
+                self.set_alarm_by(connection, at);
             }
-            let Role::Http(http) = &mut connection.role else {
-                shard.say_goodbye(now, connection, GOING_AWAY, SHUTTING_DOWN);
-                return None;
-            };
-            match std::mem::replace(&mut http.phase, Phase::Done) {
-                Phase::Publish(exchange, publisher) => {
-                    shard.stop_publishing(now, id, &publisher);
-                    shard.refuse(now, connection, exchange, ApiError::Draining);
-                }
-                // Its request is in flight: answered, with `Connection: close`.
-                phase => {
-                    let rests = matches!(phase, Phase::Head) && http.decoder.between_requests();
-                    http.phase = phase;
-                    // A resting one has time to see that the server is not ready any more.
-                    let patience = if rests { LINGER } else { REQUEST_PATIENCE };
-                    let at = now + patience;
-                    shard.set_alarm_by(connection, at);
-                }
-            }
-            None
-        });
+        }
     }
 
     /// Nothing is left on any shard, for a request in flight there may name something of this one; or the

@@ -3,15 +3,20 @@
 use std::time::{Duration, Instant};
 
 use super::jobs::{Job, Scrape};
-use super::{Blame, Session, Shard, Timer};
-use crate::api::{DeviceList, HotRooms, Loads, Online, OnlineStats, RoomList, SessionList};
+use super::passes::next_keys;
+use super::snapshot::Survey;
+use super::{Blame, Shard, Timer};
+use crate::api::{
+    DeviceList, DeviceView, HotRooms, Loads, Online, OnlineStats, RoomList, SessionList,
+};
 use crate::connection::{ConnectionId, Exchange, Phase, Role};
 use crate::error::ApiError;
 use crate::faults::Place;
 use crate::http::Response;
-use crate::ids::UserId;
+use crate::ids::{DeviceId, UserId};
 use crate::message::{Answer, GatherId, Message, Query};
 use crate::metrics;
+use crate::placement::ShardId;
 use crate::rooms::RoomFilter;
 
 /// A shard that has not answered by then is left out of what is told of each: `media_shard_up` is 0.
@@ -30,6 +35,44 @@ pub(crate) struct Gather {
     query: Query,
     answers: Vec<Option<Answer>>,
     deadline: Instant,
+}
+
+/// This shard's part of an aggregate, on its way.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Who asks.
+    to: ShardId,
+    gather: GatherId,
+    collected: Collected,
+}
+
+/// How far it is.
+#[derive(Debug)]
+enum Collected {
+    /// It is complete.
+    All(Answer),
+    /// The devices up to this one.
+    Devices(Option<DeviceId>, Vec<DeviceView>),
+    /// What is counted, so far.
+    Metrics(Box<Survey>),
+}
+
+/// What it costs to write down a device for a list, in tenths of a microsecond.
+const VIEW_WORK: usize = 10;
+
+impl Part {
+    fn new(to: ShardId, gather: GatherId, collected: Collected) -> Self {
+        Self {
+            to,
+            gather,
+            collected,
+        }
+    }
+
+    /// Whether it is only to be handed over.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.collected, Collected::All(_))
+    }
 }
 
 impl Shard {
@@ -51,8 +94,8 @@ impl Shard {
             | Query::UserOnline(_) => LIST_PATIENCE,
         };
         let deadline = now + patience;
-        let mut answers: Vec<_> = self.shards.all().map(|_| None).collect();
-        answers[self.id.index()] = Some(self.part(now, &query));
+        let answers = self.shards.all().map(|_| None).collect();
+        self.begin_part(now, self.id, id, &query);
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
             let query = query.clone();
             let message = Message::Query {
@@ -62,12 +105,6 @@ impl Shard {
             };
             self.outbox.messages.push((shard, message));
         }
-        // Alone, it is complete at once: the next tick finds it.
-        let at = if self.shards.count() == 1 {
-            now
-        } else {
-            deadline
-        };
         self.gathers.insert(
             id,
             Gather {
@@ -77,7 +114,7 @@ impl Shard {
                 deadline,
             },
         );
-        self.schedule(at, Timer::Gather(id));
+        self.schedule(deadline, Timer::Gather(id));
         id
     }
 
@@ -104,28 +141,12 @@ impl Shard {
                 from,
                 gather,
                 query,
-            } => {
-                let answer = self.part(now, &query);
-                let answer = Message::Answer {
-                    from: self.id,
-                    gather,
-                    answer,
-                };
-                self.outbox.messages.push((from, answer));
-            }
+            } => self.begin_part(now, from, gather, &query),
             Message::Answer {
                 from,
                 gather,
                 answer,
-            } => {
-                let Some(waiting) = self.gathers.get_mut(&gather) else {
-                    return;
-                };
-                waiting.answers[from.index()] = Some(answer);
-                if waiting.answers.iter().all(Option::is_some) {
-                    self.finish_gather(now, gather);
-                }
-            }
+            } => self.take_part(now, from, gather, answer),
             Message::Encoded {
                 connection,
                 gather,
@@ -164,13 +185,12 @@ impl Shard {
         }
     }
 
-    /// This shard's part of an aggregate.
-    fn part(&mut self, now: Instant, query: &Query) -> Answer {
-        match query {
+    /// Begins this shard's part of an aggregate of that shard's. What takes no longer where there is more
+    /// (a page, a count, what is known already) is answered as a whole.
+    fn begin_part(&mut self, now: Instant, to: ShardId, gather: GatherId, query: &Query) {
+        let answer = match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
-            Query::Devices => Answer::Devices(self.device_views()),
             Query::UserOnline(user) => Answer::UserOnline(self.is_online(user)),
-            Query::Metrics => Answer::Metrics(Box::new(self.snapshot())),
             Query::Rooms(filter) => {
                 // One more than the limit, where there are more, as with sessions.
                 let limit = filter.limit + 1;
@@ -186,6 +206,69 @@ impl Shard {
                 rooms_live: self.rooms.live(),
             }),
             Query::Load => Answer::Load(Box::new(self.load(now))),
+            Query::Devices => {
+                let collected = Collected::Devices(None, Vec::new());
+                return self.passes.collect(Part::new(to, gather, collected));
+            }
+            Query::Metrics => {
+                let collected = Collected::Metrics(self.begin_snapshot());
+                return self.passes.collect(Part::new(to, gather, collected));
+            }
+        };
+        self.passes
+            .collect(Part::new(to, gather, Collected::All(answer)));
+    }
+
+    /// Goes on with a part. `Some`: it is not complete.
+    pub(super) fn collect(&mut self, now: Instant, mut part: Part) -> Option<Part> {
+        if part.to == self.id && !self.gathers.contains_key(&part.gather) {
+            // Whoever has asked is gone.
+            return None;
+        }
+        let answer = match part.collected {
+            Collected::All(answer) => answer,
+            Collected::Devices(after, mut views) => {
+                let mut ids = next_keys(&self.devices, after);
+                self.work.did(ids.len() * VIEW_WORK);
+                let devices = ids.iter().filter_map(|id| self.devices.get(id));
+                views.extend(devices.map(|device| self.device_view(device)));
+                if let Some(last) = ids.pop() {
+                    part.collected = Collected::Devices(Some(last), views);
+                    return Some(part);
+                }
+                Answer::Devices(views)
+            }
+            Collected::Metrics(mut survey) => {
+                if self.survey(&mut survey) {
+                    part.collected = Collected::Metrics(survey);
+                    return Some(part);
+                }
+                Answer::Metrics(Box::new(survey.snapshot))
+            }
+        };
+        let Part { to, gather, .. } = part;
+        if to == self.id {
+            self.take_part(now, to, gather, answer);
+        } else {
+            let from = self.id;
+            let answer = Message::Answer {
+                from,
+                gather,
+                answer,
+            };
+            self.outbox.messages.push((to, answer));
+        }
+        None
+    }
+
+    /// A shard's part is there.
+    fn take_part(&mut self, now: Instant, from: ShardId, gather: GatherId, answer: Answer) {
+        let Some(waiting) = self.gathers.get_mut(&gather) else {
+            return;
+        };
+        waiting.answers[from.index()] = Some(answer);
+        if waiting.answers.iter().all(Option::is_some) {
+            self.finish_gather(now, gather);
         }
     }
 
@@ -267,8 +350,7 @@ impl Shard {
 
     /// Whether something of the user's is on this shard.
     fn is_online(&self, user: &UserId) -> bool {
-        let watches = |session: &Session| session.user == *user;
-        self.rooms.online(user) || self.sessions.values().any(watches)
+        self.rooms.online(user) || self.watching.contains(user)
     }
 
     /// Answers a connection, if it still waits for that.
@@ -312,7 +394,7 @@ impl Shard {
                     match result(&mut exchange) {
                         Ok(response) => {
                             shard.refund(&exchange);
-                            shard.respond(now, connection, &exchange, &response);
+                            shard.respond(now, connection, &exchange, response);
                         }
                         Err(error) => shard.refuse(now, connection, exchange, error),
                     }

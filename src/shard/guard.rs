@@ -292,7 +292,7 @@ impl Shard {
     }
 
     /// Nothing half made is left: sessions that the media plane has and nobody else knows, and gauges
-    /// that were not set any more.
+    /// that were not set any more. It looks at all sessions in this very turn: nothing may go on before.
     fn drop_halves(&mut self, now: Instant) {
         let unknown = |key: &SessionKey| !self.by_key.contains_key(key);
         let keys: Vec<_> = self.plane.session_keys().filter(unknown).collect();

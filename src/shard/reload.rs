@@ -9,10 +9,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::passes::{COPY_WORK, Pass, next_keys};
 use super::{Shard, Timer};
 use crate::config::Config;
 use crate::connection::{Connection, Fate, Phase, Role};
 use crate::http::OriginPolicy;
+use crate::ids::{DeviceId, SessionId};
 use crate::limits::Cap;
 use crate::metrics::MetricsConfig;
 use crate::placement::Shards;
@@ -67,7 +69,8 @@ pub(super) fn hsts(config: &Config) -> Option<String> {
 }
 
 impl Shard {
-    /// Another configuration holds from now on. Nothing is closed by it.
+    /// Another configuration holds from now on; those who wait already learn of shorter timeouts in the
+    /// next turns. Nothing is closed by it.
     pub fn reload(&mut self, now: Instant, update: &Update) {
         let before = std::mem::replace(&mut self.config, update.config.clone());
         let config = self.config.clone();
@@ -81,29 +84,20 @@ impl Shard {
 
         let shorter = |timeout: fn(&Config) -> Duration| timeout(&config) < timeout(&before);
         if OF_CONNECTIONS.into_iter().any(shorter) {
-            self.hasten_connections(now);
+            self.passes.begin(Pass::HastenConnections(0));
         }
         if config.ws.message_bytes != before.ws.message_bytes {
-            self.limit_messages(now, config.ws.message_bytes);
+            self.passes.begin(Pass::LimitMessages(0));
         }
         if OF_SESSIONS.into_iter().any(shorter) {
-            self.look_at_sessions(now);
+            self.passes.begin(Pass::LookAtSessions(None));
         }
         if shorter(|config| config.media.device_linger) {
-            self.hasten_devices(now);
+            self.passes.begin(Pass::HastenDevices(None));
         }
     }
 
-    fn hasten_connections(&mut self, now: Instant) {
-        for id in self.connections.ids() {
-            self.with(now, id, |shard, connection| {
-                shard.hasten_connection(now, connection);
-                None
-            });
-        }
-    }
-
-    fn hasten_connection(&mut self, now: Instant, connection: &mut Connection) {
+    pub(super) fn hasten_connection(&mut self, now: Instant, connection: &mut Connection) {
         if connection.fate != Fate::Stay {
             return;
         }
@@ -127,38 +121,48 @@ impl Shard {
         self.set_alarm_by(connection, now + patience);
     }
 
-    /// Of those that are open already, too.
-    fn limit_messages(&mut self, now: Instant, bytes: usize) {
-        for id in self.connections.ids() {
-            self.with(now, id, |_, connection| {
-                if let Some((codec, _)) = connection.role.socket() {
-                    codec.limit_messages(bytes);
-                }
-                None
-            });
+    /// Of a socket that is open already, too.
+    pub(super) fn limit_messages(&mut self, _: Instant, connection: &mut Connection) {
+        let bytes = self.config.ws.message_bytes;
+        if let Some((codec, _)) = connection.role.socket() {
+            codec.limit_messages(bytes);
         }
     }
 
-    /// Each session's alarm knows since when its viewer has been idle.
-    fn look_at_sessions(&mut self, now: Instant) {
-        let mut due = Vec::new();
-        for (&id, session) in &mut self.sessions {
-            due.extend(session.alarm.set(now).map(|at| (at, id)));
+    /// Each session's alarm knows since when its viewer has been idle. `Some`: there are more after that
+    /// one.
+    pub(super) fn look_at_sessions(
+        &mut self,
+        now: Instant,
+        after: Option<SessionId>,
+    ) -> Option<SessionId> {
+        let ids = next_keys(&self.sessions, after);
+        self.work.did(ids.len() * COPY_WORK);
+        for &id in &ids {
+            let session = self.sessions.get_mut(&id);
+            if let Some(at) = session.and_then(|it| it.alarm.set(now)) {
+                self.schedule(at, Timer::Session(id));
+            }
         }
-        for (at, id) in due {
-            self.schedule(at, Timer::Session(id));
-        }
+        ids.last().copied()
     }
 
-    fn hasten_devices(&mut self, now: Instant) {
+    /// `Some`: there are more after that device.
+    pub(super) fn hasten_devices(
+        &mut self,
+        now: Instant,
+        after: Option<DeviceId>,
+    ) -> Option<DeviceId> {
         let at = now + self.config.media.device_linger;
-        let later = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline > at);
-        let devices = self.devices.iter();
-        let waiting =
-            devices.filter(|(_, device)| device.is_idle() && later(device.alarm.deadline()));
-        let waiting: Vec<_> = waiting.map(|(id, _)| id.clone()).collect();
-        for id in waiting {
-            self.watch_idle(now, &id);
+        let mut ids = next_keys(&self.devices, after);
+        self.work.did(ids.len() * COPY_WORK);
+        for id in &ids {
+            let device = self.devices.get(id).filter(|device| device.is_idle());
+            let deadline = device.and_then(|device| device.alarm.deadline());
+            if deadline.is_some_and(|deadline| deadline > at) {
+                self.watch_idle(now, id);
+            }
         }
+        ids.pop()
     }
 }

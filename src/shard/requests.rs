@@ -351,7 +351,7 @@ impl Shard {
     ) {
         self.faults.pass(Place::Reply);
         match reply {
-            Reply::Now(response) => self.respond(now, connection, &exchange, &response),
+            Reply::Now(response) => self.respond(now, connection, &exchange, response),
             Reply::Gather(query) => {
                 let id = self.gather(now, connection.id, query);
                 self.set_alarm(connection, now + ANSWER_PATIENCE);

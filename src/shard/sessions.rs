@@ -6,6 +6,7 @@ use rtc::{CloseReason, Codec, Event, IceState, SessionKey, SessionState};
 use tracing::{debug, info};
 
 use super::drain::SHUTTING_DOWN;
+use super::passes::CLOSE_WORK;
 use super::sockets::{TOKEN_EXPIRED, Via};
 use super::{Shard, Timer};
 use crate::alarm::{Alarm, Fired};
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) key: SessionKey,
     pub(crate) device: DeviceId,
     pub(crate) user: UserId,
+    /// Which one of the shard's it is, counted from 1.
+    number: u64,
     /// Whether whoever made it may control the device, over its data channel too.
     pub(crate) controls: bool,
     /// Unix seconds at which the last of the tokens expires that it was made or used with.
@@ -98,10 +101,12 @@ impl Shard {
         device: &DeviceId,
         (user, identity): (&UserId, &Identity),
     ) {
+        self.last_session += 1;
         let mut session = Session {
             key,
             device: device.clone(),
             user: user.clone(),
+            number: self.last_session,
             controls: identity.role >= Role::Controller,
             expires_at: identity.expires_at,
             created: now,
@@ -119,6 +124,8 @@ impl Shard {
         if let Some(at) = session.alarm.set(end.map_or(silent, |end| end.min(silent))) {
             self.schedule(at, Timer::Session(id));
         }
+        self.by_age.insert(session.number, id);
+        self.watching.arrive(user);
         self.sessions.insert(id, session);
         self.by_key.insert(key, id);
         if let Some(device) = self.devices.get_mut(device) {
@@ -206,7 +213,10 @@ impl Shard {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
+        self.work.did(CLOSE_WORK);
         self.by_key.remove(&session.key);
+        self.by_age.remove(&session.number);
+        self.watching.depart(&session.user);
         if let Some(device) = self.devices.get_mut(&session.device) {
             device.sessions.remove(&id);
         }

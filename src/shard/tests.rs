@@ -11,20 +11,28 @@ use crate::rooms::Status;
 use crate::store::STORE_ROWS_PER_SHARD;
 
 /// The day that the shards live in, long after 1970.
-const WALL: Duration = Duration::from_secs(400 * 24 * 3_600);
+pub(super) const WALL: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 fn shard(now: Instant) -> Shard {
-    shard_with(now, Vec::new(), Windows::new(1))
+    shard_of(now, |_| {})
+}
+
+/// A shard of a configuration that `edit` makes from the default.
+pub(super) fn shard_of(now: Instant, edit: impl FnOnce(&mut Config)) -> Shard {
+    let mut config = Config::default();
+    edit(&mut config);
+    shard_with(now, config, Vec::new(), Windows::new(1))
 }
 
 fn shard_with(
     now: Instant,
+    config: Config,
     rooms: Vec<(RoomRecord, Vec<MessageRow>)>,
     store: Arc<Windows>,
 ) -> Shard {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
     let shards = NonZeroUsize::new(1).and_then(Shards::new).unwrap();
-    let config = Arc::new(Config::default());
+    let config = Arc::new(config);
     let seed = ShardSeed {
         id: shards.all().next().unwrap(),
         shards,
@@ -95,7 +103,8 @@ fn ended(id: u64) -> (RoomRecord, Vec<MessageRow>) {
 fn rooms_that_retire_wait_for_the_store() {
     let (rooms, start) = (100, Instant::now());
     let windows = Windows::new(1);
-    let mut shard = shard_with(start, (1..=rooms).map(ended).collect(), windows.clone());
+    let rooms_before = (1..=rooms).map(ended).collect();
+    let mut shard = shard_with(start, Config::default(), rooms_before, windows.clone());
     let wall = UNIX_EPOCH + WALL;
     // The store is as far behind as it may be.
     shard.rows_sent = STORE_ROWS_PER_SHARD as u64;
@@ -126,7 +135,7 @@ fn rooms_that_retire_wait_for_the_store() {
 fn a_shard_rests_until_something_is_due() {
     let windows = Windows::new(1);
     let now = Instant::now();
-    let mut shard = shard_with(now, Vec::new(), windows.clone());
+    let mut shard = shard_with(now, Config::default(), Vec::new(), windows.clone());
     assert_eq!(shard.rests_until(now), now + LONGEST_REST);
 
     let peer = SocketAddr::from(([198, 51, 100, 1], 1_024));
@@ -157,7 +166,7 @@ fn a_shard_rests_until_something_is_due() {
 #[test]
 fn rooms_that_are_due_let_nobody_rest() {
     let now = Instant::now();
-    let mut shard = shard_with(now, vec![ended(1)], Windows::new(1));
+    let mut shard = shard_with(now, Config::default(), vec![ended(1)], Windows::new(1));
     let due = shard.rests_until(now);
     assert!(
         due <= now + executor::TICK,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rtc::SessionKey;
 
+use super::passes::{LOOK_WORK, MEDIA_TIMER_WORK, TIMER_WORK};
 use super::{Blame, Shard};
 use crate::alarm::Fired;
 use crate::auth::AuthError;
@@ -35,8 +36,40 @@ pub(crate) enum Timer {
     Demo,
 }
 
+/// Timers that the wheel looks at before those that are due among them are handled.
+const TIMERS_AT_ONCE: usize = 64;
+
 impl Shard {
-    pub(super) fn fire(&mut self, now: Instant, timer: Timer) {
+    /// Handles timers that are due, as far as this turn may.
+    pub(super) fn fire_due(&mut self, now: Instant) {
+        // What has come later waits until this is done.
+        let until = *self.expiring.get_or_insert(now);
+        while self.work.is_left() {
+            if let Some(timer) = self.due.pop_front() {
+                self.work.did(match timer {
+                    Timer::Media(_) => MEDIA_TIMER_WORK,
+                    _ => TIMER_WORK,
+                });
+                self.fire(now, timer);
+            } else if self.expired {
+                (self.expiring, self.expired) = (None, false);
+                return;
+            } else {
+                self.work.did(TIMERS_AT_ONCE * LOOK_WORK);
+                self.expired = !self.wheel.expire(until, TIMERS_AT_ONCE, &mut self.due);
+            }
+        }
+    }
+
+    /// Goes on with what the tick has left. True: there is more to do.
+    pub(super) fn go_on_with_timers(&mut self, now: Instant) -> bool {
+        if self.expiring.is_some() {
+            self.fire_due(now);
+        }
+        self.expiring.is_some()
+    }
+
+    fn fire(&mut self, now: Instant, timer: Timer) {
         let blame = match &timer {
             // Connections have their own guard.
             Timer::Connection(_) | Timer::Publisher(_) | Timer::Gather(_) => Blame::Question,

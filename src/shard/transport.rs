@@ -366,7 +366,7 @@ impl Shard {
             exchange,
             operation,
             input: std::mem::take(&mut connection.input),
-            output: connection.output.pending().to_vec(),
+            output: connection.output.rest(),
             requests: connection.requests,
         })
     }

@@ -5,6 +5,7 @@
 //! server's CPU time and memory, latencies.
 
 pub mod error;
+pub mod feed;
 pub mod http;
 pub mod json_lines;
 pub mod metrics;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use load::report::Report;
-use load::{Error, requests, rooms, sessions, viewers};
+use load::{Error, feed, requests, rooms, sessions, viewers};
 
 #[derive(Parser)]
 #[command(about = "Puts load on a media server and measures what it costs")]
@@ -27,6 +27,8 @@ enum Load {
     Viewers(viewers::Arguments),
     /// Sessions created, and viewers set up
     Sessions(sessions::Arguments),
+    /// The clip as RTP, for a server that takes it so
+    Feed(feed::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,5 +49,6 @@ fn run(out: Option<PathBuf>, load: &Load) -> Result<(), Error> {
         Load::Rooms(arguments) => rooms::run(arguments, &mut report),
         Load::Viewers(arguments) => viewers::run(arguments, &mut report),
         Load::Sessions(arguments) => sessions::run(arguments, &mut report),
+        Load::Feed(arguments) => feed::run(arguments),
     }
 }

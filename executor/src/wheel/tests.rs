@@ -5,14 +5,15 @@ use proptest::prelude::*;
 use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a test does to the wheel, in the order of time.
 #[derive(Clone, Debug)]
 enum Step {
     /// Schedules a timer this far from now, before it if negative.
     Schedule { micros: i64 },
-    /// Lets time pass and expires.
-    Pass { micros: u64 },
+    /// Lets time pass and expires, so many timers at a time.
+    Pass { micros: u64, most: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -31,7 +32,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let step = prop_oneof![
         3 => distance.prop_map(|micros| Step::Schedule { micros }),
-        2 => pause.prop_map(|micros| Step::Pass { micros }),
+        2 => (pause, 1..9_usize).prop_map(|(micros, most)| Step::Pass { micros, most }),
     ];
     prop::collection::vec(step, 1..200)
 }
@@ -64,9 +65,15 @@ proptest! {
                     model.insert((at, deadlines.len()), ());
                     deadlines.push(at);
                 }
-                Step::Pass { micros } => {
+                Step::Pass { micros, most } => {
                     now += Duration::from_micros(micros);
-                    wheel.expire(now, &mut due);
+                    let mut before = due.len();
+                    while wheel.expire(now, most, &mut due) {
+                        prop_assert!(due.len() - before <= most, "too many at a time");
+                        before = due.len();
+                        let hint = wheel.next_deadline_hint();
+                        prop_assert!(hint.is_some_and(|hint| hint <= now), "there are more");
+                    }
                     for key in due.drain(..) {
                         prop_assert!(deadlines[key] <= now, "early");
                         prop_assert!(model.remove(&(deadlines[key], key)).is_some(), "twice");
@@ -83,7 +90,7 @@ proptest! {
                 prop_assert!(hint <= now.max(first + TICK), "the hint is too late");
             }
         }
-        wheel.expire(now + Duration::from_secs(1 << 20), &mut due);
+        wheel.expire(now + Duration::from_secs(1 << 20), usize::MAX, &mut due);
         prop_assert_eq!(due.len(), model.len());
         prop_assert!(wheel.is_empty());
     }
@@ -95,9 +102,9 @@ fn a_timer_fires_at_its_tick_and_not_before() {
     let mut wheel = Wheel::new(start);
     let mut due = Vec::new();
     wheel.schedule(start + 7 * MILLISECOND, 'a');
-    wheel.expire(start + 9 * MILLISECOND, &mut due);
+    wheel.expire(start + 9 * MILLISECOND, usize::MAX, &mut due);
     assert_eq!(due, []);
-    wheel.expire(start + 10 * MILLISECOND, &mut due);
+    wheel.expire(start + 10 * MILLISECOND, usize::MAX, &mut due);
     assert_eq!(due, ['a']);
 }
 
@@ -106,10 +113,10 @@ fn what_is_overdue_comes_out_next_time() {
     let start = Instant::now();
     let mut wheel = Wheel::new(start);
     let mut due = Vec::new();
-    wheel.expire(start + 100 * MILLISECOND, &mut due);
+    wheel.expire(start + 100 * MILLISECOND, usize::MAX, &mut due);
     wheel.schedule(start + 40 * MILLISECOND, 'a');
     assert_eq!(wheel.len(), 1);
-    wheel.expire(start + 100 * MILLISECOND, &mut due);
+    wheel.expire(start + 100 * MILLISECOND, usize::MAX, &mut due);
     assert_eq!(due, ['a']);
     assert!(wheel.is_empty());
 }
@@ -122,7 +129,7 @@ fn timers_come_out_in_the_order_of_their_ticks() {
         wheel.schedule(start + Duration::from_secs(seconds), seconds);
     }
     let mut due = Vec::new();
-    wheel.expire(start + Duration::from_secs(100_000), &mut due);
+    wheel.expire(start + Duration::from_secs(100_000), usize::MAX, &mut due);
     assert_eq!(due, [0, 3, 45, 300, 900, 86_400]);
 }
 
@@ -137,7 +144,7 @@ fn lazy_rearming_costs_one_entry_however_often_the_deadline_moves() {
     while now < start + Duration::from_secs(3600) {
         now += TICK;
         let expires_at = now + timeout;
-        wheel.expire(now, &mut due);
+        wheel.expire(now, usize::MAX, &mut due);
         for () in due.drain(..) {
             wheel.schedule(expires_at, ());
             rearmed += 1;
@@ -155,7 +162,7 @@ fn no_memory_is_taken_beyond_the_most_timers_at_once() {
     for round in 0..10_000_u64 {
         wheel.schedule(now + Duration::from_millis(round * 37 % 5_000), round);
         now += MILLISECOND;
-        wheel.expire(now, &mut due);
+        wheel.expire(now, usize::MAX, &mut due);
         due.clear();
     }
     assert!(
@@ -169,10 +176,41 @@ fn no_memory_is_taken_beyond_the_most_timers_at_once() {
 fn a_deadline_beyond_the_horizon_waits_there() {
     let start = Instant::now();
     let mut wheel = Wheel::new(start);
-    wheel.expire(start + Duration::from_secs(86_400), &mut Vec::new());
+    wheel.expire(
+        start + Duration::from_secs(86_400),
+        usize::MAX,
+        &mut Vec::new(),
+    );
     wheel.schedule(start + Duration::from_secs(1 << 36), 'a');
     let mut due = Vec::new();
-    wheel.expire(start + Duration::from_secs(1 << 33), &mut due);
+    wheel.expire(start + Duration::from_secs(1 << 33), usize::MAX, &mut due);
     assert_eq!(due, []);
+    assert_eq!(wheel.len(), 1);
+}
+
+#[test]
+fn what_is_left_for_later_calls_keeps_its_order_beside_new_timers() {
+    let start = Instant::now();
+    let mut wheel = Wheel::new(start);
+    for n in 0..1_000_u64 {
+        // Far enough away to move down twice.
+        wheel.schedule(start + Duration::from_secs(300) + TICK * (n as u32 / 10), n);
+    }
+    let now = start + Duration::from_secs(400);
+    let (mut due, mut calls) = (Vec::new(), 0);
+    while wheel.expire(now, 10, &mut due) {
+        calls += 1;
+        if calls == 5 {
+            wheel.schedule(now - 50 * SECOND, 1_000);
+            wheel.schedule(start, 1_001);
+            wheel.schedule(now + TICK, 1_002);
+        }
+    }
+    assert!(!due.contains(&1_001), "it was late: the next expiry has it");
+    assert!(calls >= 100, "{calls} calls of ten timers each");
+    assert!(!wheel.expire(now, 10, &mut due));
+    assert_eq!(due.len(), 1_002, "all of those that are due, once");
+    due.retain(|&n| n < 1_000);
+    assert!(due.is_sorted_by_key(|n| n / 10));
     assert_eq!(wheel.len(), 1);
 }

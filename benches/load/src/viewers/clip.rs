@@ -93,6 +93,11 @@ impl Clip {
         bytes as f64 * 8.0 * f64::from(FRAME_RATE) / self.units.len() as f64
     }
 
+    /// Each of them once.
+    pub fn units(&self) -> &[AccessUnit] {
+        &self.units
+    }
+
     /// The unit of this number, counted without end over the repetitions of the clip.
     pub fn unit(&self, number: u64) -> &AccessUnit {
         &self.units[(number % self.units.len() as u64) as usize]
