@@ -67,9 +67,12 @@ impl Session {
             egress::probe();
             rtc.handle_input(Input::Timeout(now)).is_ok()
         })?;
-        let compound = self.compound(now);
-        self.clock.reported = Some((now, self.clock.time(now)));
-        self.send_sealed(compound, out);
+        // Where ICE is lost, nobody has agreed to be sent anything any more (RFC 7675 §5.1).
+        if self.ice_lost.is_none() {
+            let compound = self.compound(now);
+            self.clock.reported = Some((now, self.clock.time(now)));
+            self.send_sealed(compound, out);
+        }
         Ok(())
     }
 
