@@ -44,10 +44,6 @@ pub const CONTROL_MESSAGE_BYTES: usize = 64 << 10;
 /// last check, which is longer than a change of networks takes.
 pub const ICE_GONE: Duration = Duration::from_secs(30);
 
-/// What str0m wants a timer for later than that will not happen: its "never", at the end of a session, is in a century.
-/// The owner's wheel cannot cancel, and would hold an entry for it all that time.
-const NEVER: Duration = Duration::from_secs(24 * 3600);
-
 /// Bytes written to the data channel and not acknowledged. More are refused.
 const CONTROL_BUFFERED_BYTES: usize = 2 * CONTROL_MESSAGE_BYTES;
 /// Packets that str0m queues per track where it seals itself: half a second of 720p at 2 Mbit/s.
@@ -487,7 +483,7 @@ impl Session {
 
     fn arm(&mut self, now: Instant, out: &mut Outbox) {
         let next = self.next_deadline();
-        if next < now + NEVER && self.alarm.arm(now, next) {
+        if self.alarm.arm(now, next) {
             out.timer(self.key, next);
         }
     }
