@@ -43,6 +43,8 @@ pub(super) struct Part {
     /// Who asks.
     to: ShardId,
     gather: GatherId,
+    /// Nobody waits for it then.
+    until: Instant,
     collected: Collected,
 }
 
@@ -60,15 +62,20 @@ enum Collected {
 /// What it costs to write down a device for a list, in tenths of a microsecond.
 const VIEW_WORK: usize = 10;
 
-impl Part {
-    fn new(to: ShardId, gather: GatherId, collected: Collected) -> Self {
-        Self {
-            to,
-            gather,
-            collected,
-        }
+/// How long the parts of an aggregate are waited for.
+fn patience(query: &Query) -> Duration {
+    match query {
+        Query::Metrics | Query::Load => SCRAPE_PATIENCE,
+        Query::Sessions(_)
+        | Query::Devices
+        | Query::Rooms(_)
+        | Query::Hot(_)
+        | Query::Online
+        | Query::UserOnline(_) => LIST_PATIENCE,
     }
+}
 
+impl Part {
     /// Whether it is only to be handed over.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self.collected, Collected::All(_))
@@ -84,16 +91,7 @@ impl Shard {
         query: Query,
     ) -> GatherId {
         let id = self.next_gather();
-        let patience = match query {
-            Query::Metrics | Query::Load => SCRAPE_PATIENCE,
-            Query::Sessions(_)
-            | Query::Devices
-            | Query::Rooms(_)
-            | Query::Hot(_)
-            | Query::Online
-            | Query::UserOnline(_) => LIST_PATIENCE,
-        };
-        let deadline = now + patience;
+        let deadline = now + patience(&query);
         let answers = self.shards.all().map(|_| None).collect();
         self.begin_part(now, self.id, id, &query);
         for shard in self.shards.all().filter(|&shard| shard != self.id) {
@@ -188,6 +186,15 @@ impl Shard {
     /// Begins this shard's part of an aggregate of that shard's. What takes no longer where there is more
     /// (a page, a count, what is known already) is answered as a whole.
     fn begin_part(&mut self, now: Instant, to: ShardId, gather: GatherId, query: &Query) {
+        let until = now + patience(query);
+        let part = |shard: &mut Self, collected| {
+            shard.passes.collect(Part {
+                to,
+                gather,
+                until,
+                collected,
+            });
+        };
         let answer = match query {
             Query::Sessions(filter) => Answer::Sessions(self.session_views(filter)),
             Query::UserOnline(user) => Answer::UserOnline(self.is_online(user)),
@@ -206,23 +213,20 @@ impl Shard {
                 rooms_live: self.rooms.live(),
             }),
             Query::Load => Answer::Load(Box::new(self.load(now))),
-            Query::Devices => {
-                let collected = Collected::Devices(None, Vec::new());
-                return self.passes.collect(Part::new(to, gather, collected));
-            }
+            Query::Devices => return part(self, Collected::Devices(None, Vec::new())),
             Query::Metrics => {
-                let collected = Collected::Metrics(self.begin_snapshot());
-                return self.passes.collect(Part::new(to, gather, collected));
+                let survey = self.begin_snapshot();
+                return part(self, Collected::Metrics(survey));
             }
         };
-        self.passes
-            .collect(Part::new(to, gather, Collected::All(answer)));
+        part(self, Collected::All(answer));
     }
 
     /// Goes on with a part. `Some`: it is not complete.
     pub(super) fn collect(&mut self, now: Instant, mut part: Part) -> Option<Part> {
-        if part.to == self.id && !self.gathers.contains_key(&part.gather) {
-            // Whoever has asked is gone.
+        let given_up = part.to == self.id && !self.gathers.contains_key(&part.gather);
+        if given_up || now >= part.until {
+            // Whoever has asked is gone, or has done without.
             return None;
         }
         let answer = match part.collected {

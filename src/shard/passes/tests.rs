@@ -8,8 +8,9 @@ use super::super::tests::{WALL, shard_of};
 use super::*;
 use crate::connection::{ConnectionId, Scope};
 use crate::limits::Cap;
-use crate::message::Message;
+use crate::message::{GatherId, Message, Query};
 use crate::metrics::{ProcessFigures, SessionEnd, encode};
+use crate::placement::ShardId;
 use crate::reload::Update;
 use crate::shard::{Flushed, Job};
 
@@ -257,4 +258,31 @@ fn a_shorter_timeout_reaches_every_session() {
     let mut left = vec![crowd.shard.sessions.len()];
     left.extend(crowd.settle());
     crowd.assert_gone(sessions, &left);
+}
+
+#[test]
+fn what_another_shard_waits_for_no_longer_is_given_up() {
+    for (late, answers) in [(Duration::from_millis(50), 2), (Duration::from_secs(1), 0)] {
+        let mut crowd = Crowd::of(40);
+        for (gather, query) in [(1, Query::Metrics), (2, Query::Devices)] {
+            let from = ShardId::new(1);
+            let gather = GatherId(gather);
+            let query = Message::Query {
+                from,
+                gather,
+                query,
+            };
+            crowd.shard.message(crowd.now, query);
+        }
+        crowd.now += late;
+        let mut told = 0;
+        loop {
+            let more = crowd.shard.end_turn(crowd.now);
+            told += crowd.shard.outbox.messages.drain(..).count();
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(told, answers, "{late:?} later");
+    }
 }
