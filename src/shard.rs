@@ -383,10 +383,21 @@ impl Shard {
         }
     }
 
-    /// When an earlier turn than the next tick is wanted.
+    /// When an earlier turn than the next tick is wanted; at once where the end of the last one was too
+    /// early for something: a picture that a timer wrote after fan-out, a request that was read in the
+    /// flush.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.is_behind() {
+            return Some(self.started);
+        }
         let deadlines = [self.plane.next_pacing(), self.rooms.deadline()];
         deadlines.into_iter().flatten().min()
+    }
+
+    fn is_behind(&self) -> bool {
+        let paused = !self.paused.is_empty() || !self.waiting.is_empty();
+        let media = self.plane.is_unswept() || !self.rtc.is_empty();
+        media || paused || !self.orphans.is_empty() || !self.passes.is_empty()
     }
 
     /// An instant before which no tick is needed, at most [`LONGEST_REST`] away: nothing becomes due, and

@@ -46,7 +46,12 @@ impl Plane {
         {
             left = left.saturating_sub(self.sweep(now, source, left, out));
         }
-        !self.dirty.is_empty() || self.next_pacing().is_some_and(|at| at <= now)
+        self.is_unswept() || self.next_pacing().is_some_and(|at| at <= now)
+    }
+
+    /// Whether something was written that no fan-out has looked at.
+    pub fn is_unswept(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// When fan-out has more for a viewer that it holds back.

@@ -98,6 +98,10 @@ impl Passes {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn is_ready(&self) -> bool {
         matches!(self.0.front(), Some(Pass::Collect(part)) if part.is_complete())
     }
@@ -131,7 +135,7 @@ impl Shard {
             let rest = self.guarded(now, Blame::Question, |shard| shard.slice(now, pass));
             self.passes.0.extend(rest.flatten());
         }
-        !self.passes.0.is_empty()
+        !self.passes.is_empty()
     }
 
     /// The next items of a pass. `Some`: there may be more.

@@ -182,3 +182,34 @@ fn rooms_that_are_due_let_nobody_rest() {
     let now = now + executor::TICK * ticks;
     assert_eq!(shard.rests_until(now), now, "its row is on its way");
 }
+
+#[test]
+fn what_a_turn_leaves_behind_has_another_turn_at_once() {
+    // The demo's first frame, written when no turn sends it any more.
+    let now = Instant::now();
+    let mut shard = shard_of(now, |config| config.demo = true);
+    let due = |shard: &Shard| shard.deadline().is_some_and(|at| at <= now);
+    assert!(due(&shard), "a frame waits for its viewers");
+    while shard.end_turn(now) {}
+    assert!(!due(&shard));
+
+    // A request that was waiting behind an answer is read in the flush, after the turn's passes.
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1_024));
+    let client = shard.accepted(now, peer, Scope::Everything).unwrap();
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\r\n";
+    shard.received(now, client, scrape.as_bytes());
+    assert!(due(&shard), "somebody waits for the figures");
+    while shard.end_turn(now) {}
+    assert!(!shard.outbox.jobs.is_empty(), "the figures are there");
+    assert!(!due(&shard));
+
+    let create = "POST /api/media/sessions HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\
+                  Content-Type: application/json\r\nContent-Length: 37\r\n\r\n\
+                  {\"deviceId\":\"cam-1\",\"userId\":\"ann\"}  ";
+    let client = shard.accepted(now, peer, Scope::Everything).unwrap();
+    shard.received(now, client, create.as_bytes());
+    assert_eq!(shard.sessions.len(), 1);
+    assert!(due(&shard), "its timer is not in the wheel yet");
+    while shard.end_turn(now) {}
+    assert!(!due(&shard));
+}
