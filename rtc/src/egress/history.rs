@@ -3,7 +3,7 @@
 //! No packet is kept for a viewer: its source keeps the packets of the last frames for all. What
 //! differs between viewers is which of them had which index, and the RTP time of a frame.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long a sent packet can be asked for again: a few round trips of a bad link.
@@ -42,8 +42,8 @@ pub(crate) struct Missing {
 #[derive(Debug)]
 pub(crate) struct History {
     frames: VecDeque<Sent>,
-    /// Indices resent lately, and when.
-    resent: VecDeque<(u64, Instant)>,
+    /// Indices resent lately, and when. Looked up for each of the hundreds that one NACK may name.
+    resent: BTreeMap<u64, Instant>,
     /// Retransmissions allowed now, and when that was computed.
     allowance: (u32, Option<Instant>),
 }
@@ -52,7 +52,7 @@ impl History {
     pub(crate) fn new() -> Self {
         Self {
             frames: VecDeque::new(),
-            resent: VecDeque::new(),
+            resent: BTreeMap::new(),
             allowance: (RESEND_BURST, None),
         }
     }
@@ -84,22 +84,28 @@ impl History {
             return None;
         }
         let pause = round_trip.unwrap_or(DEFAULT_ROUND_TRIP).min(RETRANSMIT_AGE);
-        while self
-            .resent
-            .front()
-            .is_some_and(|(_, at)| now.saturating_duration_since(*at) >= pause)
-        {
-            self.resent.pop_front();
-        }
-        if self.resent.iter().any(|(resent, _)| *resent == index) || !self.allow(now) {
+        let resent = self.resent.get(&index);
+        if resent.is_some_and(|at| now.saturating_duration_since(*at) < pause) || !self.allow(now) {
             return None;
         }
-        self.resent.push_back((index, now));
+        self.forget_resent(now);
+        self.resent.insert(index, now);
         Some(Missing {
             index,
             position: frame.position + (index - frame.index),
             rtp: frame.rtp,
         })
+    }
+
+    /// Forgets what is too old to be asked for again.
+    fn forget_resent(&mut self, now: Instant) {
+        let old = |frame: &Sent| now.saturating_duration_since(frame.at) > RETRANSMIT_AGE;
+        let first = self.frames.get(self.frames.partition_point(old));
+        while let Some(entry) = self.resent.first_entry()
+            && first.is_none_or(|first| *entry.key() < first.index)
+        {
+            entry.remove();
+        }
     }
 
     /// A token bucket. It bounds `resent`, too.
@@ -173,6 +179,19 @@ mod tests {
             .filter(|ms| h.request(now + *ms * MS, 3, round_trip).is_some())
             .collect();
         assert_eq!(asked, [0, 80, 160]);
+    }
+
+    #[test]
+    fn what_was_resent_is_forgotten_with_its_frame() {
+        let now = start();
+        let mut h = History::new();
+        for i in 0..1_000 {
+            let (at, index) = (now + i * 100 * MS, 10 * u64::from(i));
+            h.begin(at, index, index, 0);
+            let asked = (index..index + 10).filter(|&index| h.request(at, index, None).is_some());
+            assert_eq!(asked.count(), 10);
+            assert!(h.resent.len() <= 11 * 10, "{} after {i}", h.resent.len());
+        }
     }
 
     #[test]
