@@ -212,6 +212,15 @@ impl Connection {
             Role::Member(socket) => !socket.paused,
         }
     }
+
+    /// Whether the socket has all that this connection had to say, nobody waited for that, and it goes
+    /// on as it is: what nearly every answer comes to.
+    pub(crate) fn is_answered_by(&self, count: usize) -> bool {
+        matches!(self.role, Role::Http(_))
+            && self.fate == Fate::Stay
+            && count == self.output.len()
+            && self.reads()
+    }
 }
 
 /// A peer that does not read its answers gets no further request handled past this: pipelined

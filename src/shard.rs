@@ -349,7 +349,7 @@ impl Shard {
     }
 
     /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the timers that are due
-    /// and of the [passes](passes) over everything, a slice of the rooms' sweeps. True: there is more to do, take another turn at once.
+    /// and of the [passes] over everything, a slice of the rooms' sweeps. True: there is more to do, take another turn at once.
     ///
     /// # Panics
     /// After a panic that was to end the shard, and that somebody else has caught: TLS hands its bytes to the

@@ -150,6 +150,7 @@ fn a_shard_rests_until_something_is_due() {
         );
         rests = next.max(rests + executor::TICK);
         shard.tick(rests, UNIX_EPOCH + WALL);
+        shard.end_turn(rests);
         for id in std::mem::take(&mut shard.outbox.dirty) {
             shard.wrote(rests, id, shard.output(id).len());
         }
