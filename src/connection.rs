@@ -18,7 +18,7 @@ use crate::rates::Admission;
 use crate::ws::{AgentSocket, Codec, MemberSocket, Pulse, ViewerSocket};
 
 /// Names a connection of a shard; never reused for another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
@@ -211,6 +211,15 @@ impl Connection {
             Role::Viewer(_) | Role::Agent(_) => true,
             Role::Member(socket) => !socket.paused,
         }
+    }
+
+    /// Whether the socket has all that this connection had to say, nobody waited for that, and it goes
+    /// on as it is: what nearly every answer comes to.
+    pub(crate) fn is_answered_by(&self, count: usize) -> bool {
+        matches!(self.role, Role::Http(_))
+            && self.fate == Fate::Stay
+            && count == self.output.len()
+            && self.reads()
     }
 }
 

@@ -171,7 +171,11 @@ text_id! {
 impl Default for UserId {
     /// Whoever does not say who it is, where nobody is asked to.
     fn default() -> Self {
-        Self("anonymous".into())
+        thread_local! {
+            // One for each thread: a count that all shards share would wander between their caches.
+            static ANONYMOUS: UserId = UserId("anonymous".into());
+        }
+        ANONYMOUS.with(UserId::clone)
     }
 }
 

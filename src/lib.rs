@@ -43,7 +43,10 @@ pub mod launch;
 pub mod limits;
 pub mod logging;
 pub mod media;
-#[allow(unsafe_code, reason = "prctl(2) has no safe interface in std")]
+#[allow(
+    unsafe_code,
+    reason = "prctl(2) has no safe interface in std, and the allocator none at all"
+)]
 pub mod memory;
 pub mod message;
 pub mod metrics;

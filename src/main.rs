@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use media_service::config::{self, Command, Inputs};
-use media_service::{clock, launch, logging};
+use media_service::{clock, launch, logging, memory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::hold_free_memory();
     let inputs = Inputs::of_process();
     let config = match inputs.load() {
         Ok(Command::Serve(config)) => config,

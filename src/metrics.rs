@@ -134,6 +134,8 @@ cells! {
         pub send_failed: u64,
         /// RTP packets sent, retransmissions included.
         pub rtp_packets: u64,
+        /// Those of them that a viewer had asked for again (RTX, RFC 4588).
+        pub rtp_packets_resent: u64,
         /// Pictures not sent to a viewer that lay too far behind.
         pub frames_skipped: u64,
         /// Reports of missing packets from viewers (NACK, RFC 4585 §6.2.1).

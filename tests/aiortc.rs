@@ -9,7 +9,7 @@ use support::publish::Publisher;
 use support::python;
 use support::server::Server;
 
-fn decodes_sixty_pictures(video: Clip) {
+fn decodes_sixty_pictures(video: Clip, further: &[&str]) {
     let server = Server::start(&[]);
     let _video = Publisher::start(server.http(), "cam-1", video);
     let _audio = Publisher::start(server.http(), "cam-1", Clip::tiny_opus());
@@ -22,6 +22,7 @@ fn decodes_sixty_pictures(video: Clip) {
             "--frames",
             "60",
         ])
+        .args(further)
         .output()
         .expect("Python runs; see .ci/run for what this test needs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -41,11 +42,17 @@ fn decodes_sixty_pictures(video: Clip) {
 #[test]
 #[ignore = "needs Python with aiortc"]
 fn aiortc_decodes_h264_and_opus() {
-    decodes_sixty_pictures(Clip::tiny_h264());
+    decodes_sixty_pictures(Clip::tiny_h264(), &[]);
 }
 
 #[test]
 #[ignore = "needs Python with aiortc"]
 fn aiortc_decodes_vp8_and_opus() {
-    decodes_sixty_pictures(Clip::tiny_vp8());
+    decodes_sixty_pictures(Clip::tiny_vp8(), &[]);
+}
+
+#[test]
+#[ignore = "needs Python with aiortc"]
+fn aiortc_without_aes_gcm_decodes_h264_and_opus() {
+    decodes_sixty_pictures(Clip::tiny_h264(), &["--without-gcm"]);
 }

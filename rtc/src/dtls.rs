@@ -10,6 +10,8 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider,
 
 use crate::IdentityError;
 use crate::egress::{self, PROBE};
+#[cfg(test)]
+use crate::rekeyed::Rekeyed;
 use crate::sctp::Gate;
 use crate::signing::SharedKeys;
 
@@ -51,13 +53,6 @@ impl Identity {
     /// As in `a=fingerprint` (RFC 8122 §5): `sha-256 AB:CD:…`.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
-    }
-
-    /// The same with another DTLS.
-    #[cfg(test)]
-    pub(crate) fn with_dtls(mut self, provider: &'static dyn DtlsProvider) -> Self {
-        Arc::make_mut(&mut self.crypto).dtls_provider = provider;
-        self
     }
 
     pub(crate) fn certificate(&self) -> DtlsCert {
@@ -165,33 +160,24 @@ impl DtlsProvider for CachedDtls {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let dtls = self.bare(certificate, now, version, mtu)?;
-        let gate = Gate::default();
-        Ok(Box::new(Instance { dtls, gate }))
-    }
-}
-
-impl CachedDtls {
-    /// DTLS that keeps nothing from str0m.
-    pub(crate) fn bare(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<dimpl::Dtls, CryptoError> {
         let config = configuration(mtu.unwrap_or(str0m::DATAGRAM_MTU_TARGET))
             .map_err(|e| CryptoError::Other(format!("DTLS configuration: {e}")))?;
         let certificate = dimpl::DtlsCertificate {
             certificate: certificate.certificate.clone(),
             private_key: certificate.private_key.clone(),
         };
-        match version {
-            DtlsVersion::Dtls12 => Ok(dimpl::Dtls::new_12(config, certificate, now)),
-            DtlsVersion::Dtls13 => Ok(dimpl::Dtls::new_13(config, certificate, now)),
-            DtlsVersion::Auto => Ok(dimpl::Dtls::new_auto(config, certificate, now)),
-            other => Err(CryptoError::Other(format!("unknown DTLS version {other}"))),
-        }
+        let dtls = match version {
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
+            DtlsVersion::Auto => dimpl::Dtls::new_auto(config, certificate, now),
+            other => return Err(CryptoError::Other(format!("unknown DTLS version {other}"))),
+        };
+        Ok(Box::new(Instance {
+            dtls,
+            gate: Gate::default(),
+            #[cfg(test)]
+            rekeyed: Rekeyed::new(),
+        }))
     }
 }
 
@@ -202,6 +188,8 @@ const NOTHING: DtlsOutput<'static> = DtlsOutput::ApplicationData(&[]);
 struct Instance {
     dtls: dimpl::Dtls,
     gate: Gate,
+    #[cfg(test)]
+    rekeyed: Rekeyed,
 }
 
 impl std::fmt::Debug for Instance {
@@ -230,12 +218,17 @@ impl DtlsInstance for Instance {
             return DtlsOutput::Packet(probe);
         }
         let output = self.dtls.poll_output(buf);
+        #[cfg(test)]
+        let output = self.rekeyed.instead_of(output);
         match &output {
-            // Whoever has no key can use no nonce twice.
-            DtlsOutput::KeyingMaterial(material, profile)
-                if egress::keyed(*profile, material.as_ref(), self.dtls.is_active()) =>
-            {
-                return NOTHING;
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                let ours = egress::keyed(*profile, material.as_ref(), self.dtls.is_active());
+                #[cfg(test)]
+                let ours = ours && !self.rekeyed.of_viewer;
+                if ours {
+                    // Whoever has no key can use no nonce twice.
+                    return NOTHING;
+                }
             }
             DtlsOutput::ApplicationData(packet) if !self.gate.admits(packet) => {
                 KEPT_BACK.set(KEPT_BACK.get() + 1);

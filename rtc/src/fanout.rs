@@ -169,6 +169,7 @@ impl Plane {
             Ok(shipped) => {
                 self.counters.datagrams_sent += shipped.datagrams;
                 self.counters.rtp_packets_sent += shipped.datagrams;
+                self.counters.rtp_packets_resent += shipped.resent;
                 self.counters.bytes_sent += shipped.bytes;
                 shipped.packets
             }

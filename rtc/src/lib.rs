@@ -34,6 +34,8 @@ mod keys;
 mod outbox;
 mod packetise;
 mod plane;
+#[cfg(test)]
+mod rekeyed;
 mod rtcp;
 mod sctp;
 mod sdp;
@@ -47,6 +49,9 @@ mod stun;
 mod support;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+#[path = "../tests/plane/through_str0m.rs"]
+mod through_str0m;
 mod timeline;
 mod track;
 mod viewer;

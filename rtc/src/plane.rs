@@ -396,6 +396,7 @@ impl Plane {
         counters.datagrams_sent += signals.datagrams;
         counters.bytes_sent += signals.bytes;
         counters.rtp_packets_sent += signals.rtp_packets;
+        counters.rtp_packets_resent += signals.rtp_packets_resent;
         counters.refused += signals.refused;
         counters.replayed += signals.replayed;
         counters.early += signals.early;

@@ -25,7 +25,7 @@ use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use self::alarm::Alarm;
 use self::negotiation::Negotiation;
-use self::replay::Replays;
+use self::replay::{Replays, Sent};
 use self::reports::{Clock, TrackReports};
 use self::rtcp::Rtcp;
 use crate::demux::{Admitted, Kind};
@@ -33,7 +33,7 @@ use crate::dtls;
 use crate::egress::{self, Keying, Route};
 use crate::{
     CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
-    SessionStats, SourceKey,
+    SessionStats, SocketIndex, SourceKey,
 };
 
 /// Label of the data channel that every offer opens.
@@ -81,8 +81,10 @@ pub struct Session {
     pub(crate) reported: Vec<crate::Codec>,
     /// Keys that its viewer has not been given yet.
     pub(crate) keying: Option<Keying>,
-    /// Where str0m sent its last datagram that was not for ICE: the selected pair.
+    /// Where the viewer is served.
     pub(crate) route: Option<Route>,
+    /// Where str0m sent its last datagram that was not for ICE: its selected pair.
+    selected: Option<Route>,
     pub(crate) video: TrackReports,
     pub(crate) audio: TrackReports,
     clock: Clock,
@@ -123,6 +125,7 @@ pub(crate) struct Signals {
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
     pub(crate) rtp_packets: u64,
+    pub(crate) rtp_packets_resent: u64,
     pub(crate) closed: Option<CloseReason>,
     /// Channels that the viewer opened; only ours is served.
     pub(crate) foreign_channels: Vec<ChannelId>,
@@ -209,6 +212,7 @@ impl Session {
             reported: Vec::new(),
             keying: None,
             route: None,
+            selected: None,
             video: TrackReports::new(Codec::H264.clock_rate()),
             audio: TrackReports::new(Codec::Opus.clock_rate()),
             clock: Clock::new(birth.clock),
@@ -317,7 +321,7 @@ impl Session {
         let (turned, keyed) = egress::during(|| catch_unwind(turn));
         if let Some((keying, keys)) = keyed {
             self.replays.keyed(&keying);
-            self.rtcp.keys = keys;
+            self.rtcp.keyed(keys);
             self.keying = Some(keying);
             self.signals.refitted = true;
         }
@@ -398,16 +402,35 @@ impl Session {
                 return Ok(());
             };
             self.stats.connection.bytes_received += bytes.len() as u64;
-            self.replays.insert(sent);
+            self.heard(sent, from, to);
             self.on_feedback(now, &compound);
             return self.report(now, out);
         }
         self.signals.reported = false;
         self.datagram(now, from, to, bytes, out)?;
         if self.signals.reported {
-            self.replays.insert(sent);
+            self.heard(sent, from, to);
         }
         Ok(())
+    }
+
+    /// An authentic packet of RTCP came. A viewer sends it from where it wants to be sent to, so the
+    /// newest one shows a change of address that str0m takes for no better pair, and would see when
+    /// the old one has been silent for 15 s. Of a check, which anybody can send again from anywhere,
+    /// that cannot be said.
+    fn heard(&mut self, sent: Sent, from: SocketAddr, to: SocketAddr) {
+        let newest = self.replays.insert(sent);
+        let mut sockets = self.sockets.iter();
+        let socket = sockets.position(|socket| socket.advertised == to);
+        if let Some(socket) = socket.and_then(|at| u8::try_from(at).ok())
+            && newest
+            && self.route.is_some()
+        {
+            self.serve_at(Route {
+                socket: SocketIndex(socket),
+                to: from,
+            });
+        }
     }
 
     fn input(&mut self, input: Input<'_>) {

@@ -175,6 +175,8 @@ pub struct PlaneCounters {
     pub bytes_sent: u64,
     /// RTP packets among them, retransmissions included.
     pub rtp_packets_sent: u64,
+    /// Those of them that a viewer had asked for again.
+    pub rtp_packets_resent: u64,
     /// Dropped: neither STUN nor DTLS nor (S)RT(C)P, or not parseable (RFC 7983 §7).
     pub malformed: u64,
     /// Dropped: on a socket that the plane does not have.

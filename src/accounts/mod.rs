@@ -18,7 +18,7 @@ pub use thread::{AccountJob, AccountQueue, start};
 
 use crate::api::{LoggedIn, ProfileView, UserView};
 use crate::auth::{Authenticator, DeviceClaim, MintError, Role};
-use crate::clock;
+use crate::clock::Rfc3339;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::http::Response;
@@ -153,7 +153,7 @@ impl Accounts {
         let expires_at = Duration::from_secs(unix.as_secs()) + self.token_ttl;
         let logged_in = LoggedIn {
             token: &token,
-            expires_at: clock::rfc3339(expires_at),
+            expires_at: Rfc3339::new(expires_at),
             user: UserView::from(&user),
         };
         Ok(Response::json(200, &logged_in).header("Cache-Control", "no-store"))
@@ -246,8 +246,8 @@ impl<'a> From<&'a UserRecord> for UserView<'a> {
     }
 }
 
-fn created_at(user: &UserRecord) -> String {
-    clock::rfc3339(Duration::from_millis(user.created_at))
+fn created_at(user: &UserRecord) -> Rfc3339 {
+    Rfc3339::new(Duration::from_millis(user.created_at))
 }
 
 fn unreadable(fault: StoreFault) -> ApiError {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::accounts::{Credentials, Task};
 use crate::auth::Role;
+use crate::clock::Rfc3339;
 use crate::error::{ApiError, Forbidden};
 use crate::ids::UserId;
 use crate::shard::{Reply, Shard};
@@ -17,7 +18,7 @@ pub struct UserView<'a> {
     pub id: &'a UserId,
     pub username: &'a str,
     pub role: Role,
-    pub created_at: String,
+    pub created_at: Rfc3339,
 }
 
 /// The answer to a log-in.
@@ -25,7 +26,7 @@ pub struct UserView<'a> {
 #[allow(missing_docs)]
 pub struct LoggedIn<'a> {
     pub token: &'a str,
-    pub expires_at: String,
+    pub expires_at: Rfc3339,
     pub user: UserView<'a>,
 }
 
@@ -36,7 +37,7 @@ pub struct ProfileView<'a> {
     pub id: &'a UserId,
     pub username: &'a str,
     pub online: bool,
-    pub created_at: Option<String>,
+    pub created_at: Option<Rfc3339>,
     pub role: Role,
 }
 

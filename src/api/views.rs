@@ -3,6 +3,7 @@
 use rtc::{SessionStats, TrackStats};
 use serde::Serialize;
 
+use crate::clock::Rfc3339;
 use crate::ids::{DeviceId, SessionId, UserId};
 use crate::placement::ShardId;
 
@@ -17,8 +18,8 @@ pub struct SessionView {
     pub state: &'static str,
     pub ice_state: &'static str,
     pub shard: ShardId,
-    pub created_at: String,
-    pub last_activity_at: String,
+    pub created_at: Rfc3339,
+    pub last_activity_at: Rfc3339,
 }
 
 /// A page of sessions.
@@ -61,7 +62,7 @@ pub struct DeviceView {
     pub publisher: Option<PublisherView>,
     pub agent: bool,
     pub shard: ShardId,
-    pub since: String,
+    pub since: Rfc3339,
 }
 
 /// A device's video.
@@ -92,7 +93,7 @@ pub struct AudioView {
 pub struct PublisherView {
     pub kind: &'static str,
     pub address: Option<String>,
-    pub since: String,
+    pub since: Rfc3339,
 }
 
 /// All devices.

@@ -14,6 +14,9 @@ use crate::http::Headers;
 /// Hops that are looked at, from the right. A chain of more proxies that are all trusted is a loop.
 pub const FORWARDED_HOPS: usize = 32;
 
+/// By which a proxy says for whom it speaks.
+const HEADERS: [&str; 2] = ["forwarded", "x-forwarded-for"];
+
 /// Whom a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
@@ -38,8 +41,13 @@ impl Client {
     /// its client sent it. If they do not, the client is the proxy itself.
     pub fn of(peer: IpAddr, headers: &Headers, trusted: &[Network]) -> Self {
         let direct = Self::direct(peer);
+        let speaks =
+            |(name, _): (&str, &str)| HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own));
+        if !headers.iter().any(speaks) {
+            return direct;
+        }
         let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
-        let lists = [hops(headers, "forwarded"), hops(headers, "x-forwarded-for")];
+        let lists = HEADERS.map(|name| hops(headers, name));
         let mut said = lists.into_iter().flatten().peekable();
         if said.peek().is_some() && !is_trusted(direct.address) {
             return Self {

@@ -37,14 +37,15 @@ impl<'a> Authority<'a> {
                 port,
             });
         }
-        let (host, port) = match text.split_once(':') {
-            Some((host, port)) => (host, parse_port(port)?),
+        // A byte at a time: searches are made for texts longer than these.
+        let (host, port) = match text.bytes().position(|b| b == b':') {
+            Some(colon) => (&text[..colon], parse_port(&text[colon + 1..])?),
             None => (text, None),
         };
         let is_name = (1..=NAME_BYTES).contains(&host.len())
             && host
                 .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
         if !is_name {
             return None;
         }

@@ -25,6 +25,8 @@ const EXPOSED_HEADERS: &str = "Location, Retry-After, X-Request-Id";
 #[derive(Debug, Clone)]
 pub struct OriginPolicy {
     own: Vec<SocketAddr>,
+    /// Those addresses as nearly every `Host` has them: equal is known sooner than read.
+    usual: Vec<String>,
     hosts: Vec<String>,
     any_host: bool,
     /// As a browser writes them: small letters, no port where it is the scheme's own.
@@ -52,6 +54,7 @@ impl OriginPolicy {
     pub fn new(own: &[SocketAddr], allowed_hosts: &[String], cors_origins: &[String]) -> Self {
         Self {
             own: own.to_vec(),
+            usual: own.iter().map(SocketAddr::to_string).collect(),
             hosts: allowed_hosts.to_vec(),
             any_host: allowed_hosts.iter().any(|host| host == ANY),
             origins: cors_origins
@@ -83,6 +86,9 @@ impl OriginPolicy {
     /// literal where it listens on all addresses (which they are is not known, and a port may have
     /// been mapped), `localhost` where 127.0.0.1 or ::1 would do, or a configured name.
     pub fn host_ok(&self, host: &str) -> bool {
+        if self.usual.iter().any(|own| own == host) {
+            return true;
+        }
         let Some(host) = Authority::parse(host) else {
             return false;
         };

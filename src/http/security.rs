@@ -2,33 +2,28 @@
 
 use super::{OriginVerdict, Response};
 
-/// Headers of every answer.
-const ALWAYS: [(&str, &str); 2] = [
-    // It is what its type says.
-    ("X-Content-Type-Options", "nosniff"),
-    // Pages of others read it with CORS or not at all: no image or script of theirs is from here.
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-];
-
-/// Headers of what is no file of the page. It may have a token, a session or somebody's TURN
-/// credentials in it, and is true for a moment: nobody keeps it. Opened by itself it does nothing,
-/// and no page can frame it.
+/// Lines of every answer: it is what its type says; and pages of others read it with CORS or not at
+/// all, so that no image or script of theirs is from here.
+const ALWAYS: &str = "X-Content-Type-Options: nosniff\r\n\
+    Cross-Origin-Resource-Policy: same-origin\r\n";
+/// Lines of what is no file of the page, with their names. It may have a token, a session or
+/// somebody's TURN credentials in it, and is true for a moment: nobody keeps it. Opened by itself it
+/// does nothing, and no page can frame it.
 const DATA: [(&str, &str); 2] = [
-    ("Cache-Control", "no-store"),
+    ("Cache-Control", "Cache-Control: no-store\r\n"),
     (
         "Content-Security-Policy",
-        "default-src 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
     ),
 ];
-
 /// CORS headers of an answer at most, and the one of TLS.
 const FURTHER: usize = 3 + 1;
-const MOST: usize = ALWAYS.len() + DATA.len() + FURTHER;
 
 /// The headers of an answer that its own do not set.
 #[derive(Debug)]
 pub struct SecurityHeaders<'a> {
-    lines: [(&'static str, &'a str); MOST],
+    usual: [&'static str; 1 + DATA.len()],
+    lines: [(&'static str, &'a str); FURTHER],
     count: usize,
 }
 
@@ -40,16 +35,12 @@ impl<'a> SecurityHeaders<'a> {
         origin: Option<&OriginVerdict<'a>>,
         hsts: Option<&'a str>,
     ) -> Self {
+        let data = DATA.map(|(name, line)| if response.has(name) { "" } else { line });
         let mut headers = Self {
-            lines: [("", ""); MOST],
+            usual: [ALWAYS, data[0], data[1]],
+            lines: [("", ""); FURTHER],
             count: 0,
         };
-        ALWAYS.into_iter().for_each(|line| headers.push(line));
-        for line in DATA {
-            if !response.has(line.0) {
-                headers.push(line);
-            }
-        }
         let cors = origin.and_then(OriginVerdict::headers);
         cors.into_iter()
             .flatten()
@@ -65,7 +56,12 @@ impl<'a> SecurityHeaders<'a> {
         self.count += 1;
     }
 
-    /// As lines, for [`super::Framing::extra`].
+    /// Those that nothing varies in, as whole lines: for [`super::Framing::usual`].
+    pub fn usual(&self) -> &[&'static str] {
+        &self.usual
+    }
+
+    /// The others, for [`super::Framing::extra`].
     pub fn lines(&self) -> &[(&'static str, &'a str)] {
         &self.lines[..self.count]
     }

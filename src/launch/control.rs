@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::driver::Mail;
 use crate::faults::{Thread, pass_thread};
 use crate::logging::LogLevel;
-use crate::memory::MemoryWatch;
+use crate::memory::{self, MemoryWatch};
 use crate::message::Message;
 use crate::metrics::ReloadFigures;
 use crate::reload::{Reloaded, Reloader, Update};
@@ -38,7 +38,8 @@ const STORE_PATIENCE: Duration = Duration::from_secs(2);
 /// Given to the log's own thread before the process ends.
 const LOG_GRACE: Duration = Duration::from_millis(200);
 
-/// How often the memory of the process and the files of the configuration are looked at.
+/// How often free memory is given back, and the memory of the process and the files of the configuration are
+/// looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon a mailbox that was full is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
@@ -212,6 +213,7 @@ impl Work {
             return;
         }
         self.look_at = now + LOOK_INTERVAL;
+        memory::give_back();
         self.memory.look(&self.control.totals);
         if self.control.reloader.files_changed() {
             self.reload("a file changed");

@@ -194,7 +194,7 @@ fn write_connections(text: &mut Text, metrics: &ShardMetrics, gauges: &ShardGaug
 
 fn write_datagrams(text: &mut Text, metrics: &ShardMetrics) -> Written {
     text.by_label(&f::DATAGRAMS_DROPPED, "reason", &metrics.datagrams_dropped)?;
-    let counts: [(&Family, u64); 11] = [
+    let counts: [(&Family, u64); 12] = [
         (&f::DATAGRAMS_RECEIVED, metrics.datagrams_received),
         (&f::RECEIVED_BYTES, metrics.bytes_received),
         (&f::SEND_RUNS, metrics.send_runs),
@@ -203,6 +203,7 @@ fn write_datagrams(text: &mut Text, metrics: &ShardMetrics) -> Written {
         (&f::SEND_BLOCKED, metrics.send_blocked),
         (&f::SEND_FAILED, metrics.send_failed),
         (&f::RTP_PACKETS, metrics.rtp_packets),
+        (&f::RETRANSMISSIONS, metrics.rtp_packets_resent),
         (&f::FRAMES_SKIPPED, metrics.frames_skipped),
         (&f::NACKS, metrics.nacks),
         (&f::PLIS, metrics.plis),

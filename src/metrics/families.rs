@@ -166,6 +166,8 @@ families! {
         "Datagrams dropped because the kernel refused them.";
     RTP_PACKETS COUNTER "media_rtp_packets_sent_total"
         "RTP packets sent, retransmissions included.";
+    RETRANSMISSIONS COUNTER "media_retransmissions_sent_total"
+        "RTP packets sent again because a viewer reported them missing.";
     FRAMES_SKIPPED COUNTER "media_frames_skipped_total"
         "Pictures not sent to a viewer that lay too far behind.";
     NACKS COUNTER "media_nacks_received_total"

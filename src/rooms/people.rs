@@ -12,7 +12,7 @@ use super::rate::{Bucket, Rate};
 use super::slots::Slots;
 use super::{ViewerPage, ViewerView};
 use crate::alarm::{Alarm, Fired};
-use crate::clock::rfc3339;
+use crate::clock::Rfc3339;
 use crate::ids::UserId;
 
 /// Comings and goings are told so long after the first of them, all together: five thousand joins
@@ -250,7 +250,7 @@ impl People {
                 let joined_at = Duration::from_millis(self.people.get(person)?.joined_at);
                 Some(ViewerView {
                     user_id: user.clone(),
-                    joined_at: rfc3339(joined_at),
+                    joined_at: Rfc3339::new(joined_at),
                 })
             })
             .collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{RoomRecord, Status};
-use crate::clock::rfc3339;
+use crate::clock::Rfc3339;
 use crate::ids::{DeviceId, RoomId, UserId};
 
 /// A room, as `GET /api/v1/rooms/{id}` shows it.
@@ -20,8 +20,8 @@ pub struct RoomView {
     pub device_id: Option<DeviceId>,
     pub status: Status,
     pub viewer_count: u64,
-    pub created_at: String,
-    pub updated_at: String,
+    pub created_at: Rfc3339,
+    pub updated_at: Rfc3339,
 }
 
 impl RoomView {
@@ -34,8 +34,8 @@ impl RoomView {
             device_id: record.device.clone(),
             status: record.status,
             viewer_count,
-            created_at: rfc3339(Duration::from_millis(record.created_at)),
-            updated_at: rfc3339(Duration::from_millis(record.updated_at)),
+            created_at: Rfc3339::new(Duration::from_millis(record.created_at)),
+            updated_at: Rfc3339::new(Duration::from_millis(record.updated_at)),
         }
     }
 }
@@ -65,7 +65,7 @@ pub struct ViewerPage {
 #[allow(missing_docs)]
 pub struct ViewerView {
     pub user_id: UserId,
-    pub joined_at: String,
+    pub joined_at: Rfc3339,
 }
 
 /// A room of the heat ranking.

@@ -9,7 +9,7 @@ use super::Shard;
 use crate::api::Operation;
 use crate::auth::{Identity, identify};
 use crate::client::Client;
-use crate::connection::{Connection, Exchange, Scope};
+use crate::connection::{Connection, Scope};
 use crate::error::ApiError;
 use crate::http::routes::Route;
 use crate::http::{BodyLength, Method, OriginVerdict, Request};
@@ -23,16 +23,16 @@ impl Shard {
         &self,
         now: Instant,
         scope: Scope,
-        exchange: &Exchange,
+        request: &Request,
+        route: Route,
     ) -> Result<Identity, ApiError> {
-        let request = &exchange.request;
         if self.auth.is_none() || scope == Scope::Metrics {
             self.check_origin(request)?;
         }
         let (auth, route) = match scope {
-            Scope::Everything => (self.auth.as_deref(), exchange.route),
+            Scope::Everything => (self.auth.as_deref(), route),
             // Nobody is asked who it is, and there is nothing else.
-            Scope::Metrics if is_monitoring(exchange.route) => (None, exchange.route),
+            Scope::Metrics if is_monitoring(route) => (None, route),
             Scope::Metrics => (None, Route::Unmatched),
         };
         Operation::check_method(request, route)?;

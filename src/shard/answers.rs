@@ -61,6 +61,7 @@ impl Shard {
             keep_alive,
             date: self.date.at(self.clock.unix(now).as_secs()),
             request_id: exchange.id.as_str(),
+            usual: security.usual(),
             extra: security.lines(),
         };
         let status = response.status();

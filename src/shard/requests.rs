@@ -171,10 +171,15 @@ impl Shard {
         };
         connection.requests = connection.requests.saturating_add(1);
         let client = self.client(connection, &request);
-        let mut exchange = Box::new(Exchange {
+        let admitted = self.admit(now, connection.scope, &request, route);
+        let (identity, refused) = match admitted {
+            Ok(identity) => (identity, None),
+            Err(error) => (Identity::nobody(), Some(error)),
+        };
+        let exchange = Box::new(Exchange {
             request,
             route,
-            identity: Identity::nobody(),
+            identity,
             client,
             admission: Admission::default(),
             id,
@@ -182,12 +187,9 @@ impl Shard {
             prepared: None,
             complete,
         });
-        match self.admit(now, connection.scope, &exchange) {
-            Ok(identity) => exchange.identity = identity,
-            Err(error) => {
-                self.refuse(now, connection, exchange, error);
-                return Step::Go(0);
-            }
+        if let Some(error) = refused {
+            self.refuse(now, connection, exchange, error);
+            return Step::Go(0);
         }
         let request = &exchange.request;
         #[cfg(feature = "fault-injection")]

@@ -134,6 +134,7 @@ impl Shard {
         metrics.bytes_received = counters.bytes_received;
         metrics.rtp_packets = counters.rtp_packets_sent;
         metrics.frames_skipped = counters.frames_skipped;
+        metrics.rtp_packets_resent = counters.rtp_packets_resent;
         metrics.nacks = counters.nacks;
         metrics.plis = counters.plis;
         let drops = &mut metrics.datagrams_dropped;

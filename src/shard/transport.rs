@@ -145,6 +145,13 @@ impl Shard {
     /// answer alone says what follows: the connection is not listed to be flushed again by this, so
     /// that a socket which takes nothing is written once a flush, whatever waits for it.
     pub fn wrote(&mut self, now: Instant, id: ConnectionId, count: usize) -> Flushed {
+        if let Some(connection) = self.connections.get_mut(id)
+            && connection.is_answered_by(count)
+        {
+            connection.output.wrote(now, count);
+            connection.dirty = false;
+            return Flushed::Stay;
+        }
         if self.connections.is_out(id) {
             // It moves to another shard, and its output with it.
             return Flushed::Stay;

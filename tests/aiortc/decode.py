@@ -9,7 +9,7 @@ import asyncio
 import json
 import urllib.request
 
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription, rtcdtlstransport
 from aiortc.mediastreams import MediaStreamError
 
 
@@ -79,7 +79,10 @@ async def main():
     parser.add_argument("--device", required=True)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--limit", type=float, default=30, help="seconds")
+    parser.add_argument("--without-gcm", action="store_true", help="offer AES-CM alone for SRTP")
     arguments = parser.parse_args()
+    if arguments.without_gcm:
+        rtcdtlstransport.SRTP_PROFILES = [rtcdtlstransport.SRTP_AES128_CM_SHA1_80]
     result = await asyncio.wait_for(
         watch(arguments.base, arguments.device, arguments.frames), arguments.limit
     )

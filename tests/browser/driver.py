@@ -30,6 +30,15 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
 };
 """
 
+# Has the page's connections go to another port of the host that the server's candidates name: to a relay.
+THROUGH = """
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  setRemoteDescription({ type, sdp }) {
+    return super.setRemoteDescription({ type, sdp: sdp.replace(/^(a=candidate:.* )\\d+(?= typ host)/gm, (_, before) => before + PORT) });
+  }
+};
+"""
+
 # The newest connection's inbound streams, by kind.
 INBOUND = """
 async () => {
@@ -51,14 +60,16 @@ class Driver:
         self.pages = {}
         self.complaints = []
 
-    def open(self, page, url, width=1280, height=800, dark=False):
-        """Opens a URL in a page of its own, made at its first use."""
+    def open(self, page, url, width=1280, height=800, dark=False, through=None):
+        """Opens a URL in a page of its own, made at its first use; its media goes `through` a port."""
         if page not in self.pages:
             context = self.browser.new_context(
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if dark else "light",
             )
             context.add_init_script(REMEMBER_PEERS)
+            if through is not None:
+                context.add_init_script(THROUGH.replace("PORT", str(through)))
             self.pages[page] = context.new_page()
             self.pages[page].on("pageerror", lambda error: self.complaints.append(str(error)))
             self.pages[page].on("console", self._console)

@@ -60,6 +60,11 @@ impl Browser {
         self.run(json!({"do": "open", "page": page, "url": url}));
     }
 
+    /// The same for a new page whose media goes to another port of the server's host.
+    pub fn open_through(&mut self, page: &str, url: &str, port: u16) {
+        self.run(json!({"do": "open", "page": page, "url": url, "through": port}));
+    }
+
     /// The same for a new page of a size and a colour scheme.
     pub fn open_sized(&mut self, page: &str, url: &str, (width, height): (u32, u32), dark: bool) {
         self.run(json!({"do": "open", "page": page, "url": url, "width": width, "height": height, "dark": dark}));

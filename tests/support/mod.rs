@@ -12,6 +12,7 @@ pub mod media;
 pub mod pipeline;
 pub mod publish;
 pub mod python;
+pub mod relay;
 pub mod rooms;
 pub mod server;
 pub mod tls;

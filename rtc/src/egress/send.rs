@@ -26,12 +26,19 @@ impl SendTime {
         let fraction = (u64::from(since.subsec_micros()) << 18) / 1_000_000;
         Self((since.as_secs() << 18 | fraction) as u32 & 0x00ff_ffff)
     }
+
+    #[cfg(test)]
+    pub(crate) fn get(self) -> u32 {
+        self.0
+    }
 }
 
 /// What a viewer was sent in one go.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Shipped {
     pub(crate) packets: usize,
+    /// Those of them that were sent again.
+    pub(crate) resent: u64,
     /// What was put into the outbox by our own hand.
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
@@ -144,6 +151,7 @@ impl Press<'_> {
             };
             let (sealer, len) = (self.sealer, rtp_packet.sealed_len());
             if self.ship(len, |out| sealer.seal(index, &rtp_packet, out)) {
+                self.shipped.resent += 1;
                 lane.tally.update(|sent| {
                     sent.count_resent(packet.payload.len());
                     sent.sealed_bytes += len as u64;

@@ -82,6 +82,11 @@ impl Srtcp {
         }
     }
 
+    /// Counts on from where others have come.
+    pub(crate) fn go_on_from(&mut self, before: &Self) {
+        self.index = self.index.max(before.index);
+    }
+
     /// Turns a compound packet into a sealed datagram. Nothing when it is too short, or the key is used
     /// up: then there is nothing to send.
     pub(crate) fn seal(&mut self, mut compound: Vec<u8>) -> Option<Vec<u8>> {

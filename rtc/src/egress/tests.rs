@@ -1,22 +1,19 @@
 //! Sealed media as a viewer gets it, and what must never happen.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use str0m::config::{DtlsCert, DtlsVersion};
-use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{
-    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, KeyingMaterial, ProtocolVersion,
-    SrtpProfile,
-};
+use str0m::crypto::dtls::SrtpProfile;
 use str0m::rtp::RtpWrite;
 
-use super::keyed;
 use super::keys::derive;
-use crate::dtls::CachedDtls;
+use super::{SendTime, keyed};
+use crate::rekeyed::{WithGcm, WithoutGcm, rekey};
 use crate::support::media::{Stream, picture};
-use crate::support::{Sim, Viewer, ViewerId, plane_address};
-use crate::{Codec, Identity, MediaSocket, Plane, PlaneConfig, PlaneLimits, SourceKey};
+use crate::support::{Ends, Sim, Simulation, ViewerId, is_media, plane_address};
+use crate::testing::start;
+use crate::{Codec, SourceKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -164,6 +161,111 @@ fn new_keys_replace_the_old_ones_and_indices_go_on() {
     assert!(!opens(&[1; 56]), "not those before");
 }
 
+/// Keys change three times while packets fly. Gives the keys, and all that was sent.
+#[allow(clippy::type_complexity)] // what the network recorded
+fn rekeyed<E: Ends>(seed: u64) -> (Vec<Vec<u8>>, Vec<(SocketAddr, SocketAddr, Vec<u8>)>) {
+    let mut sim = Simulation::<E>::new(seed);
+    sim.network.record = Some(Vec::new());
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    let key = sim.key(viewer);
+    let mut stream = Stream::new(Codec::H264, 25);
+    sim.publish_for(source, &mut stream, 30);
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        sim.publish(source, &stream.next());
+        sim.step();
+        keys.push(rekey());
+        let now = sim.now;
+        sim.plane
+            .send_text(now, key, "wakes both sides", &mut sim.out);
+        sim.viewer_mut(viewer).wake(now);
+        sim.publish_for(source, &mut stream, 40);
+    }
+    sim.run_for(SECOND);
+    sim.viewer(viewer).assert_smooth();
+    assert_eq!(sim.viewer(viewer).pictures().len(), stream.next as usize);
+    let stats = sim.plane.session(key).unwrap().stats();
+    assert!(stats.video.nacks >= 3, "what was on its way was asked for");
+    let sent = sim.network.record.take().unwrap();
+    let to_viewer = sent.into_iter().filter(|(to, ..)| *to != plane_address());
+    (keys, to_viewer.collect())
+}
+
+#[test]
+fn keys_that_change_in_the_middle_lose_nothing() {
+    rekeyed::<WithoutGcm>(110);
+}
+
+#[test]
+fn keys_that_change_in_the_middle_lose_nothing_and_no_nonce_is_used_twice() {
+    let (keys, sent) = rekeyed::<WithGcm>(109);
+    let sealers: Vec<_> = keys
+        .iter()
+        .map(|keys| {
+            derive(SrtpProfile::AEAD_AES_256_GCM, keys, false)
+                .unwrap()
+                .0
+        })
+        .collect();
+    // Before the first of them the keys are those of the handshake.
+    let mut current = 0;
+    let mut packets = [0; 4];
+    let mut first = HashMap::new();
+    let mut nonces = HashSet::new();
+    let mut last_report = None;
+    for (_, _, bytes) in &sent {
+        if is_media(bytes) {
+            let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+            let ssrc = u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+            let first = *first.entry(ssrc).or_insert(sequence);
+            let index = u64::from(first) + u64::from(sequence.wrapping_sub(first));
+            let opens = sealers.iter().position(|sealer| sealer.opens(bytes, index));
+            let key = opens.map_or(0, |at| at + 1);
+            assert!(key >= current, "older keys after newer ones");
+            current = key;
+            packets[key] += 1;
+            assert!(nonces.insert((ssrc, index)), "{ssrc} {index}");
+        } else if matches!(bytes[..], [128..=191, ..]) {
+            let index: [u8; 4] = *bytes.last_chunk().unwrap();
+            let index = u32::from_be_bytes(index);
+            assert!(last_report.is_none_or(|last| last < index), "SRTCP");
+            last_report = Some(index);
+        }
+    }
+    assert!(packets.iter().all(|packets| *packets > 200), "{packets:?}");
+}
+
+#[test]
+fn send_times_and_counts_wrap() {
+    let now = start();
+    for (ms, expected) in [(0, 0), (500, 1 << 17), (63_999, 16_776_953), (64_000, 0)] {
+        let time = SendTime::new(now + Duration::from_millis(ms), now);
+        assert_eq!(time.get(), expected, "{ms} ms");
+    }
+    let (mut sim, source, viewer, mut stream) = watching(111);
+    let before = lane(&mut sim, source).tally.get();
+    lane(&mut sim, source).tally.update(|sent| {
+        sent.packets = (1 << 32) - 20;
+        sent.bytes = (1 << 32) - 20_000;
+    });
+    let begin = sim.now;
+    sim.publish_for(source, &mut stream, 50);
+    let sent = lane(&mut sim, source).tally.get();
+    assert!(before.packets < sent.packets && sent.packets > 1 << 32);
+    let mid = sim.viewer(viewer).video.unwrap();
+    let reports = sim.viewer(viewer).reports.iter();
+    let mut reports = reports.filter(|(at, of, _)| *of == mid && *at > begin);
+    let (_, _, last) = reports.next_back().expect("a report since");
+    assert!((100..1_000).contains(&last.sender_packet_count), "{last:?}");
+    assert!(
+        (10_000..1_000_000).contains(&last.sender_octet_count),
+        "{last:?}"
+    );
+    let stats = sim.plane.session(sim.key(viewer)).unwrap().stats();
+    assert!(stats.video.packets_sent > 1 << 32);
+}
+
 #[test]
 fn an_answer_never_begins_the_indices_anew() {
     let (mut sim, source, viewer, mut stream) = watching(105);
@@ -202,96 +304,11 @@ fn packets_are_not_resent_forever() {
     assert!((100..500).contains(&resent), "{resent} packets in 0.2 s");
 }
 
-/// DTLS that ends with AES-CM: a prefix of the same exported bytes, as the exporter would give.
-#[derive(Debug)]
-struct WithoutGcm;
-
-struct Downgraded(dimpl::Dtls);
-
-impl std::fmt::Debug for Downgraded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Downgraded")
-    }
-}
-
-impl DtlsProvider for WithoutGcm {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        CachedDtls.generate_certificate()
-    }
-
-    fn new_dtls(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        version: DtlsVersion,
-        mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let dtls = CachedDtls.bare(certificate, now, version, mtu)?;
-        Ok(Box::new(Downgraded(dtls)))
-    }
-}
-
-impl DtlsInstance for Downgraded {
-    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        match self.0.poll_output(buf) {
-            DtlsOutput::KeyingMaterial(material, _) => {
-                let (material, profile) = (&material[..60], SrtpProfile::AES128_CM_SHA1_80);
-                assert!(!keyed(profile, material, self.0.is_active()));
-                DtlsOutput::KeyingMaterial(KeyingMaterial::new(material), profile)
-            }
-            output => output,
-        }
-    }
-
-    fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
-    }
-
-    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
-    }
-
-    fn is_active(&self) -> bool {
-        self.0.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
-    }
-}
-
 #[test]
 fn a_viewer_without_aes_gcm_is_served_through_str0m() {
-    let mut sim = Sim::new(108);
-    let identity = Identity::generate().unwrap().with_dtls(&WithoutGcm);
-    let crypto = Arc::clone(identity.crypto());
-    let address = plane_address();
-    let socket = MediaSocket {
-        bound: address,
-        advertised: address,
-    };
-    let config = PlaneConfig {
-        identity,
-        sockets: vec![socket],
-        limits: PlaneLimits::default(),
-        seed: [8; 32],
-    };
-    sim.plane = Plane::new(sim.now, config).unwrap();
+    let mut sim = Simulation::<WithoutGcm>::new(108);
     let source = sim.plane.add_source();
-    let viewer = Viewer::with(sim.now, 0, |config| config.set_crypto_provider(crypto));
-    let viewer = sim.join_as(source, viewer);
+    let viewer = sim.join(source);
     sim.connect(viewer);
     sim.network.loss = 0.02;
     let mut stream = Stream::new(Codec::H264, 25);

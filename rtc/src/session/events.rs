@@ -47,11 +47,15 @@ impl Session {
             return;
         };
         let media = is_rtp(&transmit.contents);
-        let (socket, to) = (SocketIndex(index), transmit.destination);
-        let route = Some(Route { socket, to });
-        if !is_stun(&transmit.contents) && self.route != route {
-            self.route = route;
-            self.signals.refitted = true;
+        let mut to = Route {
+            socket: SocketIndex(index),
+            to: transmit.destination,
+        };
+        if !is_stun(&transmit.contents) {
+            if self.selected.replace(to) != Some(to) {
+                self.serve_at(to);
+            }
+            to = self.route.unwrap_or(to);
         }
         if *transmit.contents == PROBE {
             return;
@@ -60,7 +64,14 @@ impl Session {
         self.signals.bytes += transmit.contents.len() as u64;
         self.unsealed_bytes += transmit.contents.len() as u64;
         self.signals.rtp_packets += u64::from(media);
-        out.datagram(self.key, socket, to, media, &transmit.contents);
+        out.datagram(self.key, to.socket, to.to, media, &transmit.contents);
+    }
+
+    /// The viewer is here from now on.
+    pub(super) fn serve_at(&mut self, route: Route) {
+        if self.route.replace(route) != Some(route) {
+            self.signals.refitted = true;
+        }
     }
 
     fn on_event(&mut self, now: Instant, event: str0m::Event, out: &mut Outbox) {

@@ -79,8 +79,8 @@ impl Replays {
         }
     }
 
-    /// It was authentic.
-    pub(super) fn insert(&mut self, sent: Sent) {
+    /// It was authentic. True when its sender has sent none after it, as far as is known.
+    pub(super) fn insert(&mut self, sent: Sent) -> bool {
         let mut senders = self.senders.iter();
         let known = senders.position(|window| window.ssrc == sent.ssrc);
         let mut window = match known.and_then(|known| self.senders.remove(known)) {
@@ -102,6 +102,7 @@ impl Replays {
         let behind = window.highest - sent.index;
         window.seen |= 1_u64.checked_shl(behind).unwrap_or(0);
         self.senders.push_back(window);
+        behind == 0
     }
 }
 
@@ -166,7 +167,8 @@ mod tests {
                 let old = highest >= index + WINDOW_PACKETS;
                 prop_assert_eq!(replays.has(sent), old || taken.contains(&index));
                 if !replays.has(sent) {
-                    replays.insert(sent);
+                    let newest = taken.last().is_none_or(|last| index > *last);
+                    prop_assert_eq!(replays.insert(sent), newest);
                     taken.insert(index);
                 }
             }

@@ -193,6 +193,7 @@ impl Session {
             }
             RawPacket::RtpTx(header, packet) if Some(header.ssrc) == self.video.resend => {
                 let len = packet.len().saturating_sub(header.header_len);
+                self.signals.rtp_packets_resent += 1;
                 self.video.tally.update(|sent| sent.count_resent(len));
             }
             RawPacket::RtcpTx(_) | RawPacket::RtpTx(..) | RawPacket::RtpRx(..) => {}

@@ -30,6 +30,16 @@ pub(super) struct Rtcp {
     pub(super) due: Option<Instant>,
 }
 
+impl Rtcp {
+    /// There are keys, perhaps new ones. Should they be the old ones once more, indices still go on.
+    pub(super) fn keyed(&mut self, keys: Option<Srtcp>) {
+        let before = std::mem::replace(&mut self.keys, keys);
+        if let (Some(before), Some(keys)) = (before, &mut self.keys) {
+            keys.go_on_from(&before);
+        }
+    }
+}
+
 impl Session {
     /// The viewer is connected and its media ours: reports begin.
     pub(crate) fn begin_reports(&mut self, now: Instant, out: &mut Outbox) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rtc::{Codec, RUN_MAX_SEGMENTS};
 
-use crate::support::media::{self, Stream};
-use crate::support::{Sim, ViewerId};
+use super::support::media::{self, Stream};
+use super::support::{Sim, ViewerId};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rtc::{Codec, SessionError, SessionKey, SourceKey};
 
-use crate::support::media::{Stream, picture};
-use crate::support::{Sim, Viewer, viewer::viewer_address};
+use super::support::media::{Stream, picture};
+use super::support::{Sim, Viewer, viewer::viewer_address};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// `ice-char` (RFC 8839 §5.4).
@@ -28,7 +28,7 @@ fn offered(sim: &mut Sim) -> (SourceKey, SessionKey, String, Viewer) {
         .plane
         .create_session(sim.now, source, &mut sim.out)
         .unwrap();
-    let viewer = Viewer::new(sim.now, sim.viewers.len());
+    let viewer = sim.new_viewer(|config| config);
     (source, key, offer, viewer)
 }
 
@@ -145,7 +145,7 @@ fn a_bad_answer_leaves_the_offer_open() {
         .expect("the offer is still open");
     viewer.key = Some(key);
     sim.viewers.push(viewer);
-    let id = crate::support::ViewerId(0);
+    let id = super::support::ViewerId(0);
     sim.connect(id);
     sim.publish_for(source, &mut Stream::small(Codec::H264, 25), 5);
     sim.run_for(SECOND / 10);
@@ -327,7 +327,7 @@ fn another_peer_connection_cannot_answer_for_a_session() {
     let viewer = sim.watch(source);
     let key = sim.key(viewer);
     let offer = sim.plane.offer(sim.now, key, true, &mut sim.out).unwrap();
-    let answer = Viewer::new(sim.now, 9).answer(sim.now, &offer);
+    let answer = sim.new_viewer(|config| config).answer(sim.now, &offer);
     let refused = sim.plane.accept_answer(sim.now, key, &answer, &mut sim.out);
     assert!(matches!(refused, Err(SessionError::BadSdp(why)) if why.contains("new session")));
 }
@@ -352,5 +352,5 @@ fn before_the_answer_a_fresh_offer_is_the_first_one_and_a_restart_changes_its_cr
         .unwrap();
     viewer.key = Some(key);
     sim.viewers.push(viewer);
-    sim.connect(crate::support::ViewerId(0));
+    sim.connect(super::support::ViewerId(0));
 }

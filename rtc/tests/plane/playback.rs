@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rtc::{Codec, Container, Event, Ingest, SessionState};
 
-use crate::support::media::{self, Stream, picture};
-use crate::support::{Sim, ViewerId};
+use super::support::media::{self, Stream, picture};
+use super::support::{Sim, ViewerId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -214,8 +214,7 @@ fn a_viewer_waits_for_a_keyframe_when_the_group_has_outgrown_the_cache() {
 fn a_viewer_without_the_codec_is_told_once_and_hears_the_sound() {
     let mut sim = Sim::new(8);
     let source = sim.plane.add_source();
-    let now = sim.now;
-    let only_vp8 = crate::support::Viewer::with(now, 0, |config| {
+    let only_vp8 = sim.new_viewer(|config| {
         config
             .clear_codecs()
             .enable_vp8(true)

@@ -7,8 +7,8 @@ use rtc::{
     SessionState,
 };
 
-use crate::support::media::Stream;
-use crate::support::{Sim, Viewer, ViewerId};
+use super::support::media::Stream;
+use super::support::{Sim, ViewerId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,7 +112,7 @@ fn closing_tells_the_viewer_at_whatever_moment() {
     for (ms, dtls_server) in (0..150).step_by(3).flat_map(|ms| [(ms, false), (ms, true)]) {
         let mut sim = Sim::new(29);
         let source = sim.plane.add_source();
-        let mut viewer = Viewer::new(sim.now, 0);
+        let mut viewer = sim.new_viewer(|config| config);
         viewer.dtls_server = dtls_server;
         let viewer = sim.join_as(source, viewer);
         sim.run_for(Duration::from_millis(ms));

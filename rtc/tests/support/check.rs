@@ -3,7 +3,7 @@
 use rtc::SessionKey;
 use str0m::ice::{StunMessage, TransId};
 
-use super::Sim;
+use super::Simulation;
 
 /// What a check says.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Check {
     }
 }
 
-impl Sim {
+impl<E> Simulation<E> {
     /// The check that a viewer of this session would send.
     pub(crate) fn check_of(&self, key: SessionKey) -> Check {
         let viewer = self.viewers.iter().find(|viewer| viewer.key == Some(key));

@@ -11,8 +11,13 @@ mod network;
 pub(crate) mod viewer;
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use str0m::RtcConfig;
+use str0m::config::CryptoProvider;
 
 use rtc::{
     AccessUnit, Event, Identity, MediaSocket, Outbox, Plane, PlaneConfig, PlaneLimits, SessionKey,
@@ -20,7 +25,7 @@ use rtc::{
 };
 
 #[allow(unused_imports)]
-pub(crate) use network::{Mishap, Network};
+pub(crate) use network::{Mishap, Network, is_media};
 pub(crate) use viewer::{Viewer, ViewerId};
 
 /// One step of virtual time: finer than the pacing, so that its order shows.
@@ -28,8 +33,26 @@ pub(crate) const STEP: Duration = Duration::from_millis(1);
 /// RTP packets of fan-out in one step.
 pub(crate) const FAN_OUT_PACKETS: usize = 256;
 
-/// A plane and its viewers.
-pub(crate) struct Sim {
+/// A plane and its viewers, who take any cipher.
+pub(crate) type Sim = Simulation<AnyCipher>;
+
+/// The DTLS of a simulation, which decides on the cipher of its media.
+pub(crate) trait Ends {
+    /// The plane's identity, and what viewers have for crypto where that is not str0m's own.
+    fn make() -> (Identity, Option<Arc<CryptoProvider>>);
+}
+
+/// AES-GCM, which every browser takes.
+pub(crate) struct AnyCipher;
+
+impl Ends for AnyCipher {
+    fn make() -> (Identity, Option<Arc<CryptoProvider>>) {
+        (Identity::generate().expect("an identity"), None)
+    }
+}
+
+/// The same over a DTLS.
+pub(crate) struct Simulation<E> {
     pub(crate) now: Instant,
     pub(crate) start: Instant,
     pub(crate) plane: Plane,
@@ -43,6 +66,9 @@ pub(crate) struct Sim {
     /// Timers that fired.
     pub(crate) fired: u64,
     timers: BTreeSet<(Instant, SessionKey)>,
+    /// What viewers seal with, where that is not str0m's own.
+    crypto: Option<Arc<CryptoProvider>>,
+    ends: PhantomData<E>,
 }
 
 /// Where the plane listens.
@@ -57,7 +83,7 @@ fn epoch() -> Instant {
     Instant::now() + Duration::from_secs(3_600)
 }
 
-impl Sim {
+impl<E: Ends> Simulation<E> {
     /// A simulation with a network that loses nothing and delays by 10 ms each way.
     pub(crate) fn new(seed: u64) -> Self {
         Self::with_limits(seed, PlaneLimits::default())
@@ -65,10 +91,11 @@ impl Sim {
 
     pub(crate) fn with_limits(seed: u64, limits: PlaneLimits) -> Self {
         println!("simulation seed: {seed}");
+        let (identity, crypto) = E::make();
         let now = epoch();
         let address = plane_address();
         let config = PlaneConfig {
-            identity: Identity::generate().expect("an identity"),
+            identity,
             sockets: vec![MediaSocket {
                 bound: address,
                 advertised: address,
@@ -87,6 +114,8 @@ impl Sim {
             media_runs: Vec::new(),
             fired: 0,
             timers: BTreeSet::new(),
+            crypto,
+            ends: PhantomData,
         }
     }
 
@@ -96,8 +125,18 @@ impl Sim {
 
     /// A viewer who has got the offer and whose answer was accepted.
     pub(crate) fn join(&mut self, source: SourceKey) -> ViewerId {
-        let viewer = Viewer::new(self.now, self.viewers.len());
+        let viewer = self.new_viewer(|config| config);
         self.join_as(source, viewer)
+    }
+
+    /// A viewer that has not joined yet.
+    pub(crate) fn new_viewer(&self, edit: impl FnOnce(RtcConfig) -> RtcConfig) -> Viewer {
+        Viewer::with(self.now, self.viewers.len(), |config| {
+            edit(match &self.crypto {
+                Some(crypto) => config.set_crypto_provider(crypto.clone()),
+                None => config,
+            })
+        })
     }
 
     pub(crate) fn join_as(&mut self, source: SourceKey, mut viewer: Viewer) -> ViewerId {
@@ -172,7 +211,7 @@ impl Sim {
     }
 
     /// Runs until `done`, for at most `limit`. Panics when that does not suffice.
-    pub(crate) fn run_until(&mut self, limit: Duration, what: &str, done: impl Fn(&Sim) -> bool) {
+    pub(crate) fn run_until(&mut self, limit: Duration, what: &str, done: impl Fn(&Self) -> bool) {
         let end = self.now + limit;
         while !done(self) {
             assert!(self.now < end, "{what} did not happen within {limit:?}");
@@ -180,9 +219,28 @@ impl Sim {
         }
     }
 
-    /// What a driver does in a turn, and the viewers in theirs.
+    /// Jumps from one event to the next, where hours are to pass.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            let viewers = self.viewers.iter().map(Viewer::deadline);
+            let timers = self.timers.first().map(|(at, _)| *at);
+            let others = [timers, self.network.next(), self.plane.next_pacing()];
+            let next = viewers.chain(others.into_iter().flatten()).min();
+            // What is overdue has its turn a step later, so that time goes on.
+            let next = next.map_or(end, |at| if at > self.now { at } else { self.now + STEP });
+            self.now = next.min(end);
+            self.act();
+        }
+    }
+
     pub(crate) fn step(&mut self) {
         self.now += STEP;
+        self.act();
+    }
+
+    /// What a driver does in a turn, and the viewers in theirs.
+    fn act(&mut self) {
         while let Some((to, from, bytes)) = self.network.arrived(self.now) {
             if to == plane_address() {
                 self.plane

@@ -21,6 +21,16 @@ pub enum Mishap {
     Twice,
 }
 
+/// RTP, and not RTCP (RFC 5761 §4).
+pub fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
+}
+
+/// RTCP.
+fn is_report(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, ..]) && !is_media(datagram)
+}
+
 /// A network between any addresses.
 pub struct Network {
     /// One way.
@@ -34,6 +44,11 @@ pub struct Network {
     /// Addresses that are cut off.
     pub cut: Vec<SocketAddr>,
     pub lost: u64,
+    /// Who hears only one of so many datagrams.
+    pub deaf: Option<(SocketAddr, u64)>,
+    unheard: u64,
+    /// RTCP gets lost after they were recorded.
+    pub reports_lost: bool,
     /// What befalls the datagram that is sent as this one, counted from 0.
     pub mishap: Option<(u64, Mishap)>,
     /// What is sent, from when on somebody listens.
@@ -42,6 +57,8 @@ pub struct Network {
     sent: u64,
     /// Datagrams by destination.
     sent_to: HashMap<SocketAddr, u64>,
+    /// RTP packets by destination.
+    media_to: HashMap<SocketAddr, u64>,
     /// The last STUN message by destination.
     stun_to: HashMap<SocketAddr, Vec<u8>>,
     random: u64,
@@ -56,11 +73,15 @@ impl Network {
             loss: 0.0,
             cut: Vec::new(),
             lost: 0,
+            deaf: None,
+            unheard: 0,
+            reports_lost: false,
             mishap: None,
             record: None,
             flying: BinaryHeap::new(),
             sent: 0,
             sent_to: HashMap::new(),
+            media_to: HashMap::new(),
             stun_to: HashMap::new(),
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
         }
@@ -71,13 +92,26 @@ impl Network {
             self.lost += 1;
             return;
         }
+        if let Some((deaf, every)) = self.deaf
+            && to == deaf
+        {
+            self.unheard += 1;
+            if !self.unheard.is_multiple_of(every) {
+                return;
+            }
+        }
         let mishap = self.mishap.filter(|(number, _)| *number == self.sent);
         let mishap = mishap.map(|(_, mishap)| mishap);
         self.sent += 1;
         if let Some(record) = &mut self.record {
             record.push((to, from, bytes.to_vec()));
         }
+        if self.reports_lost && is_report(bytes) {
+            self.lost += 1;
+            return;
+        }
         *self.sent_to.entry(to).or_default() += 1;
+        *self.media_to.entry(to).or_default() += u64::from(is_media(bytes));
         if bytes.first().is_some_and(|first| *first < 4) {
             self.stun_to.insert(to, bytes.to_vec());
         }
@@ -115,9 +149,19 @@ impl Network {
         self.sent_to.get(&to).copied().unwrap_or(0)
     }
 
+    /// RTP packets sent to an address so far.
+    pub fn media_to(&self, to: SocketAddr) -> u64 {
+        self.media_to.get(&to).copied().unwrap_or(0)
+    }
+
     /// The last STUN message sent to an address.
     pub fn last_stun_to(&self, to: SocketAddr) -> Option<Vec<u8>> {
         self.stun_to.get(&to).cloned()
+    }
+
+    /// When the next datagram arrives.
+    pub fn next(&self) -> Option<Instant> {
+        Some(self.flying.peek()?.0.0)
     }
 
     pub fn arrived(&mut self, now: Instant) -> Option<Arrival> {

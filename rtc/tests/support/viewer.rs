@@ -30,6 +30,10 @@ pub struct Frame {
     pub time: f64,
     /// Nothing is missing between this frame and the one before it.
     pub contiguous: bool,
+    /// Sequence number of its last packet, with rollovers.
+    pub sequence: u64,
+    /// RTP time as in its packets.
+    pub rtp: u32,
     pub data: Vec<u8>,
 }
 
@@ -137,6 +141,11 @@ impl Viewer {
     /// Another network address, behind which the viewer itself notices nothing, as behind a NAT.
     pub fn move_to(&mut self, address: SocketAddr) {
         self.address = address;
+    }
+
+    /// When it wants to be woken.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     pub fn tick(&mut self, now: Instant) {
@@ -270,6 +279,8 @@ impl Viewer {
                 number: media::number_of(&data.data),
                 time: data.time.as_seconds(),
                 contiguous: data.contiguous,
+                sequence: **data.seq_range.end(),
+                rtp: data.time.numer() as u32,
                 data: data.data.to_vec(),
             }),
             Event::ChannelOpen(id, label) if label == rtc::CONTROL_LABEL => {

@@ -191,6 +191,7 @@ fn a_preflight_names_what_may_be_sent() {
         keep_alive: true,
         date: "",
         request_id: "",
+        usual: &[],
         extra: &[],
     };
     response.encode(&how, &mut out);

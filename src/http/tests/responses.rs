@@ -13,6 +13,7 @@ fn framing() -> Framing<'static> {
         keep_alive: true,
         date: DATE,
         request_id: "r-1",
+        usual: &[],
         extra: &[],
     }
 }
@@ -35,6 +36,7 @@ fn a_small_json_answer() {
         .header("Retry-After", 5.to_string());
     assert_eq!((response.status(), response.body_len()), (201, 15));
     let how = Framing {
+        usual: &["", "X-Frame: a\r\nX-Script: b\r\n"],
         extra: &[("Vary", "Origin")],
         ..framing()
     };
@@ -42,7 +44,7 @@ fn a_small_json_answer() {
         encode(&response, &how),
         "HTTP/1.1 201 Created\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
          Content-Type: application/json\r\nContent-Length: 15\r\nX-Request-Id: r-1\r\n\
-         Vary: Origin\r\nLocation: /x\r\nRetry-After: 5\r\n\r\n{\"status\":\"ok\"}"
+         X-Frame: a\r\nX-Script: b\r\nVary: Origin\r\nLocation: /x\r\nRetry-After: 5\r\n\r\n{\"status\":\"ok\"}"
     );
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rtc::{Codec, Event};
 
+use crate::security::stranger;
 use crate::support::media::Stream;
 use crate::support::{Sim, plane_address};
 
@@ -82,6 +83,44 @@ fn a_report_that_was_heard_counts_once_however_often_it_comes() {
     assert_eq!((after.plis, after.nacks), (before.plis, before.nacks));
     let session = sim.plane.session(sim.key(viewer)).unwrap();
     assert_eq!(session.last_activity(), active, "nobody was there");
+}
+
+/// What moves the media of a viewer is a report of its own from elsewhere: not one that was heard before, nor an
+/// older one that got lost and that somebody has kept.
+#[test]
+fn a_report_that_is_sent_again_from_elsewhere_draws_no_media_there() {
+    let mut sim = Sim::new(283);
+    let source = sim.plane.add_source();
+    let viewer = sim.watch(source);
+    let check = sim.network.last_stun_to(plane_address()).expect("a check");
+    let mut stream = Stream::small(Codec::H264, 25);
+    let of_viewer = |sim: &mut Sim| -> Vec<Vec<u8>> {
+        let recorded = sim.network.record.take().unwrap_or_default().into_iter();
+        let reports = recorded.filter(|(to, _, bytes)| {
+            *to == plane_address() && matches!(bytes[..], [128..=191, ..])
+        });
+        reports.map(|(_, _, bytes)| bytes).collect()
+    };
+    sim.network.record = Some(Vec::new());
+    sim.publish_for(source, &mut stream, 50);
+    let mut reports = of_viewer(&mut sim);
+    sim.network.record = Some(Vec::new());
+    sim.network.reports_lost = true;
+    sim.publish_for(source, &mut stream, 50);
+    sim.network.reports_lost = false;
+    let kept = of_viewer(&mut sim);
+    assert!(!reports.is_empty() && !kept.is_empty());
+    reports.extend(kept);
+    sim.publish_for(source, &mut stream, 75);
+    sim.inject(stranger(), &check);
+    for report in &reports {
+        sim.inject(stranger(), report);
+        sim.publish_for(source, &mut stream, 1);
+    }
+    sim.publish_for(source, &mut stream, 75);
+    sim.run_for(SECOND / 10);
+    assert_eq!(sim.network.media_to(stranger()), 0);
+    assert_eq!(sim.viewer(viewer).pictures().len(), stream.next as usize);
 }
 
 #[test]
