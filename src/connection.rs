@@ -18,7 +18,7 @@ use crate::rates::Admission;
 use crate::ws::{AgentSocket, Codec, MemberSocket, Pulse, ViewerSocket};
 
 /// Names a connection of a shard; never reused for another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -28,7 +28,8 @@ mod tests;
 mod timers;
 mod transport;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -151,6 +152,9 @@ pub struct Shard {
     receipts_due: usize,
     pub(crate) outbox: Outbox,
     wheel: Wheel<Timer>,
+    /// When publishers are looked at, earliest first: to a frame a tick of the wheel is long. Entries may be stale, as in
+    /// the wheel.
+    moments: BinaryHeap<Reverse<(Instant, ConnectionId)>>,
     /// Timers that have come and are not handled yet.
     due: VecDeque<Timer>,
     /// Timers until then are being handled; the wheel has named the last of them.
@@ -308,6 +312,7 @@ impl Shard {
             receipts_due: 0,
             outbox: Outbox::default(),
             wheel: Wheel::new(now),
+            moments: BinaryHeap::new(),
             due: VecDeque::new(),
             expiring: None,
             expired: false,
@@ -348,14 +353,16 @@ impl Shard {
         self.count_held();
     }
 
-    /// Ends a turn: a slice of fan-out, what the media plane reports, a slice of the timers that are due
-    /// and of the [passes] over everything, a slice of the rooms' sweeps. True: there is more to do, take another turn at once.
+    /// Ends a turn: publishers whose moment has come, a slice of fan-out, what the media plane reports, a slice
+    /// of the timers that are due and of the [passes] over everything, a slice of the rooms' sweeps. True: there
+    /// is more to do, take another turn at once.
     ///
     /// # Panics
     /// After a panic that was to end the shard, and that somebody else has caught: TLS hands its bytes to the
     /// shard from within a guard of its own.
     pub fn end_turn(&mut self, now: Instant) -> bool {
         assert!(!self.panics.given_up(), "the shard has failed in this turn");
+        self.look_at_publishers(now);
         let mut more = self.plane.fan_out(now, FAN_OUT_PACKETS, &mut self.rtc);
         more |= self.go_on(now);
         self.take_media_events(now);
@@ -390,7 +397,8 @@ impl Shard {
         if self.is_behind() {
             return Some(self.started);
         }
-        let deadlines = [self.plane.next_pacing(), self.rooms.deadline()];
+        let publishers = self.moments.peek().map(|&Reverse((at, _))| at);
+        let deadlines = [self.plane.next_pacing(), self.rooms.deadline(), publishers];
         deadlines.into_iter().flatten().min()
     }
 
@@ -481,7 +489,7 @@ impl Shard {
     }
 
     pub(crate) fn timers(&self) -> usize {
-        self.wheel.len() + self.due.len()
+        self.wheel.len() + self.due.len() + self.moments.len()
     }
 
     /// Gauges of what is not admitted by itself, for whoever looks for leaks.

@@ -24,16 +24,38 @@ const WALL: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// What clients ask for by default: `server.listen`.
 const HOST: &str = "127.0.0.1:30006";
 
+/// Bytes of an answer that are kept: what it begins with tells whether it is one. A copy of a large one
+/// would be in the figures.
+const ANSWER_BYTES: usize = 4_096;
+
 /// One shard, and a client that asks it.
 pub(crate) struct Hall {
     pub(crate) shard: Shard,
     pub(crate) now: Instant,
     start: Instant,
     client: Option<ConnectionId>,
-    /// What the client was sent.
+    /// What the client was sent first.
     pub(crate) answer: Vec<u8>,
     /// What the threads beside the shard are asked for.
     pub(crate) jobs: Vec<Job>,
+    turns: u64,
+    /// The longest turn since somebody took it.
+    pub(crate) longest: Turn,
+}
+
+/// The CPU time of a turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Turn {
+    /// Which one of its hall's it is, counted from 1.
+    pub(crate) number: u64,
+    /// What it began with (a tick, a request, a message), its end, and the carrying away.
+    pub(crate) parts: [Duration; 3],
+}
+
+impl Turn {
+    pub(crate) fn took(&self) -> Duration {
+        self.parts.iter().sum()
+    }
 }
 
 impl Hall {
@@ -48,26 +70,40 @@ impl Hall {
             client: None,
             answer: Vec::new(),
             jobs: Vec::new(),
+            turns: 0,
+            longest: Turn::default(),
         }
     }
 
     /// The CPU time of one turn of the driver, with the tick or without; and whether it wants another one.
     pub(crate) fn turn(&mut self, tick: bool) -> (Duration, bool) {
-        let before = cpu();
-        if tick {
-            let wall = UNIX_EPOCH + WALL + (self.now - self.start);
-            self.shard.tick(self.now, wall);
-        }
-        let more = self.end_turn();
-        (cpu() - before, more)
+        let wall = UNIX_EPOCH + WALL + (self.now - self.start);
+        self.turn_with(|shard, now| {
+            if tick {
+                shard.tick(now, wall);
+            }
+        })
     }
 
     /// A turn that begins with this.
     pub(crate) fn turn_with(&mut self, work: impl FnOnce(&mut Shard, Instant)) -> (Duration, bool) {
-        let before = cpu();
+        let began = cpu();
         work(&mut self.shard, self.now);
-        let more = self.end_turn();
-        (cpu() - before, more)
+        let worked = cpu();
+        let more = self.shard.end_turn(self.now);
+        let ended = cpu();
+        self.carry();
+        self.shard.flushed(self.now);
+        let parts = [worked - began, ended - worked, cpu() - ended];
+        self.turns += 1;
+        let turn = Turn {
+            number: self.turns,
+            parts,
+        };
+        if turn.took() > self.longest.took() {
+            self.longest = turn;
+        }
+        (turn.took(), more)
     }
 
     /// Turns until nothing is left to do.
@@ -80,13 +116,6 @@ impl Hall {
                 return turns;
             }
         }
-    }
-
-    fn end_turn(&mut self) -> bool {
-        let more = self.shard.end_turn(self.now);
-        self.carry();
-        self.shard.flushed(self.now);
-        more
     }
 
     /// What the driver carries away; sockets take whatever they are given.
@@ -107,7 +136,8 @@ impl Hall {
             let output = self.shard.output(id);
             let count = output.len();
             if self.client == Some(id) {
-                self.answer.extend_from_slice(output);
+                let kept = count.min(ANSWER_BYTES.saturating_sub(self.answer.len()));
+                self.answer.extend_from_slice(&output[..kept]);
             }
             match self.shard.wrote(self.now, id, count) {
                 Flushed::More => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rtc::{Codec, Packetiser, SocketIndex};
 
+use crate::CpuTime;
 use crate::support::check::Check;
 use crate::support::media::{FRAME, Stream, picture};
 use crate::support::{FAN_OUT_PACKETS, Sim};
@@ -54,7 +55,7 @@ fn peers(sim: &mut Sim, sessions: usize) -> Vec<Peer> {
 
 /// One datagram of each session in turn. SRTCP comes before there are keys, and RTP is never expected: both are the
 /// tables' part alone.
-pub(crate) fn demultiplex(criterion: &mut Criterion) {
+pub(crate) fn demultiplex(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("demultiplex");
     group.throughput(Throughput::Elements(1));
     let report = [0x81, 201, 0, 7].into_iter().chain([0; 60]);
@@ -92,7 +93,7 @@ pub(crate) fn demultiplex(criterion: &mut Criterion) {
 }
 
 /// An access unit becomes payloads.
-pub(crate) fn packetise(criterion: &mut Criterion) {
+pub(crate) fn packetise(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("packetise");
     for (name, codec, keyframe, bytes) in [
         ("h264_picture_8kB", Codec::H264, false, PICTURE_BYTES),
@@ -114,7 +115,7 @@ pub(crate) fn packetise(criterion: &mut Criterion) {
 }
 
 /// From an access unit to sealed datagrams in the send buffers of all viewers; per packet and viewer.
-pub(crate) fn fan_out(criterion: &mut Criterion) {
+pub(crate) fn fan_out(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("fan_out");
     group.sample_size(10);
     for viewers in [1, 100, 1_000] {

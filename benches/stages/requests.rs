@@ -9,7 +9,7 @@ use media_service::http::{Decoder, Event, HttpLimits};
 use media_service::placement::ShardId;
 use media_service::shard::{Flushed, Shard};
 
-use crate::hall;
+use crate::{CpuTime, hall};
 
 /// What a browser sends with a request of the page.
 const BROWSER: &str = "GET /api/media/sessions/8a6f3a52-6b8b-4d5e-9c37-0d3e6f1b2a49/stats HTTP/1.1\r\n\
@@ -22,7 +22,7 @@ const BROWSER: &str = "GET /api/media/sessions/8a6f3a52-6b8b-4d5e-9c37-0d3e6f1b2
 const PLAIN: &str = "GET /api/media/sessions/8a6f3a52-6b8b-4d5e-9c37-0d3e6f1b2a49 HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\r\n";
 
 /// A head is read, checked and taken apart.
-pub(crate) fn head(criterion: &mut Criterion) {
+pub(crate) fn head(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("http_head");
     group.throughput(Throughput::Elements(1));
     for (name, head) in [("program", PLAIN), ("browser", BROWSER)] {
@@ -40,7 +40,7 @@ pub(crate) fn head(criterion: &mut Criterion) {
 
 /// A request on a connection of the other shard: it is packed, goes through the mailbox, is unpacked and answered. The
 /// same request on its own shard is what it costs without the move. Without the descriptor's change of `epoll`.
-pub(crate) fn hand_over(criterion: &mut Criterion) {
+pub(crate) fn hand_over(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("hand_over");
     group.throughput(Throughput::Elements(1));
     let now = hall::start();

@@ -1,6 +1,6 @@
 //! A scrape of 10,000 sessions, each with series of its own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use media_service::limits::Cap;
@@ -8,14 +8,15 @@ use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, Snapshot, encode};
 use media_service::shard::Job;
 
-use crate::hall::Hall;
+use crate::CpuTime;
+use crate::hall::{Hall, cpu};
 
 const SESSIONS: usize = 10_000;
 /// Sessions of a device.
 const SESSIONS_PER_DEVICE: usize = 10;
 
 /// Per session: the shard's part, over all of its turns, and the side thread's.
-pub(crate) fn scrape(criterion: &mut Criterion) {
+pub(crate) fn scrape(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("scrape_10000_sessions");
     group.sample_size(10);
     group.throughput(Throughput::Elements(SESSIONS as u64));
@@ -42,10 +43,10 @@ pub(crate) fn scrape(criterion: &mut Criterion) {
 }
 
 fn snapshot(hall: &mut Hall, snapshots: &mut Vec<Option<Snapshot>>) -> Duration {
-    let began = Instant::now();
+    let began = cpu();
     hall.ask("GET", "/metrics", "");
     hall.finish();
-    let took = began.elapsed();
+    let took = cpu() - began;
     let Some(Job::Scrape(scrape)) = hall.jobs.pop() else {
         panic!("the side thread is asked");
     };

@@ -10,12 +10,14 @@ use media_service::ids::{RoomId, UserId};
 use media_service::limits::{Cap, SWEEP_MEMBERS};
 use media_service::rooms::{Inbound, MemberKey, Replay, RoomRecord, Rooms, Status, Time, Took};
 
+use crate::CpuTime;
+
 const TIMERS: u32 = 100_000;
 /// Timers that an expiry looks at, as the shard has it.
 const AT_ONCE: usize = 64;
 
 /// A tick of a wheel with 100,000 timers: with nothing due per tick, else per timer that is.
-pub(crate) fn timers(criterion: &mut Criterion) {
+pub(crate) fn timers(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("tick_100000_timers");
     group.sample_size(10);
     let start = Instant::now();
@@ -53,7 +55,7 @@ const MESSAGE: &str = r#"{"type":"danmu","content":"a line of chat"}"#;
 const UNIX_MS: u64 = 1_700_000_000_000;
 
 /// A message to a room of 1,000 members, whose sockets take it; per delivery.
-pub(crate) fn room(criterion: &mut Criterion) {
+pub(crate) fn room(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("room_fan_out");
     group.throughput(Throughput::Elements(u64::from(MEMBERS)));
     let mut now = Instant::now();

@@ -12,19 +12,23 @@
 #[path = "../hall/mod.rs"]
 mod hall;
 
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
 use media_service::limits::Cap;
+use media_service::memory;
 use media_service::message::Message;
 use media_service::metrics::{LastAnswers, ProcessFigures, encode};
 use media_service::shard::Job;
 
-use crate::hall::{Hall, cpu};
+use crate::hall::{Hall, Turn, cpu};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How often free memory goes back to the kernel.
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
 /// Sessions of a device.
 const SESSIONS_PER_DEVICE: usize = 10;
 
@@ -53,6 +57,14 @@ const CASES: [Case; 6] = [
 ];
 
 fn main() {
+    memory::hold_free_memory();
+    // As the server's control thread does.
+    thread::spawn(|| {
+        loop {
+            thread::sleep(GIVE_BACK_INTERVAL);
+            memory::give_back();
+        }
+    });
     let options = Options::parse();
     let wanted = |name: &str| options.cases.is_empty() || options.cases.iter().any(|it| it == name);
     println!(
@@ -92,19 +104,39 @@ fn filled(sessions: usize) -> (Hall, Vec<Duration>) {
     (hall, turns)
 }
 
+/// A shard with sessions, whose turns count from now on.
+fn full(sessions: usize) -> Hall {
+    let (mut hall, _) = filled(sessions);
+    hall.longest = Turn::default();
+    hall
+}
+
+/// Where the time of the longest turn went.
+fn tell_longest(hall: &Hall) {
+    let Turn { number, parts } = hall.longest;
+    let [began, ended, carried] = parts;
+    eprintln!(
+        "the longest turn, number {number}: {began:.1?} for what came in or a tick, {ended:.1?} for its end, \
+         {carried:.1?} for carrying away"
+    );
+}
+
 /// One turn creates one session.
 fn create(sessions: usize) -> Vec<Duration> {
-    filled(sessions).1
+    let (hall, turns) = filled(sessions);
+    tell_longest(&hall);
+    turns
 }
 
 /// All of them have not connected in time.
 fn expire(sessions: usize) -> Vec<Duration> {
-    let (mut hall, _) = filled(sessions);
+    let mut hall = full(sessions);
     let by = hall.now + Duration::from_secs(70);
     let mut turns = Vec::new();
     while hall.now < by {
         turns.extend(hall.settle());
     }
+    tell_longest(&hall);
     hall.ask("GET", "/api/media/sessions?limit=1", "");
     settle_answer(&mut hall);
     let answer = String::from_utf8_lossy(&hall.answer).into_owned();
@@ -115,11 +147,12 @@ fn expire(sessions: usize) -> Vec<Duration> {
 
 /// A shutdown.
 fn drain(sessions: usize) -> Vec<Duration> {
-    let (mut hall, _) = filled(sessions);
+    let mut hall = full(sessions);
     let deadline = hall.now + Duration::from_secs(30);
     let (took, _) = hall.mail(Message::Drain { deadline });
     let mut turns = vec![took];
     turns.extend(hall.finish());
+    tell_longest(&hall);
     turns
 }
 
@@ -146,7 +179,7 @@ fn asked(hall: &mut Hall, path: &str) -> Vec<Duration> {
 
 /// A scrape, each session and device with series of its own; what the side thread takes is printed beside it.
 fn scrape(sessions: usize) -> Vec<Duration> {
-    let (mut hall, _) = filled(sessions);
+    let mut hall = full(sessions);
     let mut last = LastAnswers::new();
     let (mut turns, mut side) = (Vec::new(), Vec::new());
     for _ in 0..10 {
@@ -167,20 +200,24 @@ fn scrape(sessions: usize) -> Vec<Duration> {
         turns.push(took);
         turns.extend(hall.finish());
     }
+    tell_longest(&hall);
     print("scrape: side thread", side);
     turns
 }
 
 /// The largest page of sessions.
 fn list(sessions: usize) -> Vec<Duration> {
-    let (mut hall, _) = filled(sessions);
-    let path = "/api/media/sessions?limit=1000";
-    (0..10).flat_map(|_| asked(&mut hall, path)).collect()
+    ten_times(sessions, "/api/media/sessions?limit=1000")
 }
 
 /// All devices.
 fn devices(sessions: usize) -> Vec<Duration> {
-    let (mut hall, _) = filled(sessions);
-    let path = "/api/media/devices";
-    (0..10).flat_map(|_| asked(&mut hall, path)).collect()
+    ten_times(sessions, "/api/media/devices")
+}
+
+fn ten_times(sessions: usize, path: &str) -> Vec<Duration> {
+    let mut hall = full(sessions);
+    let turns = (0..10).flat_map(|_| asked(&mut hall, path)).collect();
+    tell_longest(&hall);
+    turns
 }

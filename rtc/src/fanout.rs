@@ -27,17 +27,28 @@ pub(crate) const PACE: Duration = Duration::from_millis(2);
 /// Viewers of one source that are served before the next source has its turn.
 const SWEEP_VIEWERS: usize = 16;
 
+/// A viewer in the pacing queue.
+#[derive(Clone, Copy)]
+pub(crate) struct Paced {
+    at: Instant,
+    session: SessionKey,
+    /// Where it was when it was queued, so that its session, which is large and elsewhere in memory,
+    /// need not be asked.
+    source: SourceKey,
+    place: usize,
+}
+
 impl Plane {
     /// One slice of fan-out: writes RTP packets until about `packets` are written (a viewer's burst
     /// is not divided), or nothing is left. True while work is left that needs no waiting.
     pub fn fan_out(&mut self, now: Instant, packets: usize, out: &mut Outbox) -> bool {
         let mut left = packets;
         while left > 0
-            && let Some((at, session)) = self.paced.front().copied()
-            && at <= now
+            && let Some(paced) = self.paced.front().copied()
+            && paced.at <= now
         {
             self.paced.pop_front();
-            if let Some((source, place)) = self.place_of(session) {
+            if let Some((source, place)) = self.place_of_paced(&paced) {
                 left = left.saturating_sub(self.serve(now, source, place, true, out));
             }
         }
@@ -56,7 +67,7 @@ impl Plane {
 
     /// When fan-out has more for a viewer that it holds back.
     pub fn next_pacing(&self) -> Option<Instant> {
-        self.paced.front().map(|(at, _)| *at)
+        self.paced.front().map(|paced| paced.at)
     }
 
     pub(crate) fn mark_dirty(&mut self, key: SourceKey) {
@@ -143,7 +154,12 @@ impl Plane {
         };
         if written.is_ok() && viewer.has_work(tracks) {
             viewer.paced = true;
-            self.paced.push_back((now + PACE, key));
+            self.paced.push_back(Paced {
+                at: now + PACE,
+                session: key,
+                source: source_key,
+                place,
+            });
         }
         let sealed = viewer.sealer.is_some();
         self.counters.frames_skipped += viewer.video.take_skipped();
@@ -355,11 +371,30 @@ impl Plane {
 
     /// Puts the viewer at the front of the pacing queue.
     fn serve_soon(&mut self, now: Instant, key: SessionKey) {
-        if let Some(viewer) = self.viewer_mut(key)
+        let Some((source, place)) = self.place_of(key) else {
+            return;
+        };
+        let viewers = self.sources.get_mut(source).map(|it| &mut it.viewers);
+        if let Some(viewer) = viewers.and_then(|viewers| viewers.get_mut(place))
             && !viewer.paced
         {
             viewer.paced = true;
-            self.paced.push_front((now, key));
+            self.paced.push_front(Paced {
+                at: now,
+                session: key,
+                source,
+                place,
+            });
+        }
+    }
+
+    /// Where a viewer of the pacing queue is now: others may have left since.
+    fn place_of_paced(&self, paced: &Paced) -> Option<(SourceKey, usize)> {
+        let source = self.sources.get(paced.source);
+        let there = source.and_then(|source| source.viewers.get(paced.place));
+        match there.is_some_and(|viewer| viewer.session == paced.session) {
+            true => Some((paced.source, paced.place)),
+            false => self.place_of(paced.session),
         }
     }
 

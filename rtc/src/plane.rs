@@ -10,6 +10,7 @@ use str0m::Candidate;
 
 use crate::credentials::Random;
 use crate::demux::Demux;
+use crate::fanout::Paced;
 use crate::keys::Arena;
 use crate::sdp;
 use crate::session::{Birth, Panicked, Session};
@@ -44,7 +45,7 @@ pub struct Plane {
     /// Sources with viewers to sweep, in the order of their turns.
     pub(crate) dirty: VecDeque<SourceKey>,
     /// Viewers with more to send, and when. In order: the distance is always the same.
-    pub(crate) paced: VecDeque<(Instant, SessionKey)>,
+    pub(crate) paced: VecDeque<Paced>,
     #[cfg(feature = "fault-injection")]
     pub(crate) strikes: Strikes,
 }

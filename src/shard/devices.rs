@@ -1,8 +1,10 @@
 //! Devices: publishers come and go, viewers stay.
 
+use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use executor::TICK;
 use rtc::{AccessUnit, BitstreamError, SourceKey};
 use tracing::{info, warn};
 
@@ -128,7 +130,9 @@ impl Shard {
                 .wakes_at(now)
                 .and_then(|at| publisher.alarm.set(at))
             {
-                self.schedule(at, Timer::Publisher(id));
+                // Silence that has passed already is that of a body which is held back, and not waited for.
+                let at = if at > now { at } else { now + TICK };
+                self.moments.push(Reverse((at, id)));
             }
             return;
         }
@@ -161,7 +165,7 @@ impl Shard {
             };
             match publisher.alarm.fired(now) {
                 Fired::Nothing => {}
-                Fired::Again(at) => shard.schedule(at, Timer::Publisher(id)),
+                Fired::Again(at) => shard.moments.push(Reverse((at, id))),
                 Fired::Due => {
                     // A body that is held back is not silent.
                     let result = if read { publisher.silence(now) } else { Ok(()) };

@@ -213,3 +213,38 @@ fn what_a_turn_leaves_behind_has_another_turn_at_once() {
     while shard.end_turn(now) {}
     assert!(!due(&shard));
 }
+
+#[test]
+fn a_picture_that_silence_ends_does_not_wait_for_a_tick() {
+    let now = Instant::now();
+    let mut shard = shard(now);
+    let peer = SocketAddr::from(([198, 51, 100, 1], 1_024));
+    let publisher = shard.accepted(now, peer, Scope::Everything).unwrap();
+    let clip = include_bytes!("../../assets/demo.h264");
+    let codes: Vec<usize> = memchr::memmem::find_iter(clip, &[0, 0, 1]).collect();
+    let is_slice = |&code: &usize| matches!(clip[code + 3] & 0x1f, 1 | 5);
+    let slice = codes.iter().position(is_slice).expect("a picture");
+    let picture = &clip[..codes[slice + 1] - 1];
+    let publish = format!(
+        "PUT /api/media/devices/cam-1/video HTTP/1.1\r\nHost: 127.0.0.1:30006\r\n\
+         Content-Type: video/h264\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        picture.len()
+    );
+    shard.received(now, publisher, publish.as_bytes());
+    shard.received(now, publisher, picture);
+    shard.end_turn(now);
+    assert_eq!(shard.metrics.access_units, 0, "it may go on");
+
+    // A byte more begins the silence anew.
+    let (before, mut now) = (now, now + Duration::from_millis(3));
+    shard.received(now, publisher, b"\r\n6\r\n\0\0\0\x01\x0c\xff\r\n");
+    let mut turns = 0;
+    while shard.metrics.access_units == 0 {
+        now = shard.deadline().expect("the silence's end");
+        shard.end_turn(now);
+        turns += 1;
+        assert!(turns < 10, "it ends");
+    }
+    assert_eq!(now - before, Duration::from_millis(8));
+    assert_eq!(shard.deadline(), None, "nothing is waited for");
+}

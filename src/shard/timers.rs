@@ -1,5 +1,6 @@
 //! What the wheel wakes.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use rtc::SessionKey;
@@ -22,8 +23,6 @@ use crate::metrics::ConnectionEnd;
 pub(crate) enum Timer {
     /// Deadlines of a connection.
     Connection(ConnectionId),
-    /// A body's pacing, or the end of a picture by silence.
-    Publisher(ConnectionId),
     /// str0m wants to be called.
     Media(SessionKey),
     /// A session may have been idle for too long.
@@ -69,10 +68,23 @@ impl Shard {
         self.expiring.is_some()
     }
 
+    /// Looks at publishers whose picture or silence is due, as far as this turn may. Those that are left are the shard's
+    /// deadline.
+    pub(super) fn look_at_publishers(&mut self, now: Instant) {
+        while self.work.is_left()
+            && let Some(&Reverse((at, id))) = self.moments.peek()
+            && at <= now
+        {
+            self.moments.pop();
+            self.work.did(TIMER_WORK);
+            self.guarded(now, Blame::Question, |shard| shard.publisher_time(now, id));
+        }
+    }
+
     fn fire(&mut self, now: Instant, timer: Timer) {
         let blame = match &timer {
             // Connections have their own guard.
-            Timer::Connection(_) | Timer::Publisher(_) | Timer::Gather(_) => Blame::Question,
+            Timer::Connection(_) | Timer::Gather(_) => Blame::Question,
             Timer::Media(key) => match self.by_key.get(key) {
                 Some(&id) => Blame::Session(id),
                 None => return,
@@ -97,7 +109,6 @@ impl Shard {
                 }
                 None
             }),
-            Timer::Publisher(id) => self.publisher_time(now, id),
             Timer::Media(key) => self.plane.timeout(now, key, &mut self.rtc),
             Timer::Session(id) => {
                 self.faults.pass(Place::SessionTimer);

@@ -37,13 +37,13 @@ struct Arguments {
     #[arg(long, num_args = 1.., value_parser = scenario)]
     only: Vec<&'static Scenario>,
     /// Rounds; in each every contender is measured once
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds measured of each load
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     /// Seconds of each load before they are measured
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.0)]
     warm_up: f64,
     /// Few viewers, one round of a second: shows that everything runs, and measures nothing
     #[arg(long)]

@@ -28,7 +28,7 @@ const BITS_PER_SECOND: u64 = 2_000_000;
 /// Bytes of a session as `GET` gives it, which the floor's answer has too.
 const SESSION_BYTES: usize = 217;
 /// A load takes its seconds, its warm-up, its viewers' joining, and the steps of saturation; past this it hangs.
-const LOAD_LIMIT: Duration = Duration::from_secs(300);
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 /// Of what a load that failed has written.
 const LAST_LINES: usize = 2;

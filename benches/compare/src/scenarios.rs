@@ -222,7 +222,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
                     "--no-publish",
                 ],
             )
-            .fed("150"),
+            .fed("60"),
             run(
                 Floor,
                 &[
@@ -375,7 +375,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "frame-latency",
         runs: &[run(
             Server,
-            &["viewers", "--viewers", "{watchers}", "--latency"],
+            &[
+                "viewers",
+                "--viewers",
+                "{watchers}",
+                "--latency",
+                "--delimited",
+            ],
         )],
         rows: &[
             row(
@@ -391,6 +397,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             )
             .target(at_most(20.0)),
         ],
+        cannot: &[(Go, OWN_SOURCE), (Janus, OWN_SOURCE), (Axum, NO_WEBRTC)],
+    },
+    Scenario {
+        name: "frame-latency-silence",
+        runs: &[run(
+            Server,
+            &["viewers", "--viewers", "{watchers}", "--latency"],
+        )],
+        rows: &[row(
+            "the same of P frames whose end only 5 ms of silence tell",
+            Figure::P99,
+            "ms",
+        )],
         cannot: &[(Go, OWN_SOURCE), (Janus, OWN_SOURCE), (Axum, NO_WEBRTC)],
     },
     Scenario {

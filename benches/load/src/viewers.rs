@@ -66,6 +66,10 @@ pub struct Source {
     /// as large
     #[arg(long, default_value_t = 2_000_000)]
     pub bitrate: u64,
+    /// Each picture comes with the access unit delimiter of the next one, which tells the server that it is complete;
+    /// otherwise 5 ms of silence do
+    #[arg(long, conflicts_with = "no_publish")]
+    pub delimited: bool,
     /// Raises the frames a second until the server is busy all of the time, or sends no more for it, and measures there
     #[arg(long, conflicts_with = "no_publish")]
     pub saturate: bool,
@@ -166,7 +170,11 @@ impl Arguments {
             set("fps", fps);
             set("bitrate", json!(source.bitrate));
         }
-        for (name, on) in [("gro", behaviour.gro), ("sink", behaviour.sink)] {
+        for (name, on) in [
+            ("gro", behaviour.gro),
+            ("sink", behaviour.sink),
+            ("delimited", source.delimited),
+        ] {
             if on {
                 set(name, json!(on));
             }

@@ -65,6 +65,27 @@ fn a_keyframe_is_spread_over_a_few_milliseconds_and_nothing_overtakes_it() {
 }
 
 #[test]
+fn a_viewer_that_leaves_in_the_middle_of_a_keyframe_takes_nothing_from_the_others() {
+    let mut sim = Sim::new(88);
+    let source = sim.plane.add_source();
+    let viewers: Vec<ViewerId> = (0..4).map(|_| sim.watch(source)).collect();
+    let mut stream = Stream::new(Codec::H264, 10);
+    sim.publish_for(source, &mut stream, 10);
+    let keyframe = stream.next();
+    sim.publish(source, &keyframe);
+    sim.step();
+    // All wait for the rest of it. The last one takes the place of the first.
+    let key = sim.key(viewers[0]);
+    sim.plane.close_session(sim.now, key, &mut sim.out);
+    sim.flush();
+    sim.run_for(SECOND / 10);
+    for viewer in &viewers[1..] {
+        sim.viewer(*viewer).assert_smooth();
+        assert_eq!(sim.viewer(*viewer).pictures().len(), 11);
+    }
+}
+
+#[test]
 fn a_slice_bounds_the_work_of_a_turn() {
     let mut sim = Sim::new(82);
     let source = sim.plane.add_source();

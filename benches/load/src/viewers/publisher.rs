@@ -11,8 +11,22 @@ use crate::http::{Connection, LAST_CHUNK, chunk, head};
 use crate::viewers::clip::Clip;
 use crate::viewers::frames::Sent;
 
+/// The access unit delimiter that begins a picture of any kind (H.264 §7.3.2.4), which tells that the one before has ended.
+const DELIMITER: [u8; 6] = [0, 0, 0, 1, 9, 0xf0];
+
 /// A publisher that has waited so long for the server does not make up for it.
 const CATCHES_UP: Duration = Duration::from_millis(100);
+
+/// What is published.
+#[derive(Clone)]
+pub struct Stream {
+    /// Its pictures.
+    pub clip: Arc<Clip>,
+    /// At first.
+    pub frames_per_second: f64,
+    /// Whether each picture comes with the delimiter of the next one, so that nobody needs to wait for its end.
+    pub delimited: bool,
+}
 
 /// A clip that is published until this is dropped.
 pub struct Publisher {
@@ -36,12 +50,7 @@ impl Publisher {
     ///
     /// # Errors
     /// When the server cannot be reached.
-    pub fn start(
-        server: SocketAddr,
-        device: &str,
-        clip: Arc<Clip>,
-        frames_per_second: f64,
-    ) -> Result<Self, Error> {
+    pub fn start(server: SocketAddr, device: &str, stream: Stream) -> Result<Self, Error> {
         let lost = |error| Error::Connection { server, error };
         let mut connection = Connection::try_open(server).map_err(lost)?;
         let target = format!("/api/media/devices/{device}/video");
@@ -55,12 +64,12 @@ impl Publisher {
         let socket = connection.stream().try_clone().map_err(lost)?;
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
-            interval: AtomicU64::new(nanoseconds(frames_per_second)),
+            interval: AtomicU64::new(nanoseconds(stream.frames_per_second)),
             sent: Mutex::default(),
             ended: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
-        let thread = thread::spawn(move || of_thread.run(connection, &clip));
+        let thread = thread::spawn(move || of_thread.run(connection, &stream));
         Ok(Self {
             shared,
             socket,
@@ -105,7 +114,7 @@ impl Drop for Publisher {
 }
 
 impl Shared {
-    fn run(&self, mut connection: Connection, clip: &Clip) {
+    fn run(&self, mut connection: Connection, stream: &Stream) {
         let mut due = Instant::now();
         for number in 0.. {
             let wait = due.saturating_duration_since(Instant::now());
@@ -115,13 +124,15 @@ impl Shared {
                 return;
             }
             if connection.poll().is_ok_and(<[u8]>::is_empty) {
-                let unit = clip.unit(number);
+                let unit = stream.clip.unit(number);
+                let end: &[u8] = if stream.delimited { &DELIMITER } else { &[] };
+                let body = chunk(&[&unit.bytes, end].concat());
                 let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 locked(&self.sent).push(Sent {
                     at: at.unwrap_or_default(),
                     keyframe: unit.keyframe,
                 });
-                if connection.send(chunk(&unit.bytes)).is_ok() {
+                if connection.send(body).is_ok() {
                     due += Duration::from_nanos(self.interval.load(Ordering::Relaxed));
                     let late = Instant::now().saturating_duration_since(due);
                     if late > CATCHES_UP {

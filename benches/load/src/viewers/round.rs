@@ -8,7 +8,7 @@ use super::clip::Clip;
 use super::crowd::Crowd;
 use super::frames::{FrameDelays, FrameLog};
 use super::loss::Recovery;
-use super::publisher::Publisher;
+use super::publisher::{Publisher, Stream};
 use super::signalling::Signalling;
 use super::sink;
 use super::viewer::{Media, Viewer};
@@ -63,9 +63,13 @@ pub(super) fn run(arguments: &Arguments, clip: &Arc<Clip>) -> Result<Outcome, Er
     let publisher = if source.idle || source.no_publish {
         None
     } else {
-        let clip = Arc::clone(clip);
+        let stream = Stream {
+            clip: Arc::clone(clip),
+            frames_per_second: source.fps,
+            delimited: source.delimited,
+        };
         let device = &arguments.device;
-        Some(Publisher::start(target.http, device, clip, source.fps)?)
+        Some(Publisher::start(target.http, device, stream)?)
     };
     let mut round = Round {
         arguments,
