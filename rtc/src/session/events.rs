@@ -6,6 +6,7 @@ use str0m::channel::ChannelData;
 use str0m::{Output, RtcError};
 
 use super::{CONTROL_MESSAGE_BYTES, Session};
+use crate::demux::Kind;
 use crate::egress::{PROBE, Route};
 use crate::{CloseReason, Event, IceState, Outbox, SessionState, SocketIndex};
 
@@ -46,20 +47,23 @@ impl Session {
         let Some(index) = from.and_then(|index| u8::try_from(index).ok()) else {
             return;
         };
-        let media = is_rtp(&transmit.contents);
+        let kind = Kind::of(&transmit.contents);
         let mut to = Route {
             socket: SocketIndex(index),
             to: transmit.destination,
         };
-        if !is_stun(&transmit.contents) {
+        if kind != Kind::Stun {
             if self.selected.replace(to) != Some(to) {
                 self.serve_at(to);
             }
             to = self.route.unwrap_or(to);
         }
-        if *transmit.contents == PROBE {
+        // Where ICE is lost, nobody has agreed to be sent anything any more (RFC 7675 §5.1).
+        let void = self.ice_lost.is_some() && matches!(kind, Kind::Media | Kind::Reports);
+        if void || *transmit.contents == PROBE {
             return;
         }
+        let media = kind == Kind::Media;
         self.signals.datagrams += 1;
         self.signals.bytes += transmit.contents.len() as u64;
         self.unsealed_bytes += transmit.contents.len() as u64;
@@ -138,29 +142,5 @@ impl Session {
             }
             Ok(_) | Err(_) => self.signals.messages_dropped += 1,
         }
-    }
-}
-
-/// RTP, and not RTCP (RFC 5761 §4), DTLS or STUN.
-fn is_rtp(datagram: &[u8]) -> bool {
-    matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)))
-}
-
-/// STUN (RFC 7983 §7), which goes wherever it came from.
-fn is_stun(datagram: &[u8]) -> bool {
-    matches!(datagram, [0..=3, ..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn media_is_told_from_control() {
-        assert!(is_rtp(&[0x80, 102, 0, 1]));
-        assert!(is_rtp(&[0x90, 0x80 | 111, 0, 1]), "with the marker bit");
-        assert!(!is_rtp(&[0x80, 200, 0, 1]), "a sender report");
-        assert!(!is_rtp(&[22, 254, 253]), "DTLS");
-        assert!(!is_rtp(&[0, 1, 0, 0]) && !is_rtp(&[0x80]) && !is_rtp(&[]));
     }
 }
