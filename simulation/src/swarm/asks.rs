@@ -131,7 +131,7 @@ impl World {
 
     fn ask_in_general(&mut self) -> Ask {
         let get = |target: &str| Ask::new("GET", target, &[200]);
-        match self.plan.draw(16) {
+        match self.plan.draw(17) {
             0 => get("/health"),
             1 => Ask::new("HEAD", "/health", &[200]),
             2 => get("/health/live"),
@@ -149,6 +149,7 @@ impl World {
             }
             13 => Ask::new("POST", "/api/v1/users", &[400]).body(&json!({"username": "x"})),
             14 => Ask::new("GET", "/api/v1/users/login", &[405]),
+            15 => get("/api/v1/stats/shards"),
             _ => Ask::new("POST", "/api/media/sessions", &[400]).body(&json!([1])),
         }
     }
