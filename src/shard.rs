@@ -34,7 +34,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use executor::{LONGEST_REST, Wheel};
+use executor::Wheel;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use rtc::{Plane, SessionKey, SocketIndex, SourceKey};
@@ -388,36 +388,6 @@ impl Shard {
             self.metrics
                 .http_request(method.as_str(), route, status, took);
         }
-    }
-
-    /// When an earlier turn than the next tick is wanted; at once where the end of the last one was too
-    /// early for something: a picture that a timer wrote after fan-out, a request that was read in the
-    /// flush.
-    pub fn deadline(&self) -> Option<Instant> {
-        if self.is_behind() {
-            return Some(self.started);
-        }
-        let publishers = self.moments.peek().map(|&Reverse((at, _))| at);
-        let deadlines = [self.plane.next_pacing(), self.rooms.deadline(), publishers];
-        deadlines.into_iter().flatten().min()
-    }
-
-    fn is_behind(&self) -> bool {
-        let paused = !self.paused.is_empty() || !self.waiting.is_empty();
-        let media = self.plane.is_unswept() || !self.rtc.is_empty();
-        media || paused || !self.orphans.is_empty() || !self.passes.is_empty()
-    }
-
-    /// An instant before which no tick is needed, at most [`LONGEST_REST`] away: nothing becomes due, and
-    /// the store, whose answers wake nobody, has answered.
-    pub fn rests_until(&self, now: Instant) -> Instant {
-        let waits = self.rows_in_flight() > 0 || !self.unstored.is_empty();
-        if waits || self.draining.is_some() {
-            return now;
-        }
-        let due = [self.wheel.next_deadline_hint(), self.rooms.next_due()];
-        let due = due.into_iter().flatten().min();
-        due.map_or(now + LONGEST_REST, |due| due.min(now + LONGEST_REST))
     }
 
     /// What the driver carries away.

@@ -25,7 +25,7 @@ use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig};
 
 use self::alarm::Alarm;
 use self::negotiation::Negotiation;
-use self::replay::{Replays, Sent};
+use self::replay::Replays;
 use self::reports::{Clock, TrackReports};
 use self::rtcp::Rtcp;
 use crate::demux::{Admitted, Kind};
@@ -33,7 +33,7 @@ use crate::dtls;
 use crate::egress::{self, Keying, Route};
 use crate::{
     CloseReason, Codec, Event, IceState, Identity, MediaSocket, Outbox, SessionKey, SessionState,
-    SessionStats, SocketIndex, SourceKey,
+    SessionStats, SourceKey,
 };
 
 /// Label of the data channel that every offer opens.
@@ -373,60 +373,6 @@ impl Session {
         // Junk from an address that anyone can forge is no reason to close anything.
         self.signals.refused += u64::from(refused) + dtls::take_kept_back();
         Ok(())
-    }
-
-    /// SRTCP from an authenticated address. Where str0m opens it, it does not know what it had before.
-    pub(crate) fn reports(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), Panicked> {
-        let Some(sent) = self.replays.read(bytes) else {
-            self.signals.early += 1;
-            return Ok(());
-        };
-        if self.replays.has(sent) {
-            self.signals.replayed += 1;
-            return Ok(());
-        }
-        if let Some(keys) = &self.rtcp.keys {
-            let Some(compound) = keys.open(bytes) else {
-                self.signals.refused += 1;
-                return Ok(());
-            };
-            self.stats.connection.bytes_received += bytes.len() as u64;
-            self.heard(sent, from, to);
-            self.on_feedback(now, &compound);
-            return self.report(now, out);
-        }
-        self.signals.reported = false;
-        self.datagram(now, from, to, bytes, out)?;
-        if self.signals.reported {
-            self.heard(sent, from, to);
-        }
-        Ok(())
-    }
-
-    /// An authentic packet of RTCP came. A viewer sends it from where it wants to be sent to, so the
-    /// newest one shows a change of address that str0m takes for no better pair, and would see when
-    /// the old one has been silent for 15 s. Of a check, which anybody can send again from anywhere,
-    /// that cannot be said.
-    fn heard(&mut self, sent: Sent, from: SocketAddr, to: SocketAddr) {
-        let newest = self.replays.insert(sent);
-        let mut sockets = self.sockets.iter();
-        let socket = sockets.position(|socket| socket.advertised == to);
-        if let Some(socket) = socket.and_then(|at| u8::try_from(at).ok())
-            && newest
-            && self.route.is_some()
-        {
-            self.serve_at(Route {
-                socket: SocketIndex(socket),
-                to: from,
-            });
-        }
     }
 
     fn input(&mut self, input: Input<'_>) {

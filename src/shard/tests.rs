@@ -136,7 +136,7 @@ fn a_shard_rests_until_something_is_due() {
     let windows = Windows::new(1);
     let now = Instant::now();
     let mut shard = shard_with(now, Config::default(), Vec::new(), windows.clone());
-    assert_eq!(shard.rests_until(now), now + LONGEST_REST);
+    assert_eq!(shard.rests_until(now), now + executor::LONGEST_REST);
 
     let peer = SocketAddr::from(([198, 51, 100, 1], 1_024));
     shard.accepted(now, peer, Scope::Everything).unwrap();

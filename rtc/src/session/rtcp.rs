@@ -1,14 +1,16 @@
 //! RTCP of a session whose media is ours: reports each second, a goodbye, and what the viewer says.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::rtp::Ssrc;
 use str0m::{Input, Rtc};
 
+use super::replay::Sent;
 use super::{Panicked, Session};
-use crate::Outbox;
-use crate::egress::{self, Srtcp};
+use crate::egress::{self, Route, Srtcp};
 use crate::rtcp::{self, Feedback};
+use crate::{Outbox, SocketIndex};
 
 /// How often the tracks are reported. RFC 3550 §6.2 asks for once in 5 s; a browser needs two reports of
 /// each track to play them in step.
@@ -74,6 +76,60 @@ impl Session {
             self.send_sealed(compound, out);
         }
         Ok(())
+    }
+
+    /// SRTCP from an authenticated address. Where str0m opens it, it does not know what it had before.
+    pub(crate) fn reports(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Panicked> {
+        let Some(sent) = self.replays.read(bytes) else {
+            self.signals.early += 1;
+            return Ok(());
+        };
+        if self.replays.has(sent) {
+            self.signals.replayed += 1;
+            return Ok(());
+        }
+        if let Some(keys) = &self.rtcp.keys {
+            let Some(compound) = keys.open(bytes) else {
+                self.signals.refused += 1;
+                return Ok(());
+            };
+            self.stats.connection.bytes_received += bytes.len() as u64;
+            self.heard(sent, from, to);
+            self.on_feedback(now, &compound);
+            return self.report(now, out);
+        }
+        self.signals.reported = false;
+        self.datagram(now, from, to, bytes, out)?;
+        if self.signals.reported {
+            self.heard(sent, from, to);
+        }
+        Ok(())
+    }
+
+    /// An authentic packet of RTCP came. A viewer sends it from where it wants to be sent to, so the
+    /// newest one shows a change of address that str0m takes for no better pair, and would see when
+    /// the old one has been silent for 15 s. Of a check, which anybody can send again from anywhere,
+    /// that cannot be said.
+    fn heard(&mut self, sent: Sent, from: SocketAddr, to: SocketAddr) {
+        let newest = self.replays.insert(sent);
+        let mut sockets = self.sockets.iter();
+        let socket = sockets.position(|socket| socket.advertised == to);
+        if let Some(socket) = socket.and_then(|at| u8::try_from(at).ok())
+            && newest
+            && self.route.is_some()
+        {
+            self.serve_at(Route {
+                socket: SocketIndex(socket),
+                to: from,
+            });
+        }
     }
 
     /// Says that the tracks end (RFC 3550 §6.6).
